@@ -1,0 +1,26 @@
+# The libraries that pare is built with; none of them shows in a public header.
+find_package(Threads REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_package(fmt 9 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(ZLIB REQUIRED)
+if(PARE_PARALLEL STREQUAL "openmp")
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+endif()
+if(PARE_ONEDNN)
+  # 2.6 is what Debian 12 packages, 3.x what PyPI's onednn-devel-cpu-gomp holds (its own package
+  # version is not comparable, so the headers' is what src/onednn looks at).
+  find_package(dnnl CONFIG REQUIRED)
+  message(STATUS "pare: oneDNN ${dnnl_VERSION} in ${dnnl_DIR}")
+endif()
+
+if(PARE_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(PARE_BENCHMARKS)
+  find_package(benchmark QUIET)
+  if(NOT benchmark_FOUND)
+    message(STATUS "pare: no benchmarks, Google Benchmark was not found (libbenchmark-dev)")
+    set(PARE_BENCHMARKS OFF)
+  endif()
+endif()

@@ -1,0 +1,42 @@
+# How the library is compiled and what it links.
+target_compile_features(pare PUBLIC cxx_std_20)
+set_target_properties(pare PROPERTIES
+  CXX_EXTENSIONS OFF
+  CXX_VISIBILITY_PRESET hidden
+  VISIBILITY_INLINES_HIDDEN ON
+  POSITION_INDEPENDENT_CODE ON
+  # Without pare_EXPORTS the objects of the static and the shared library are the same for ccache.
+  DEFINE_SYMBOL ""
+  VERSION ${PARE_VERSION}
+  SOVERSION ${PARE_SOVERSION}
+)
+target_include_directories(pare
+  PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+  PRIVATE
+    "${PROJECT_SOURCE_DIR}/src"
+)
+# -ffp-contract=off: the same float arithmetic, whichever instruction set a loop is compiled for.
+# -fno-math-errno, -fno-trapping-math: nobody reads errno or the exception flags, and loops with
+# sqrt, rounding and selects vectorise only without them. Neither changes a result.
+target_compile_options(pare PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math)
+target_compile_definitions(pare PRIVATE
+  $<IF:$<STREQUAL:${PARE_PARALLEL},openmp>,PARE_PARALLEL_OPENMP,PARE_PARALLEL_THREADS>=1
+  $<$<BOOL:${PARE_ONEDNN}>:PARE_ONEDNN=1>
+)
+# BUILD_INTERFACE: what is compiled in, so that no user of the static library has to find it.
+target_link_libraries(pare PRIVATE
+  $<BUILD_INTERFACE:pare_warnings>
+  $<BUILD_INTERFACE:Eigen3::Eigen>
+  $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
+  fmt::fmt
+  Threads::Threads
+  ZLIB::ZLIB
+)
+if(PARE_PARALLEL STREQUAL "openmp")
+  target_link_libraries(pare PRIVATE OpenMP::OpenMP_CXX)
+endif()
+if(PARE_ONEDNN)
+  target_link_libraries(pare PRIVATE DNNL::dnnl)
+endif()

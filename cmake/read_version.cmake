@@ -1,0 +1,17 @@
+# PARE_VERSION and PARE_SOVERSION, read from include/pare/version.h.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS include/pare/version.h)
+file(READ "${CMAKE_CURRENT_SOURCE_DIR}/include/pare/version.h" header)
+set(PARE_VERSION "")
+foreach(part IN ITEMS MAJOR MINOR PATCH)
+  if(NOT header MATCHES "#define PARE_VERSION_${part} ([0-9]+)")
+    message(FATAL_ERROR "include/pare/version.h: PARE_VERSION_${part} is missing")
+  endif()
+  list(APPEND PARE_VERSION ${CMAKE_MATCH_1})
+endforeach()
+# Before 1.0 every minor version may change the binary interface.
+list(GET PARE_VERSION 0 PARE_SOVERSION)
+if(PARE_SOVERSION EQUAL 0)
+  list(GET PARE_VERSION 1 minor)
+  string(APPEND PARE_SOVERSION ".${minor}")
+endif()
+list(JOIN PARE_VERSION "." PARE_VERSION)
