@@ -1,0 +1,11 @@
+// All ops as functions on tensors.
+#pragma once
+
+#include "pare/core/ops/contraction.h"
+#include "pare/core/ops/elementwise.h"
+#include "pare/core/ops/loss.h"
+#include "pare/core/ops/movement.h"
+#include "pare/core/ops/normalization.h"
+#include "pare/core/ops/pooling.h"
+#include "pare/core/ops/quantization.h"
+#include "pare/core/ops/reduction.h"

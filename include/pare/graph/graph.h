@@ -1,0 +1,103 @@
+// Graph: a network as a list of calls; what pare compresses. It is a Module.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pare/core/op.h"
+#include "pare/nn/module.h"
+
+namespace pare {
+
+/// Values and nodes are numbered; the numbers stay valid until `compact`. Nodes stand in an order in
+/// which every input is produced before it is read. Copying clones all tensors; moving does not.
+class PARE_API Graph : public nn::Module {
+ public:
+  enum class Kind : std::uint8_t {
+    input,
+    parameter,  ///< a leaf that may be trained
+    buffer,     ///< state: changed by running in training (batch norm), by observing
+    constant,
+    result,     ///< of a node
+  };
+  struct Value {
+    std::string name;
+    Kind kind = Kind::result;
+    Shape shape;            ///< may have symbols
+    DType dtype = DType::f32;
+    Tensor tensor;          ///< of parameters, buffers and constants
+    bool trainable = false;
+    int producer = -1;      ///< the node, of a result
+  };
+  struct Node {
+    std::string name;
+    Call call;
+    std::vector<int> inputs;   ///< values; −1 for an optional one left out
+    std::vector<int> outputs;  ///< the visible ones
+  };
+
+  Graph() = default;
+
+  // --- reading
+  std::span<const Node> nodes() const { return nodes_; }
+  std::span<const Value> values() const { return values_; }
+  const Node& node(int id) const { return nodes_[static_cast<std::size_t>(id)]; }
+  const Value& value(int id) const { return values_[static_cast<std::size_t>(id)]; }
+  const std::vector<int>& inputs() const { return inputs_; }
+  const std::vector<int>& outputs() const { return outputs_; }
+  /// −1 if there is none of that name.
+  int find_value(std::string_view name) const;
+  int find_node(std::string_view name) const;
+  /// The nodes that read a value, ascending, each once.
+  std::vector<int> readers(int value) const;
+  bool is_output(int value) const;
+  /// Bytes of all parameters, buffers and constants.
+  std::size_t bytes() const;
+  /// A table of the nodes, for people.
+  std::string to_string() const;
+
+  // --- running
+  /// The interpreter, through apply: trains where gradients are on; a DQ → op → Q group runs on
+  /// integers (int32 accumulation) where they are off. Throws an Error that names the node.
+  Tensors run(const Tensors& inputs) override;
+  /// Runs and shows `visit` every value that a node produced.
+  Tensors run_visiting(const Tensors& inputs,
+                       const std::function<void(int value, const Tensor& tensor)>& visit);
+  void members(nn::Members& m) override;
+  void set_mode(bool train) override;
+  std::string kind() const override { return "Graph"; }
+  /// A graph that owns its tensors.
+  Graph copy() const { return *this; }
+
+  // --- editing: edit a copy, `verify`, then move it over the original
+  int add_input(std::string name, const Shape& shape, DType dtype);
+  int add_leaf(Kind kind, std::string name, Tensor tensor, bool trainable = false);
+  /// Appends (or inserts before node `before`) a call; infers its outputs' shapes.
+  int add_node(std::string name, Call call, std::vector<int> inputs, int before = -1);
+  void set_outputs(std::vector<int> outputs) { outputs_ = std::move(outputs); }
+  /// All readers (and the graph's outputs) of `from` read `to` instead; `except` node apart.
+  void replace_uses(int from, int to, int except = -1);
+  Node& edit_node(int id) { return nodes_[static_cast<std::size_t>(id)]; }
+  Value& edit_value(int id) { return values_[static_cast<std::size_t>(id)]; }
+  /// A name not yet taken, made from `wish`.
+  std::string unique_name(const std::string& wish) const;
+  /// Puts the nodes in order, drops what no output needs, renumbers. Throws on a cycle.
+  void compact();
+  /// Infers all shapes anew (symbols included) after an edit of attributes or leaves.
+  void infer_shapes();
+  /// Throws `internal` or what infer throws, naming the node, if this is not a legal graph: order,
+  /// single producers, arities, shapes and dtypes as inferred, unique names.
+  void verify() const;
+
+ private:
+  std::vector<Node> nodes_;
+  std::vector<Value> values_;
+  std::vector<int> inputs_;
+  std::vector<int> outputs_;
+};
+
+}  // namespace pare

@@ -1,0 +1,37 @@
+// One always-inline body, compiled for each vector instruction set and chosen through isa_cap().
+#pragma once
+
+#include "pare/core/parallel.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PARE_X86 1
+#else
+#define PARE_X86 0
+#endif
+
+#define PARE_INLINE inline __attribute__((always_inline))
+
+/// After `PARE_INLINE R name_body params {…}`:
+/// `PARE_MULTIVERSION(R, name, (float* y, int n), (y, n))` defines `R name(float* y, int n)`.
+/// The body and all it calls must be always-inline (PARE_INLINE; lambdas: PARE_INLINE_LAMBDA), or it
+/// stays at the baseline. Wrappers have internal linkage: use it in .cpp files.
+#if PARE_X86
+#define PARE_MULTIVERSION(R, name, params, args)                                              \
+  __attribute__((target("avx2,fma,f16c"))) static R name##_avx2 params {                      \
+    return name##_body args;                                                                  \
+  }                                                                                           \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,"                   \
+                        "prefer-vector-width=512"))) static R name##_avx512 params {          \
+    return name##_body args;                                                                  \
+  }                                                                                           \
+  static R name##_baseline params { return name##_body args; }                                \
+  static R name params {                                                                      \
+    const ::pare::Isa isa = ::pare::isa_cap();                                                \
+    if (isa >= ::pare::Isa::avx512) return name##_avx512 args;                                \
+    if (isa >= ::pare::Isa::avx2) return name##_avx2 args;                                    \
+    return name##_baseline args;                                                              \
+  }
+#else
+#define PARE_MULTIVERSION(R, name, params, args) \
+  static R name params { return name##_body args; }
+#endif

@@ -1,0 +1,34 @@
+// Samples: the calls that the contract test runs for every op.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pare/core/generator.h"
+#include "pare/core/op.h"
+
+namespace pare::test {
+
+struct Sample {
+  std::string name;         ///< of the case ("broadcast", "stride 2, padding 1")
+  Call call;
+  Tensors inputs;           ///< undefined for an optional one left out
+  bool training = false;
+  /// Inputs whose gradient is compared with central differences; those of floating type if empty.
+  std::vector<int> differentiate = {};
+  double gradient_tolerance = 2e-3;  ///< relative to the largest gradient
+  double kernel_tolerance = 1e-5;    ///< fast kernels against the reference, relative to the largest
+};
+using Samples = std::vector<Sample>;
+
+/// Each adds the samples of one file of ops.
+void add_elementwise_samples(Samples& samples, Generator& generator);
+void add_reduction_samples(Samples& samples, Generator& generator);
+void add_loss_samples(Samples& samples, Generator& generator);
+void add_quantization_samples(Samples& samples, Generator& generator);
+void add_movement_samples(Samples& samples, Generator& generator);
+void add_contraction_samples(Samples& samples, Generator& generator);
+void add_pooling_samples(Samples& samples, Generator& generator);
+void add_normalization_samples(Samples& samples, Generator& generator);
+
+}  // namespace pare::test
