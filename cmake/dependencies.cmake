@@ -8,8 +8,8 @@ if(PARE_PARALLEL STREQUAL "openmp")
   find_package(OpenMP REQUIRED COMPONENTS CXX)
 endif()
 if(PARE_ONEDNN)
-  # 2.6 is what Debian 12 packages, 3.x what PyPI's onednn-devel-cpu-gomp holds (its own package
-  # version is not comparable, so the headers' is what src/onednn looks at).
+  # 2.6 is what Debian 12 packages (whose dnnl-config wants OpenCL: ocl-icd-opencl-dev), 3.x what
+  # PyPI's onednn-devel-cpu-gomp holds (found through CMAKE_PREFIX_PATH).
   find_package(dnnl CONFIG REQUIRED)
   message(STATUS "pare: oneDNN ${dnnl_VERSION} in ${dnnl_DIR}")
 endif()

@@ -1,0 +1,17 @@
+# Checks that the first line of every source is a comment, which says the file's one subject.
+cmake_minimum_required(VERSION 3.25)
+cmake_path(SET root NORMALIZE "${CMAKE_CURRENT_LIST_DIR}/../..")
+set(mistakes "")
+foreach(folder IN ITEMS include src tests examples benchmarks)
+  file(GLOB_RECURSE files RELATIVE "${root}"
+    "${root}/${folder}/*.h" "${root}/${folder}/*.cpp" "${root}/${folder}/*.def")
+  foreach(file IN LISTS files)
+    file(READ "${root}/${file}" start LIMIT 3)
+    if(NOT start MATCHES "^// ")
+      string(APPEND mistakes "  ${file}\n")
+    endif()
+  endforeach()
+endforeach()
+if(mistakes)
+  message(FATAL_ERROR "the first line is not a comment that says the file's subject:\n${mistakes}")
+endif()
