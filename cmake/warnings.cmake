@@ -4,12 +4,15 @@ target_compile_options(pare_warnings INTERFACE
   -Wall
   -Wextra
   -Wpedantic
-  -Wshadow
+  # Not members: a constructor names its parameters after them.
+  $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>
   -Wnon-virtual-dtor
   -Woverloaded-virtual
   -Wold-style-cast
   -Wcast-qual
   -Wextra-semi
   -Wimplicit-fallthrough
+  # Options are named: what an initialiser leaves out has its default.
+  -Wno-missing-field-initializers
   $<$<BOOL:${PARE_WERROR}>:-Werror>
 )

@@ -1,5 +1,20 @@
 // All of pare's public headers.
 #pragma once
 
+#include "pare/core/attributes.h"
+#include "pare/core/context.h"
+#include "pare/core/dtype.h"
+#include "pare/core/error.h"
 #include "pare/core/export.h"
+#include "pare/core/expression.h"
+#include "pare/core/generator.h"
+#include "pare/core/op.h"
+#include "pare/core/ops.h"
+#include "pare/core/parallel.h"
+#include "pare/core/ref.h"
+#include "pare/core/shape.h"
+#include "pare/core/tensor.h"
+#include "pare/graph/graph.h"
+#include "pare/graph/trace.h"
+#include "pare/nn/module.h"
 #include "pare/version.h"

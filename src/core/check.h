@@ -9,17 +9,13 @@
 #include "pare/core/error.h"
 #include "pare/core/shape.h"
 
-template <>
-struct fmt::formatter<pare::Shape> : fmt::formatter<std::string> {
-  template <class FormatContext>
-  auto format(const pare::Shape& shape, FormatContext& ctx) const {
+template <> struct fmt::formatter<pare::Shape> : fmt::formatter<std::string> {
+  template <class FormatContext> auto format(const pare::Shape& shape, FormatContext& ctx) const {
     return fmt::formatter<std::string>::format(shape.to_string(), ctx);
   }
 };
-template <>
-struct fmt::formatter<pare::DType> : fmt::formatter<std::string> {
-  template <class FormatContext>
-  auto format(pare::DType dtype, FormatContext& ctx) const {
+template <> struct fmt::formatter<pare::DType> : fmt::formatter<std::string> {
+  template <class FormatContext> auto format(pare::DType dtype, FormatContext& ctx) const {
     return fmt::formatter<std::string>::format(pare::traits(dtype).name, ctx);
   }
 };
@@ -29,22 +25,21 @@ namespace pare {
 /// Throws Error(code, "where: message").
 template <class... Args>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(ErrorCode code, std::string_view where,
-                                                 fmt::format_string<Args...> text,
-                                                 Args&&... args) {
+                                                 fmt::format_string<Args...> text, Args&&... args) {
   throw Error(code, fmt::format("{}: {}", where, fmt::format(text, std::forward<Args>(args)...)));
 }
 
 }  // namespace pare
 
 /// PARE_CHECK(a == b, shape_mismatch, "add", "expected shapes that broadcast, got {} and {}", a, b)
-#define PARE_CHECK(condition, code, where, ...)                        \
-  do {                                                                 \
-    if (!(condition)) [[unlikely]]                                     \
-      ::pare::fail(::pare::ErrorCode::code, where, __VA_ARGS__);       \
+#define PARE_CHECK(condition, code, where, ...)                  \
+  do {                                                           \
+    if (!(condition)) [[unlikely]]                               \
+      ::pare::fail(::pare::ErrorCode::code, where, __VA_ARGS__); \
   } while (false)
 
-#define PARE_ASSERT(condition)                                                               \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]]                                                           \
+#define PARE_ASSERT(condition)                                                                  \
+  do {                                                                                          \
+    if (!(condition)) [[unlikely]]                                                              \
       ::pare::fail(::pare::ErrorCode::internal, __FILE__, "line {}: {}", __LINE__, #condition); \
   } while (false)

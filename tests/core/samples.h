@@ -10,14 +10,14 @@
 namespace pare::test {
 
 struct Sample {
-  std::string name;         ///< of the case ("broadcast", "stride 2, padding 1")
+  std::string name;  ///< of the case ("broadcast", "stride 2, padding 1")
   Call call;
-  Tensors inputs;           ///< undefined for an optional one left out
+  Tensors inputs;  ///< undefined for an optional one left out
   bool training = false;
   /// Inputs whose gradient is compared with central differences; those of floating type if empty.
   std::vector<int> differentiate = {};
   double gradient_tolerance = 2e-3;  ///< relative to the largest gradient
-  double kernel_tolerance = 1e-5;    ///< fast kernels against the reference, relative to the largest
+  double kernel_tolerance = 1e-5;  ///< fast kernels against the reference, relative to the largest
 };
 using Samples = std::vector<Sample>;
 

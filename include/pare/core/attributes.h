@@ -28,8 +28,7 @@ class PARE_API AttributeVisitor {
   virtual void operator()(const char* name, std::vector<double>& value) = 0;
   /// Arrays of fixed length.
   virtual void operator()(const char* name, std::span<std::int64_t> value) = 0;
-  template <std::size_t N>
-  void operator()(const char* name, std::array<std::int64_t, N>& value) {
+  template <std::size_t N> void operator()(const char* name, std::array<std::int64_t, N>& value) {
     (*this)(name, std::span<std::int64_t>(value));
   }
 };
@@ -43,8 +42,7 @@ struct PARE_API AttributeBox : RefCounted {
   static void destroy(AttributeBox* box);
   const std::type_info* type;
 };
-template <class T>
-struct AttributeBoxOf final : AttributeBox {
+template <class T> struct AttributeBoxOf final : AttributeBox {
   explicit AttributeBoxOf(T v) : AttributeBox(typeid(T)), value(std::move(v)) {}
   void visit(AttributeVisitor& visitor) override { value.fields(visitor); }
   Ref<AttributeBox> copy() const override {
@@ -59,15 +57,13 @@ struct AttributeBoxOf final : AttributeBox {
 class PARE_API Attributes {
  public:
   Attributes() = default;
-  template <class T>
-  static Attributes of(T value) {
+  template <class T> static Attributes of(T value) {
     Attributes a;
     a.box_ = detail::Ref<detail::AttributeBox>(new detail::AttributeBoxOf<T>(std::move(value)));
     return a;
   }
   /// The struct. Throws `internal` if it is another one.
-  template <class T>
-  const T& as() const {
+  template <class T> const T& as() const {
     if (!box_ || (box_->type != &typeid(T) && *box_->type != typeid(T))) wrong_type(typeid(T));
     return static_cast<const detail::AttributeBoxOf<T>&>(*box_).value;
   }

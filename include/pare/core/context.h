@@ -9,12 +9,12 @@ class Generator;
 class Tracer;
 
 struct Context {
-  bool training = false;   ///< dropout drops, batch norm uses the batch's statistics
-  bool observing = true;   ///< fake-quantize's observers take note of what passes
-  bool grad = true;        ///< operations go on the tape
+  bool training = false;           ///< dropout drops, batch norm uses the batch's statistics
+  bool observing = true;           ///< fake-quantize's observers take note of what passes
+  bool grad = true;                ///< operations go on the tape
   Generator* generator = nullptr;  ///< where dropout draws from
   Tracer* tracer = nullptr;        ///< is told of every operation
-  int threads = 0;         ///< most threads to use; 0: all that the process may use
+  int threads = 0;                 ///< most threads to use; 0: all that the process may use
 };
 
 /// The calling thread's context.

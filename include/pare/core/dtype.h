@@ -8,21 +8,33 @@
 namespace pare {
 
 enum class DType : std::uint8_t {
-  f32, f16, bf16, f64, i64, i32, i16, u16, i8, u8, boolean, i4, u4,
+  f32,
+  f16,
+  bf16,
+  f64,
+  i64,
+  i32,
+  i16,
+  u16,
+  i8,
+  u8,
+  boolean,
+  i4,
+  u4,
 };
 inline constexpr int kDTypeCount = 13;
 
 /// One row of facts per element type.
 struct DTypeTraits {
-  const char* name;    ///< "f32"
-  const char* numpy;   ///< numpy's descriptor without byte order ("f4"), or null
+  const char* name;         ///< "f32"
+  const char* numpy;        ///< numpy's descriptor without byte order ("f4"), or null
   const char* safetensors;  ///< safetensors' name ("F32"), or null
-  int onnx;            ///< number of ONNX's TensorProto.DataType
-  int bits;            ///< bits per element (4 for the packed types)
+  int onnx;                 ///< number of ONNX's TensorProto.DataType
+  int bits;                 ///< bits per element (4 for the packed types)
   bool floating;
   bool is_signed;
-  double lowest;       ///< smallest finite value
-  double highest;      ///< largest finite value
+  double lowest;   ///< smallest finite value
+  double highest;  ///< largest finite value
 };
 
 PARE_API const DTypeTraits& traits(DType dtype);

@@ -9,9 +9,10 @@
 
 namespace pare {
 
-/// Calls between a parameter's leaves and its reader. Operand k < leaves.size() is a leaf, otherwise
-/// the result of step k − leaves.size(). The value is the last step's result (the only leaf's where
-/// there are no steps). The canonical order of steps is low-rank or codebook, mask, fake-quantize.
+/// Calls between a parameter's leaves and its reader. Operand k < leaves.size() is a leaf,
+/// otherwise the result of step k − leaves.size(). The value is the last step's result (the only
+/// leaf's where there are no steps). The canonical order of steps is low-rank or codebook, mask,
+/// fake-quantize.
 struct PARE_API Expression {
   struct Leaf {
     std::string suffix;  ///< "" for a plain parameter, "_orig", "_mask", …

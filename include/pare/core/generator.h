@@ -11,8 +11,9 @@
 
 namespace pare {
 
-/// Counter-based (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011):
-/// element k of a draw depends on the seed, the position and k alone, never on the thread count.
+/// Counter-based (Philox4x32-10; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+/// 2011): element k of a draw depends on the seed, the position and k alone, never on the thread
+/// count.
 class PARE_API Generator {
  public:
   explicit Generator(std::uint64_t seed = 0) : seed_(seed) {}

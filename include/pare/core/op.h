@@ -32,9 +32,9 @@ struct Call {
 class PARE_API InferArgs {
  public:
   struct Input {
-    const Shape* shape;    ///< null for an optional input that was left out
+    const Shape* shape;  ///< null for an optional input that was left out
     DType dtype;
-    const Tensor* value;   ///< null where it is not known
+    const Tensor* value;  ///< null where it is not known
   };
   struct Output {
     Shape shape;
@@ -127,7 +127,7 @@ struct QuantizationFact {
   int weight_input = -1;  ///< the input that is quantized per channel, −1: none
   int weight_axis = 0;    ///< its channel axis
   int bias_input = -1;
-  double scale = 0;       ///< of a fixed range, for unsigned 8 bits
+  double scale = 0;  ///< of a fixed range, for unsigned 8 bits
   int zero_point = 0;
 };
 
@@ -196,13 +196,13 @@ class PARE_API OnnxEmitter {
   virtual ~OnnxEmitter();
   virtual int opset() const = 0;
   virtual bool has_input(int i) const = 0;
-  virtual std::string input(int i) const = 0;    ///< its name; "" for one left out
+  virtual std::string input(int i) const = 0;  ///< its name; "" for one left out
   virtual std::string output(int i) const = 0;
   virtual const Shape& input_shape(int i) const = 0;
   virtual const Shape& output_shape(int i) const = 0;
   virtual DType input_dtype(int i) const = 0;
   virtual std::string constant(const Tensor& value) = 0;  ///< an initializer; returns its name
-  virtual std::string temporary() = 0;                     ///< a fresh value name
+  virtual std::string temporary() = 0;                    ///< a fresh value name
   virtual Node& node(const char* op_type, std::vector<std::string> inputs,
                      std::vector<std::string> outputs) = 0;
 };
@@ -228,9 +228,9 @@ enum class FormatRule : std::uint8_t {
 struct OpDef {
   const char* name;
   int min_inputs = 1;
-  int max_inputs = 1;       ///< −1: any number
+  int max_inputs = 1;  ///< −1: any number
   int visible_outputs = 1;
-  int hidden_outputs = 0;   ///< after the visible ones: saved for backward
+  int hidden_outputs = 0;                 ///< after the visible ones: saved for backward
   std::span<const StatePair> state = {};  ///< their outputs come last, one each
   FormatRule format = FormatRule::row_major;
   void (*infer)(InferArgs& args) = nullptr;
@@ -238,11 +238,11 @@ struct OpDef {
   /// Instead of forward where the output can share the input's memory; may return an undefined
   /// tensor to decline.
   Tensor (*view)(const Call& call, const Tensor& input, const Shape& shape) = nullptr;
-  BackwardFunction backward = nullptr;    ///< null: not differentiable
-  std::uint32_t saves_inputs = 0;         ///< bit i: backward reads input i
+  BackwardFunction backward = nullptr;  ///< null: not differentiable
+  std::uint32_t saves_inputs = 0;       ///< bit i: backward reads input i
   std::uint32_t saves_outputs = 0;
   const KernelList* kernels = nullptr;
-  Attributes (*defaults)() = nullptr;     ///< null: no attributes
+  Attributes (*defaults)() = nullptr;  ///< null: no attributes
   ChannelFact channels = {};
   QuantizationFact quantization = {};
   OnnxForm onnx = {};
@@ -286,11 +286,9 @@ class PARE_API Tracer {
 
 namespace detail {
 /// Inputs for apply without touching their reference counts.
-template <std::size_t N>
-class Borrowed {
+template <std::size_t N> class Borrowed {
  public:
-  template <class... T>
-  explicit Borrowed(const T&... tensors) {
+  template <class... T> explicit Borrowed(const T&... tensors) {
     static_assert(sizeof...(T) == N && sizeof(Tensor) == sizeof(void*));
     std::size_t i = 0;
     ((pointers_[i++] = tensors.impl()), ...);
@@ -302,8 +300,7 @@ class Borrowed {
  private:
   void* pointers_[N];
 };
-template <class... T>
-Borrowed(const T&...) -> Borrowed<sizeof...(T)>;
+template <class... T> Borrowed(const T&...) -> Borrowed<sizeof...(T)>;
 }  // namespace detail
 
 }  // namespace pare

@@ -11,8 +11,7 @@ struct RefCounted {
   std::atomic<int> references{0};
 };
 
-template <class T>
-class Ref {
+template <class T> class Ref {
  public:
   Ref() = default;
   explicit Ref(T* p) : p_(p) { retain(); }

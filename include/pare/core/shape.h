@@ -24,7 +24,8 @@ class PARE_API Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
-  /// Size of an axis (negative counts from the end). Throws out_of_range; invalid_state if symbolic.
+  /// Size of an axis (negative counts from the end). Throws out_of_range; invalid_state if
+  /// symbolic.
   std::int64_t operator[](int axis) const {
     if (axis >= 0 && axis < rank_ && dims_[static_cast<std::size_t>(axis)] >= 0)
       return dims_[static_cast<std::size_t>(axis)];

@@ -47,8 +47,8 @@ struct PARE_API TensorImpl : RefCounted {
   int output_index = 0;        ///< which output of `producer` this is
   std::size_t offset = 0;      ///< bytes into the storage
   Ref<Storage> storage;
-  Ref<Node> producer;          ///< the tape's node, null for leaves
-  Ref<TensorImpl> gradient;    ///< of a leaf
+  Ref<Node> producer;        ///< the tape's node, null for leaves
+  Ref<TensorImpl> gradient;  ///< of a leaf
   TensorImpl();
   ~TensorImpl();
   static void destroy(TensorImpl* impl);
@@ -61,7 +61,8 @@ class PARE_API Tensor {
   Tensor() = default;
   explicit Tensor(detail::Ref<detail::TensorImpl> impl) : impl_(std::move(impl)) {}
 
-  /// Uninitialized elements. Throws if the shape is symbolic or channels-last does not fit its rank.
+  /// Uninitialized elements. Throws if the shape is symbolic or channels-last does not fit its
+  /// rank.
   static Tensor empty(const Shape& shape, DType dtype = DType::f32,
                       MemoryFormat format = MemoryFormat::row_major);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32,
@@ -72,12 +73,10 @@ class PARE_API Tensor {
   /// A rank-0 tensor.
   static Tensor scalar(double value, DType dtype = DType::f32);
   /// Copies row-major `values`; throws shape_mismatch if their number is not the shape's.
-  template <class T>
-  static Tensor from(std::span<const T> values, const Shape& shape) {
+  template <class T> static Tensor from(std::span<const T> values, const Shape& shape) {
     return from_memory(values.data(), values.size(), dtype_of<T>, shape);
   }
-  template <class T>
-  static Tensor from(const std::vector<T>& values, const Shape& shape) {
+  template <class T> static Tensor from(const std::vector<T>& values, const Shape& shape) {
     return from_memory(values.data(), values.size(), dtype_of<T>, shape);
   }
   static Tensor from(std::initializer_list<float> values, const Shape& shape) {
@@ -102,21 +101,18 @@ class PARE_API Tensor {
   /// For writing; counts as a change (a saved copy on the tape then refuses to be used).
   void* mutable_raw();
   /// The elements in memory order. Throws dtype_mismatch.
-  template <class T>
-  const T* data() const {
+  template <class T> const T* data() const {
     if (impl_->dtype != dtype_of<T>) wrong_dtype(dtype_of<T>);
     return static_cast<const T*>(raw());
   }
-  template <class T>
-  T* mutable_data() {
+  template <class T> T* mutable_data() {
     if (impl_->dtype != dtype_of<T>) wrong_dtype(dtype_of<T>);
     return static_cast<T*>(mutable_raw());
   }
   /// The value of a tensor of one element, converted from its dtype.
   double item() const;
   /// All elements in row-major order, whatever the memory format. Throws dtype_mismatch.
-  template <class T>
-  std::vector<T> to_vector() const {
+  template <class T> std::vector<T> to_vector() const {
     std::vector<T> out(static_cast<std::size_t>(elements()));
     copy_row_major(out.data(), dtype_of<T>);
     return out;

@@ -13,8 +13,8 @@
 
 namespace pare {
 
-/// Values and nodes are numbered; the numbers stay valid until `compact`. Nodes stand in an order in
-/// which every input is produced before it is read. Copying clones all tensors; moving does not.
+/// Values and nodes are numbered; the numbers stay valid until `compact`. Nodes stand in an order
+/// in which every input is produced before it is read. Copying clones all tensors; moving does not.
 class PARE_API Graph : public nn::Module {
  public:
   enum class Kind : std::uint8_t {
@@ -22,16 +22,16 @@ class PARE_API Graph : public nn::Module {
     parameter,  ///< a leaf that may be trained
     buffer,     ///< state: changed by running in training (batch norm), by observing
     constant,
-    result,     ///< of a node
+    result,  ///< of a node
   };
   struct Value {
     std::string name;
     Kind kind = Kind::result;
-    Shape shape;            ///< may have symbols
+    Shape shape;  ///< may have symbols
     DType dtype = DType::f32;
-    Tensor tensor;          ///< of parameters, buffers and constants
+    Tensor tensor;  ///< of parameters, buffers and constants
     bool trainable = false;
-    int producer = -1;      ///< the node, of a result
+    int producer = -1;  ///< the node, of a result
   };
   struct Node {
     std::string name;

@@ -22,7 +22,8 @@ struct Conv2dAttributes {
   }
 };
 
-/// NumPy's matmul: the last two axes are multiplied, the others broadcast; rank 1 is a row or column.
+/// NumPy's matmul: the last two axes are multiplied, the others broadcast; rank 1 is a row or
+/// column.
 PARE_API Tensor matmul(const Tensor& a, const Tensor& b);
 /// x [..., in] · weightᵀ [out, in] + bias [out] (bias may be undefined).
 PARE_API Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});

@@ -7,8 +7,8 @@
 
 namespace pare {
 
-PARE_API extern const OpDef kAdd, kSub, kMul, kDiv, kMaximum, kNeg, kExp, kLog, kSqrt, kClamp, kRelu,
-    kRelu6, kSigmoid, kTanh, kCast, kDetach, kToFormat;
+PARE_API extern const OpDef kAdd, kSub, kMul, kDiv, kMaximum, kNeg, kExp, kLog, kSqrt, kClamp,
+    kRelu, kRelu6, kSigmoid, kTanh, kCast, kDetach, kToFormat;
 
 struct ClampAttributes {
   double min = -std::numeric_limits<double>::infinity();

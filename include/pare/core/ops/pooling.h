@@ -13,7 +13,7 @@ struct Pool2dAttributes {
   std::array<std::int64_t, 2> kernel{2, 2};
   std::array<std::int64_t, 2> stride{2, 2};
   std::array<std::int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right
-  bool count_include_pad = true;  ///< of average pooling, PyTorch's default
+  bool count_include_pad = true;                    ///< of average pooling, PyTorch's default
   void fields(AttributeVisitor& visit) {
     visit("kernel", kernel);
     visit("stride", stride);

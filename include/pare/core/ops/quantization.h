@@ -20,7 +20,7 @@ struct FakeQuantizeAttributes {
 struct QuantizeAttributes {
   DType dtype = DType::u8;
   std::int64_t axis = -1;
-  std::int64_t qmin = 0;    ///< may be narrower than the dtype (s7)
+  std::int64_t qmin = 0;  ///< may be narrower than the dtype (s7)
   std::int64_t qmax = 255;
   void fields(AttributeVisitor& visit) {
     visit("dtype", dtype);
