@@ -15,7 +15,7 @@ foreach(method IN LISTS methods)
   set(may_include_${method} core nn models optim data train graph runtime)
 endforeach()
 set(may_include_onednn core runtime)
-set(may_include_kernels core onednn)  # src/kernels.cpp, the composition
+set(may_include_kernels core runtime onednn)  # src/kernels.cpp, the composition
 set(modules core nn models optim data graph io train runtime ${methods} onednn kernels)
 set(may_include_cli ${modules})
 list(APPEND modules cli)
