@@ -6,7 +6,7 @@ function(pare_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LABELS")
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE
-    pare::pare pare_warnings Threads::Threads GTest::gmock GTest::gtest_main)
+    pare::pare pare_warnings fmt::fmt Threads::Threads GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
   # The expected values must follow the library's float arithmetic.
   target_compile_options(${name} PRIVATE -ffp-contract=off)
