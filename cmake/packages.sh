@@ -15,5 +15,5 @@ fi
 echo "== Installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -q --no-install-recommends "${missing[@]}" |
+apt-get install -y -q -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" |
   sed -u -n 's/^Setting up \([^ ]*\).*/   \1/p'
