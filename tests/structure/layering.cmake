@@ -33,7 +33,7 @@ set(third_parties
   "^zlib\\.h$" "^src/data/"
   "^stb" "^src/data/"
   "^CLI/" "^src/cli/"
-  # The system: POSIX anywhere, what assumes x86 where DESIGN allows it.
+  # The system: POSIX anywhere, what assumes x86 in two modules alone.
   "^(sys/[a-z]+|cerrno|cxxabi|dlfcn|fcntl|sched|signal|unistd|pthread)\\.h$" "^src/"
   "^(immintrin|x86intrin|cpuid)\\.h$" "^src/(core|onednn)/"
 )
