@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,6 +58,10 @@ class PARE_API Graph : public nn::Module {
   bool is_output(int value) const;
   /// Bytes of all parameters, buffers and constants.
   std::size_t bytes() const;
+  /// Facts about the whole graph by name, which passes leave for one another and files keep (ONNX's
+  /// metadata_props): "quantize.isa", ….
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  std::map<std::string, std::string>& metadata() { return metadata_; }
   /// A table of the nodes, for people.
   std::string to_string() const;
 
@@ -98,6 +103,7 @@ class PARE_API Graph : public nn::Module {
   std::vector<Value> values_;
   std::vector<int> inputs_;
   std::vector<int> outputs_;
+  std::map<std::string, std::string> metadata_;
 };
 
 }  // namespace pare
