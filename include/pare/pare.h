@@ -15,6 +15,7 @@
 #include "pare/core/shape.h"
 #include "pare/core/tensor.h"
 #include "pare/graph/graph.h"
+#include "pare/graph/passes.h"
 #include "pare/graph/trace.h"
 #include "pare/nn/module.h"
 #include "pare/version.h"

@@ -15,7 +15,9 @@
 namespace pare {
 
 /// Values and nodes are numbered; the numbers stay valid until `compact`. Nodes stand in an order
-/// in which every input is produced before it is read. Copying clones all tensors; moving does not.
+/// in which every input is produced before it is read (`compact` makes it so after an edit).
+/// Copying clones every tensor once; moving does not. Copy assignment writes in place where a leaf
+/// of the same name, shape and dtype is there already, so that optimizers stay valid.
 class PARE_API Graph : public nn::Module {
  public:
   enum class Kind : std::uint8_t {
@@ -33,6 +35,9 @@ class PARE_API Graph : public nn::Module {
     Tensor tensor;  ///< of parameters, buffers and constants
     bool trainable = false;
     int producer = -1;  ///< the node, of a result
+    bool is_leaf() const {
+      return kind == Kind::parameter || kind == Kind::buffer || kind == Kind::constant;
+    }
   };
   struct Node {
     std::string name;
@@ -42,6 +47,10 @@ class PARE_API Graph : public nn::Module {
   };
 
   Graph() = default;
+  Graph(const Graph& other);
+  Graph(Graph&&) noexcept = default;
+  Graph& operator=(const Graph& other);
+  Graph& operator=(Graph&&) noexcept = default;
 
   // --- reading
   std::span<const Node> nodes() const { return nodes_; }
@@ -66,8 +75,9 @@ class PARE_API Graph : public nn::Module {
   std::string to_string() const;
 
   // --- running
-  /// The interpreter, through apply: trains where gradients are on; a DQ → op → Q group runs on
-  /// integers (int32 accumulation) where they are off. Throws an Error that names the node.
+  /// The interpreter, through apply: trains where gradients are on; a convolution or matrix product
+  /// of dequantized operands runs on integers (int32 accumulation; docs/numerics.md). Throws an
+  /// Error that names the node, shape_mismatch or dtype_mismatch for inputs that do not fit.
   Tensors run(const Tensors& inputs) override;
   /// Runs and shows `visit` every value that a node produced.
   Tensors run_visiting(const Tensors& inputs,
@@ -77,12 +87,16 @@ class PARE_API Graph : public nn::Module {
   std::string kind() const override { return "Graph"; }
   /// A graph that owns its tensors.
   Graph copy() const { return *this; }
+  /// A graph over the same tensors: what an edit in place works on before it replaces the original.
+  Graph share() const;
 
-  // --- editing: edit a copy, `verify`, then move it over the original
-  int add_input(std::string name, const Shape& shape, DType dtype);
-  int add_leaf(Kind kind, std::string name, Tensor tensor, bool trainable = false);
-  /// Appends (or inserts before node `before`) a call; infers its outputs' shapes.
-  int add_node(std::string name, Call call, std::vector<int> inputs, int before = -1);
+  // --- editing: edit a copy, `compact`, `verify`, then move it over the original
+  /// These give the value's number and make its name unique.
+  int add_input(const std::string& name, const Shape& shape, DType dtype);
+  int add_leaf(Kind kind, const std::string& name, Tensor tensor, bool trainable = false);
+  /// Appends a call (`compact` moves it before its readers); infers its outputs' shapes. The node
+  /// and its first output get the name, made unique. Gives the node's number.
+  int add_node(const std::string& name, Call call, std::vector<int> inputs);
   void set_outputs(std::vector<int> outputs) { outputs_ = std::move(outputs); }
   /// All readers (and the graph's outputs) of `from` read `to` instead; `except` node apart.
   void replace_uses(int from, int to, int except = -1);
@@ -90,7 +104,8 @@ class PARE_API Graph : public nn::Module {
   Value& edit_value(int id) { return values_[static_cast<std::size_t>(id)]; }
   /// A name not yet taken, made from `wish`.
   std::string unique_name(const std::string& wish) const;
-  /// Puts the nodes in order, drops what no output needs, renumbers. Throws on a cycle.
+  /// Puts the nodes in order, drops what no output needs, renumbers: values in the order of their
+  /// first use. Throws `internal` on a cycle.
   void compact();
   /// Infers all shapes anew (symbols included) after an edit of attributes or leaves.
   void infer_shapes();
