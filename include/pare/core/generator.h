@@ -46,7 +46,7 @@ class PARE_API Generator {
  private:
   std::uint64_t seed_;
   std::uint64_t stream_ = 0;
-  std::uint64_t position_ = 0;  // in blocks of four 32-bit words
+  std::uint64_t position_ = 0;  // in 32-bit words
 };
 
 }  // namespace pare

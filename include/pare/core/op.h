@@ -41,9 +41,8 @@ class PARE_API InferArgs {
     DType dtype = DType::f32;
     bool produced = false;
   };
-  InferArgs(const Call& call, std::span<const Input> inputs, std::span<Output> outputs,
-            bool training)
-      : call(call), training(training), inputs_(inputs), outputs_(outputs) {}
+  InferArgs(const Call& c, std::span<const Input> inputs, std::span<Output> outputs, bool train)
+      : call(c), training(train), inputs_(inputs), outputs_(outputs) {}
 
   const Call& call;
   const bool training;
@@ -268,6 +267,7 @@ PARE_API void forward(const Call& call, std::span<const Tensor> inputs, std::spa
                       const Context& context, const char** name = nullptr);
 
 /// Infers, runs, puts on the tape, stores state, tells the tracer; the first visible output.
+/// Write pare::apply where an argument is a std::vector, lest std::apply be found.
 PARE_API Tensor apply(const Call& call, std::span<const Tensor> inputs);
 /// The same, all visible outputs.
 PARE_API Tensors apply_all(const Call& call, std::span<const Tensor> inputs);

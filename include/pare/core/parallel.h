@@ -39,5 +39,7 @@ enum class Isa { baseline, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16, av
 /// The best set of this CPU, not above DNNL_MAX_CPU_ISA (read once, as oneDNN does).
 PARE_API Isa isa_cap();
 PARE_API const char* to_string(Isa isa);
+/// Whether u8·s8 products are summed without saturating at 16 bits.
+inline bool has_vnni(Isa isa) { return isa == Isa::avx2_vnni || isa >= Isa::avx512_vnni; }
 
 }  // namespace pare

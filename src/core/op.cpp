@@ -1,0 +1,61 @@
+// The registry of ops, infer and forward.
+#include "pare/core/op.h"
+
+#include <array>
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+
+namespace pare {
+namespace {
+
+constexpr std::array kOps = {
+#define PARE_OP(constant) &constant,
+#include "core/ops.def"
+#undef PARE_OP
+};
+
+}  // namespace
+
+ChannelLinks::~ChannelLinks() = default;
+ChannelResize::~ChannelResize() = default;
+OnnxEmitter::~OnnxEmitter() = default;
+OnnxEmitter::Node::~Node() = default;
+Tracer::~Tracer() = default;
+
+std::span<const OpDef* const> all_ops() { return kOps; }
+
+const OpDef* find_op(std::string_view name) {
+  for (const OpDef* op : kOps)
+    if (name == op->name) return op;
+  return nullptr;
+}
+
+std::vector<InferArgs::Output> infer(const Call& call, std::span<const InferArgs::Input> inputs,
+                                     bool training) {
+  const OpDef& op = *call.op;
+  const int count = static_cast<int>(inputs.size());
+  PARE_CHECK(count >= op.min_inputs && (op.max_inputs < 0 || count <= op.max_inputs),
+             invalid_argument, op.name, "expected {} to {} inputs, got {}", op.min_inputs,
+             op.max_inputs < 0 ? std::string("any number of") : std::to_string(op.max_inputs),
+             count);
+  std::vector<InferArgs::Output> outputs(static_cast<std::size_t>(op.outputs()));
+  InferArgs args(call, inputs, outputs, training);
+  op.infer(args);
+  return outputs;
+}
+
+void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+             const Context& context, const char** name) {
+  const OpDef& op = *call.op;
+  if (op.kernels)
+    for (const ForwardKernel& kernel : op.kernels->forward)
+      if (kernel.run(call, inputs, outputs, context)) {
+        if (name) *name = kernel.name;
+        return;
+      }
+  if (name) *name = "reference";
+  op.forward(call, inputs, outputs, context);
+}
+
+}  // namespace pare
