@@ -12,8 +12,7 @@ namespace {
 // Operands of nearly every call fit on the stack; concat of many does not.
 constexpr std::size_t kInline = 8;
 
-template <class T>
-class Operands {
+template <class T> class Operands {
  public:
   explicit Operands(std::size_t count)
       : heap_(count > kInline ? std::make_unique<T[]>(count) : nullptr), count_(count) {}
@@ -103,8 +102,7 @@ void run(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> out
     slot.impl()->format = now.impl()->format;
   }
   if (ctx.tracer)
-    ctx.tracer->record(call, inputs,
-                       outputs.first(static_cast<std::size_t>(op.visible_outputs)));
+    ctx.tracer->record(call, inputs, outputs.first(static_cast<std::size_t>(op.visible_outputs)));
 }
 
 // As run, with channels-last inputs converted (on the tape) for ops that know row-major only.
@@ -116,8 +114,7 @@ void run_in_format(const Call& call, std::span<const Tensor> inputs, std::span<T
   // A view can often be taken where the elements lie in the same order in both formats.
   Operands<Tensor> converted(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    converted.span()[i] =
-        inputs[i].defined() ? inputs[i].to(MemoryFormat::row_major) : inputs[i];
+    converted.span()[i] = inputs[i].defined() ? inputs[i].to(MemoryFormat::row_major) : inputs[i];
   run(call, converted.span(), outputs);
 }
 

@@ -137,9 +137,9 @@ class Args final : public BackwardArgs {
   const Tensor& output(int i) const override {
     const std::uint32_t mask = node_.call.op->saves_outputs;
     PARE_ASSERT(mask >> i & 1U);
-    return saved(std::popcount(node_.call.op->saves_inputs) +
-                     std::popcount(mask & ((1U << i) - 1U)),
-                 "output", i);
+    return saved(
+        std::popcount(node_.call.op->saves_inputs) + std::popcount(mask & ((1U << i) - 1U)),
+        "output", i);
   }
   const Tensor& grad_output(int i) const override {
     return grad_outputs_[static_cast<std::size_t>(i)];
@@ -156,8 +156,8 @@ class Args final : public BackwardArgs {
   const Tensor& saved(int k, const char* kind, int i) const {
     SavedTensor& slot = node_.saved[k];
     if (!slot.tensor.defined()) return slot.tensor;
-    PARE_CHECK(slot.storage->version.load(std::memory_order_relaxed) == slot.version,
-               invalid_state, node_.call.op->name,
+    PARE_CHECK(slot.storage->version.load(std::memory_order_relaxed) == slot.version, invalid_state,
+               node_.call.op->name,
                "expected {} {} {} to be as it was in the forward pass, got a version changed in "
                "place since (update parameters after backward)",
                kind, i, slot.tensor.shape());
@@ -266,8 +266,7 @@ void record(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> 
             bool training) {
   const OpDef& op = *call.op;
   const int saved = std::popcount(op.saves_inputs) + std::popcount(op.saves_outputs);
-  Ref<Node> node =
-      Node::create(call, static_cast<int>(inputs.size()), saved, op.visible_outputs);
+  Ref<Node> node = Node::create(call, static_cast<int>(inputs.size()), saved, op.visible_outputs);
   node->training = training;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].defined()) continue;

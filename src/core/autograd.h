@@ -39,8 +39,8 @@ struct Node : RefCounted {
   int saved_count = 0;
   int output_count = 0;
   Edge* edges = nullptr;
-  SavedTensor* saved = nullptr;   ///< inputs by ascending index, then outputs
-  Tensor* gradients = nullptr;    ///< one per visible output
+  SavedTensor* saved = nullptr;  ///< inputs by ascending index, then outputs
+  Tensor* gradients = nullptr;   ///< one per visible output
   Node* next_dead = nullptr;
 
   static Ref<Node> create(const Call& call, int edges, int saved, int outputs);

@@ -31,8 +31,7 @@ float to_float(Half value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000U) << 16;
   const std::uint32_t exponent = (value.bits >> 10) & 31U;
   const std::uint32_t mantissa = value.bits & 1023U;
-  if (exponent == 31)
-    return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13));
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13));
   if (exponent == 0) {  // zero and subnormals: mantissa · 2^-24 is exact in f32
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
     return sign ? -magnitude : magnitude;

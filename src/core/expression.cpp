@@ -46,8 +46,8 @@ void Expression::append(Call call, std::vector<int> others) {
 
 void Expression::insert_after_leaf(int leaf, Call call, std::vector<int> others) {
   const int count = static_cast<int>(leaves.size());
-  PARE_CHECK(leaf >= 0 && leaf < count, out_of_range, "expression", "expected a leaf below {}, got {}",
-             count, leaf);
+  PARE_CHECK(leaf >= 0 && leaf < count, out_of_range, "expression",
+             "expected a leaf below {}, got {}", count, leaf);
   // The new step comes first, so every step's number moves up by one.
   for (Step& step : steps)
     for (int& i : step.inputs) {
@@ -77,11 +77,10 @@ void Expression::erase(int step) {
   if (steps.empty() && instead < static_cast<int>(leaves.size()))
     std::swap(leaves.front(), leaves[static_cast<std::size_t>(instead)]);
   for (int l = static_cast<int>(leaves.size()) - 1; l >= 0; --l) {
-    const bool read = steps.empty() ? l == 0
-                                    : std::any_of(steps.begin(), steps.end(), [l](const Step& s) {
-                                        return std::find(s.inputs.begin(), s.inputs.end(), l) !=
-                                               s.inputs.end();
-                                      });
+    const bool read =
+        steps.empty() ? l == 0 : std::any_of(steps.begin(), steps.end(), [l](const Step& s) {
+          return std::find(s.inputs.begin(), s.inputs.end(), l) != s.inputs.end();
+        });
     if (read) continue;
     leaves.erase(leaves.begin() + l);
     for (Step& s : steps)

@@ -50,10 +50,14 @@ Isa cap_of_environment() {
     Isa isa;
   };
   static constexpr Row rows[] = {
-      {"SSE41", Isa::baseline},          {"AVX", Isa::baseline},
-      {"AVX2", Isa::avx2},               {"AVX2_VNNI", Isa::avx2_vnni},
-      {"AVX2_VNNI_2", Isa::avx2_vnni},   {"AVX512_CORE", Isa::avx512},
-      {"AVX512_CORE_VNNI", Isa::avx512_vnni}, {"AVX512_CORE_BF16", Isa::avx512_bf16},
+      {"SSE41", Isa::baseline},
+      {"AVX", Isa::baseline},
+      {"AVX2", Isa::avx2},
+      {"AVX2_VNNI", Isa::avx2_vnni},
+      {"AVX2_VNNI_2", Isa::avx2_vnni},
+      {"AVX512_CORE", Isa::avx512},
+      {"AVX512_CORE_VNNI", Isa::avx512_vnni},
+      {"AVX512_CORE_BF16", Isa::avx512_bf16},
       {"AVX512_CORE_FP16", Isa::avx512_bf16},
   };
   for (const Row& row : rows)

@@ -39,7 +39,7 @@ struct Work {
 #if PARE_PARALLEL_OPENMP
 bool nested() { return omp_in_parallel() != 0; }
 void run_all(const Work& work) {
-#pragma omp parallel for num_threads(static_cast<int>(work.pieces)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(work.pieces)) schedule(static, 1)
   for (std::int64_t i = 0; i < work.pieces; ++i) work.piece(i);
 }
 #else
@@ -72,8 +72,8 @@ int max_threads() {
 
 void detail::parallel_ranges(std::int64_t begin, std::int64_t end, std::int64_t grain,
                              RangeFunction run, void* state) {
-  const std::int64_t pieces = std::min<std::int64_t>(
-      max_threads(), (end - begin) / std::max<std::int64_t>(grain, 1));
+  const std::int64_t pieces =
+      std::min<std::int64_t>(max_threads(), (end - begin) / std::max<std::int64_t>(grain, 1));
   if (pieces <= 1 || nested()) {
     run(state, begin, end);
     return;

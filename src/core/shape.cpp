@@ -23,8 +23,8 @@ int Shape::index_of(int axis) const {
 std::int64_t Shape::checked(int axis) const {
   const int i = index_of(axis);
   const std::int64_t d = dims_[static_cast<std::size_t>(i)];
-  PARE_CHECK(d >= 0, invalid_state, "shape", "expected a number at axis {}, got the symbol {} of {}",
-             i, symbol(i), *this);
+  PARE_CHECK(d >= 0, invalid_state, "shape",
+             "expected a number at axis {}, got the symbol {} of {}", i, symbol(i), *this);
   return d;
 }
 

@@ -35,14 +35,12 @@ void check_format(const Shape& shape, MemoryFormat format) {
 }
 
 // Calls use(value) with the element converted to double.
-template <class Use>
-void with_elements(const Tensor& t, std::int64_t count, Use use) {
-  const Tensor plain =
-      t.dtype() == DType::f64 && !t.channels_last() ? t : [&] {
-        Tensor out = Tensor::empty(t.shape(), DType::f64);
-        convert_dtype(t, out);
-        return out;
-      }();
+template <class Use> void with_elements(const Tensor& t, std::int64_t count, Use use) {
+  const Tensor plain = t.dtype() == DType::f64 && !t.channels_last() ? t : [&] {
+    Tensor out = Tensor::empty(t.shape(), DType::f64);
+    convert_dtype(t, out);
+    return out;
+  }();
   const auto* data = static_cast<const double*>(plain.raw());
   for (std::int64_t i = 0; i < count; ++i) use(data[i]);
 }
@@ -154,13 +152,11 @@ Tensor Tensor::to(MemoryFormat wanted) const {
   return out;
 }
 
-Tensor Tensor::to(DType wanted) const {
-  return wanted == dtype() ? *this : cast(*this, wanted);
-}
+Tensor Tensor::to(DType wanted) const { return wanted == dtype() ? *this : cast(*this, wanted); }
 
 void Tensor::copy_from(const Tensor& source) {
-  PARE_CHECK(source.shape() == shape(), shape_mismatch, "copy_from", "expected {}, got {}",
-             shape(), source.shape());
+  PARE_CHECK(source.shape() == shape(), shape_mismatch, "copy_from", "expected {}, got {}", shape(),
+             source.shape());
   void* out = mutable_raw();
   if (!elements()) return;
   if (source.dtype() == dtype() && source.format() == format())
@@ -182,16 +178,16 @@ void Tensor::fill(double value) {
   Tensor one = empty({1}, dtype());
   convert_dtype(source, one);
   const std::size_t size = one.bytes();
-  PARE_CHECK(traits(dtype()).bits >= 8, unsupported, "fill", "expected a type of whole bytes, got {}",
-             dtype());
+  PARE_CHECK(traits(dtype()).bits >= 8, unsupported, "fill",
+             "expected a type of whole bytes, got {}", dtype());
   auto* out = static_cast<std::byte*>(mutable_raw());
   for (std::int64_t i = 0; i < elements(); ++i)
     std::memcpy(out + static_cast<std::size_t>(i) * size, one.raw(), size);
 }
 
 Tensor& Tensor::set_requires_grad(bool on) {
-  PARE_CHECK(is_leaf(), invalid_state, "set_requires_grad",
-             "expected a leaf, got a result of {}", impl_->producer->call.op->name);
+  PARE_CHECK(is_leaf(), invalid_state, "set_requires_grad", "expected a leaf, got a result of {}",
+             impl_->producer->call.op->name);
   PARE_CHECK(!on || is_floating(dtype()), dtype_mismatch, "set_requires_grad",
              "expected a floating type, got {}", dtype());
   impl_->requires_grad = on;
