@@ -114,6 +114,8 @@ class PARE_API Graph : public nn::Module {
   void verify() const;
 
  private:
+  std::vector<bool> needed_nodes() const;
+
   std::vector<Node> nodes_;
   std::vector<Value> values_;
   std::vector<int> inputs_;
