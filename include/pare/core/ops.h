@@ -6,6 +6,7 @@
 #include "pare/core/ops/loss.h"
 #include "pare/core/ops/movement.h"
 #include "pare/core/ops/normalization.h"
+#include "pare/core/ops/observe.h"
 #include "pare/core/ops/pooling.h"
 #include "pare/core/ops/quantization.h"
 #include "pare/core/ops/reduction.h"

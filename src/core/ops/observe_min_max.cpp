@@ -1,0 +1,83 @@
+// observe_min_max: passes a tensor on and follows the range of its values.
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/check.h"
+#include "core/value_range.h"
+#include "pare/core/ops/observe.h"
+
+namespace pare {
+namespace {
+
+constexpr StatePair kState[] = {{1, 1}};
+
+Attributes defaults() { return Attributes::of(ObserveAttributes{}); }
+
+void link_all_axes(const Call&, ChannelLinks& links) {
+  for (int a = 0; a < links.shape(in(0)).rank(); ++a) links.tie(in(0), a, out(0), a);
+}
+
+}  // namespace
+
+ScaleAndZeroPoint affine_parameters(double min, double max, std::int64_t qmin, std::int64_t qmax,
+                                    bool even_zero_point) {
+  PARE_CHECK(std::isfinite(min) && std::isfinite(max) && min <= max, invalid_argument,
+             "affine_parameters", "expected a finite range, got {} … {}", min, max);
+  PARE_CHECK(qmin < qmax, invalid_argument, "affine_parameters", "expected qmin < qmax, got {}, {}",
+             qmin, qmax);
+  min = std::fmin(min, 0.0);
+  max = std::fmax(max, 0.0);
+  constexpr float kSmallest = std::numeric_limits<float>::epsilon();
+  const float scale =
+      std::fmax(static_cast<float>((max - min) / static_cast<double>(qmax - qmin)), kSmallest);
+  const double exact = static_cast<double>(qmin) - min / static_cast<double>(scale);
+  auto zero = static_cast<std::int64_t>(even_zero_point ? 2 * std::nearbyint(exact / 2)
+                                                        : std::nearbyint(exact));
+  const std::int64_t step = even_zero_point ? 2 : 1;
+  while (zero < qmin) zero += step;
+  while (zero > qmax) zero -= step;
+  return {scale, static_cast<std::int32_t>(zero)};
+}
+
+Tensor empty_range() {
+  Tensor range = Tensor::empty({2});
+  write_range(range, empty_value_range());
+  return range;
+}
+
+constinit const OpDef kObserveMinMax = {
+    .name = "observe_min_max",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .state = kState,
+    .format = FormatRule::keep,
+    .infer =
+        [](InferArgs& args) {
+          PARE_CHECK(args.dtype(0) == DType::f32, dtype_mismatch, "observe_min_max",
+                     "expected f32, got {}", args.dtype(0));
+          check_range_input(args, 1);
+          args.output(0, args.shape(0), DType::f32);
+          if (context().observing) args.output(1, args.shape(1), DType::f32);
+        },
+    .forward =
+        [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           const Context&) {
+          const Tensor& x = inputs[0];
+          if (outputs[1].defined()) {
+            const ValueRange seen = value_range(x, "observe_min_max");
+            write_range(outputs[1], moved_range(read_range(inputs[1]), seen,
+                                                call.attributes.as<ObserveAttributes>().averaging));
+          }
+          std::memcpy(outputs[0].mutable_raw(), x.raw(), x.bytes());
+        },
+    .backward = [](BackwardArgs& args) { args.set(0, args.grad_output(0)); },
+    .defaults = defaults,
+    .channels = {.kind = ChannelFact::Kind::rule, .rule = link_all_axes},
+};
+
+Tensor observe_min_max(const Tensor& x, const Tensor& range, const ObserveAttributes& attributes) {
+  return apply({&kObserveMinMax, Attributes::of(attributes)}, detail::Borrowed(x, range));
+}
+
+}  // namespace pare
