@@ -1,0 +1,262 @@
+// The reduction engine: vector kernels for rows and for columns, walked over the other axes.
+#include "core/reduce.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "core/broadcast.h"
+#include "core/dtype_switch.h"
+
+namespace pare {
+namespace {
+
+using V8 = float __attribute__((vector_size(32)));
+using V8Unaligned = float __attribute__((vector_size(32), aligned(4), may_alias));
+
+PARE_INLINE const V8Unaligned& load8(const float* p) {
+  return *reinterpret_cast<const V8Unaligned*>(p);
+}
+
+struct Sum {
+  template <class T>
+  using Accumulator = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
+  template <class A>
+  static constexpr A initial() {
+    return A{0};
+  }
+  // Integers wrap, as NumPy's do.
+  template <class A>
+  PARE_INLINE static void combine(A& into, A value) {
+    if constexpr (std::is_integral_v<A>)
+      into = static_cast<A>(static_cast<std::uint64_t>(into) + static_cast<std::uint64_t>(value));
+    else
+      into += value;
+  }
+  PARE_INLINE static void combine(V8& into, const V8& value) { into += value; }
+};
+
+struct Max {
+  template <class T>
+  using Accumulator = T;
+  template <class A>
+  static constexpr A initial() {
+    if constexpr (std::is_floating_point_v<A>)
+      return -std::numeric_limits<A>::infinity();
+    else
+      return std::numeric_limits<A>::lowest();
+  }
+  template <class A>
+  PARE_INLINE static void combine(A& into, A value) {
+    into = value > into || value != value ? value : into;
+  }
+  PARE_INLINE static void combine(V8& into, const V8& value) {
+    const auto takes = (value > into) | (value != value);
+    into = takes ? value : into;
+  }
+};
+
+/// Combines x[0 … count) into `acc`: for f32 in 32 lanes over runs of at most 8192 elements.
+template <class R, class T>
+PARE_INLINE void reduce_row(const T* x, std::int64_t count,
+                            typename R::template Accumulator<T>& acc) {
+  using A = typename R::template Accumulator<T>;
+  std::int64_t i = 0;
+  if constexpr (std::is_same_v<T, float>) {
+    while (count - i >= 8) {
+      constexpr float kStart = R::template initial<float>();
+      V8 lane[4];
+      for (V8& l : lane) l = V8{} + kStart;
+      const std::int64_t end = i + std::min<std::int64_t>(count - i, 8192);
+      for (; i + 32 <= end; i += 32)
+        for (int k = 0; k < 4; ++k) R::combine(lane[k], load8(x + i + k * 8));
+      for (; i + 8 <= end; i += 8) R::combine(lane[0], load8(x + i));
+      R::combine(lane[0], lane[1]);
+      R::combine(lane[2], lane[3]);
+      R::combine(lane[0], lane[2]);
+      for (int k = 0; k < 8; ++k) R::combine(acc, static_cast<A>(lane[0][k]));
+    }
+  }
+  for (; i < count; ++i) R::combine(acc, static_cast<A>(x[i]));
+}
+
+/// Combines Vectors·8 neighbouring columns of `rows` rows into acc[0 … Vectors·8).
+template <class R, int Vectors>
+PARE_INLINE void reduce_column_tile(const float* x, std::int64_t rows, std::int64_t row_stride,
+                                    typename R::template Accumulator<float>* acc) {
+  using A = typename R::template Accumulator<float>;
+  constexpr float kStart = R::template initial<float>();
+  for (std::int64_t r = 0; r < rows;) {
+    V8 lane[Vectors];
+    for (V8& l : lane) l = V8{} + kStart;
+    const std::int64_t end = std::min<std::int64_t>(rows, r + 256);
+    for (; r < end; ++r)
+      for (int k = 0; k < Vectors; ++k) R::combine(lane[k], load8(x + r * row_stride + k * 8));
+    for (int k = 0; k < Vectors; ++k)
+      for (int l = 0; l < 8; ++l) R::combine(acc[k * 8 + l], static_cast<A>(lane[k][l]));
+  }
+}
+
+/// Combines each column of `rows` rows into acc[column].
+template <class R, class T>
+PARE_INLINE void reduce_columns(const T* x, std::int64_t rows, std::int64_t row_stride,
+                                std::int64_t columns,
+                                typename R::template Accumulator<T>* acc) {
+  using A = typename R::template Accumulator<T>;
+  std::int64_t c = 0;
+  if constexpr (std::is_same_v<T, float>) {
+    if (rows >= 4) {
+      for (; c + 32 <= columns; c += 32) reduce_column_tile<R, 4>(x + c, rows, row_stride, acc + c);
+      for (; c + 8 <= columns; c += 8) reduce_column_tile<R, 1>(x + c, rows, row_stride, acc + c);
+    }
+  }
+  if (c == columns) return;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const T* row = x + r * row_stride;
+    for (std::int64_t k = c; k < columns; ++k) R::combine(acc[k], static_cast<A>(row[k]));
+  }
+}
+
+/// Walks a nest of {x, dense accumulators, out}.
+template <class R, class T>
+struct Walker {
+  using A = typename R::template Accumulator<T>;
+  const LoopNest& nest;
+  const T* x;
+
+  bool reduced(int axis) const { return nest.stride[2][static_cast<std::size_t>(axis)] == 0; }
+  std::int64_t size(int axis) const { return nest.size[static_cast<std::size_t>(axis)]; }
+  std::int64_t stride(int operand, int axis) const {
+    return nest.stride[static_cast<std::size_t>(operand)][static_cast<std::size_t>(axis)];
+  }
+
+  /// Combines indices [begin, end) of `axis`, and all of the axes inside it, into acc.
+  void run(int axis, std::int64_t begin, std::int64_t end, const T* from, A* acc) const {
+    const std::int64_t step = stride(0, axis);
+    const std::int64_t acc_step = stride(1, axis);
+    from += begin * step;
+    acc += begin * acc_step;
+    const std::int64_t count = end - begin;
+    const int last = nest.rank - 1;
+    if (axis == last && reduced(axis)) {
+      multiversion([=]() PARE_INLINE_LAMBDA { reduce_row<R, T>(from, count, *acc); });
+    } else if (axis == last) {
+      multiversion([=]() PARE_INLINE_LAMBDA { reduce_columns<R, T>(from, 1, 0, count, acc); });
+    } else if (axis == last - 1 && reduced(last)) {
+      const std::int64_t columns = size(last);
+      multiversion([=]() PARE_INLINE_LAMBDA {
+        for (std::int64_t r = 0; r < count; ++r)
+          reduce_row<R, T>(from + r * step, columns, acc[r * acc_step]);
+      });
+    } else if (axis == last - 1 && reduced(axis)) {
+      const std::int64_t columns = size(last);
+      multiversion([=]() PARE_INLINE_LAMBDA {
+        reduce_columns<R, T>(from, count, step, columns, acc);
+      });
+    } else {
+      for (std::int64_t i = 0; i < count; ++i)
+        run(axis + 1, 0, size(axis + 1), from + i * step, acc + i * acc_step);
+    }
+  }
+};
+
+/// Where a reduced axis is the outermost, threads fill accumulators of their own.
+template <class R, class T>
+void reduce_as(Reduction kind, const T* x, LoopNest& nest, std::int64_t count, T* out) {
+  using A = typename R::template Accumulator<T>;
+  std::int64_t kept = 1;
+  for (auto a = static_cast<std::size_t>(nest.rank); a-- > 0;) {
+    const bool reduced = nest.stride[2][a] == 0;
+    nest.stride[1][a] = reduced ? 0 : kept;
+    if (!reduced) kept *= nest.size[a];
+  }
+  const Walker<R, T> walker{nest, x};
+  const std::int64_t length = nest.size[0];
+  const std::int64_t inside = std::max<std::int64_t>(1, kept * count / std::max<std::int64_t>(1, length));
+  const std::int64_t grain = kElementGrain / inside + 1;
+  const bool split = walker.reduced(0) && length > grain && max_threads() > 1;
+  const std::int64_t parts = split ? std::min<std::int64_t>(max_threads(), length / grain) : 1;
+
+  constexpr std::int64_t kSmall = 64;
+  A small[kSmall];
+  std::vector<A> large;
+  A* acc = small;
+  if (kept * parts > kSmall) {
+    large.resize(static_cast<std::size_t>(kept * parts));
+    acc = large.data();
+  }
+  std::fill(acc, acc + kept * parts, R::template initial<A>());
+  if (parts > 1) {
+    parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t p = begin; p < end; ++p)
+        walker.run(0, length * p / parts, length * (p + 1) / parts, x, acc + p * kept);
+    });
+    for (std::int64_t p = 1; p < parts; ++p)
+      for (std::int64_t k = 0; k < kept; ++k) R::combine(acc[k], acc[p * kept + k]);
+  } else if (walker.reduced(0)) {
+    walker.run(0, 0, length, x, acc);
+  } else {
+    parallel_for(0, length, grain, [&](std::int64_t begin, std::int64_t end) {
+      walker.run(0, begin, end, x, acc);
+    });
+  }
+
+  // From the dense accumulators to wherever the output keeps each axis.
+  const double scale = kind == Reduction::mean ? 1.0 / static_cast<double>(count) : 1.0;
+  const auto convert = [scale](A value) {
+    if constexpr (std::is_floating_point_v<T>)
+      return static_cast<T>(value * static_cast<A>(scale));
+    else
+      return static_cast<T>(value);
+  };
+  if (kept == 1) {
+    *out = convert(acc[0]);
+    return;
+  }
+  Shape shape;
+  Strides to{};
+  for (int a = 0; a < nest.rank; ++a) {
+    if (walker.reduced(a)) continue;
+    to[static_cast<std::size_t>(shape.rank())] = walker.stride(2, a);
+    shape.append(nest.size[static_cast<std::size_t>(a)]);
+  }
+  const Strides dense = strides_of(shape, MemoryFormat::row_major);
+  const std::array operands{dense, to};
+  const LoopNest copy(shape, MemoryFormat::row_major, operands);
+  for_each_block(copy, [&](const LoopBlock& b) {
+    for (std::int64_t r = 0; r < b.rows; ++r)
+      for (std::int64_t c = 0; c < b.columns; ++c)
+        out[b.offset[1] + r * b.row[1] + c * b.column[1]] =
+            convert(acc[b.offset[0] + r * b.row[0] + c * b.column[0]]);
+  });
+}
+
+}  // namespace
+
+void reduce(Reduction kind, const Tensor& x, std::uint32_t axes, const Strides& out_strides,
+            Tensor& out) {
+  std::int64_t count = 1;
+  Strides to = out_strides;
+  for (int a = 0; a < x.rank(); ++a) {
+    if ((axes >> a & 1U) == 0) continue;
+    count *= x.shape()[a];
+    to[static_cast<std::size_t>(a)] = 0;
+  }
+  if (out.elements() == 0) return;
+  PARE_CHECK(kind != Reduction::max || count > 0, invalid_argument, "max",
+             "expected at least one element, got shape {}", x.shape());
+  visit_arithmetic(x.dtype(), "reduce", [&](auto type) {
+    using T = decltype(type);
+    const std::array operands{strides_of(x), to, to};
+    LoopNest nest(x.shape(), x.format(), operands);
+    const auto* from = static_cast<const T*>(x.raw());
+    auto* result = static_cast<T*>(out.mutable_raw());
+    if (kind == Reduction::max)
+      reduce_as<Max, T>(kind, from, nest, count, result);
+    else
+      reduce_as<Sum, T>(kind, from, nest, count, result);
+  });
+}
+
+}  // namespace pare
