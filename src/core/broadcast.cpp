@@ -83,9 +83,8 @@ void forward_through_float(const Call& call, std::span<const Tensor> inputs,
     wide_inputs.push_back(t.defined() && is_half(t.dtype()) ? in_dtype(t, DType::f32) : t);
   Tensors wide_outputs;
   for (const Tensor& t : outputs) {
-    wide_outputs.push_back(t.defined() && is_half(t.dtype())
-                               ? Tensor::empty(t.shape(), DType::f32, t.format())
-                               : t);
+    wide_outputs.push_back(
+        t.defined() && is_half(t.dtype()) ? Tensor::empty(t.shape(), DType::f32, t.format()) : t);
   }
   call.op->forward(call, wide_inputs, wide_outputs, context);
   for (std::size_t i = 0; i < outputs.size(); ++i) {

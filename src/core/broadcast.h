@@ -1,4 +1,5 @@
-// Loops over operands that broadcast and differ in memory format; elementwise ops are built on them.
+// Loops over operands that broadcast and differ in memory format; elementwise ops are built on
+// them.
 #pragma once
 
 #include <span>
@@ -22,7 +23,8 @@ Strides broadcast_strides(const Tensor& t, const Shape& shape);
 /// where there is none.
 Tensor sum_to_shape(const Tensor& gradient, const Shape& shape);
 
-/// `t` if it is in this format, else a copy that is (no tape). Format follows where the rank allows.
+/// `t` if it is in this format, else a copy that is (no tape). Format follows where the rank
+/// allows.
 Tensor in_format(const Tensor& t, MemoryFormat format);
 
 /// `t` if it is of this dtype, else a converted copy (no tape).
@@ -59,8 +61,7 @@ struct LoopBlock {
 };
 
 /// Calls body(block) on blocks that cover the nest, on several threads where it is worth it.
-template <class Body>
-void for_each_block(const LoopNest& nest, Body&& body) {
+template <class Body> void for_each_block(const LoopNest& nest, Body&& body) {
   const auto last = static_cast<std::size_t>(nest.rank - 1);
   LoopBlock block;
   for (std::size_t k = 0; k < LoopNest::kOperands; ++k) {
@@ -190,8 +191,7 @@ void zip_strided(const LoopNest& nest, const A* a, const B* b, Out* y, F f) {
 }
 
 /// y = f(x): same shape, any formats.
-template <class T, class F>
-void map_tensor(const Tensor& x, Tensor& y, F f) {
+template <class T, class F> void map_tensor(const Tensor& x, Tensor& y, F f) {
   const auto* from = static_cast<const T*>(x.raw());
   auto* to = static_cast<T*>(y.mutable_raw());
   if (x.format() == y.format()) return map_contiguous(from, to, y.elements(), f);
@@ -200,8 +200,7 @@ void map_tensor(const Tensor& x, Tensor& y, F f) {
 }
 
 /// y = f(a, b), a and b broadcast to y's shape, any formats.
-template <class T, class F>
-void zip_tensors(const Tensor& a, const Tensor& b, Tensor& y, F f) {
+template <class T, class F> void zip_tensors(const Tensor& a, const Tensor& b, Tensor& y, F f) {
   const auto* left = static_cast<const T*>(a.raw());
   const auto* right = static_cast<const T*>(b.raw());
   auto* to = static_cast<T*>(y.mutable_raw());

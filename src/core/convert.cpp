@@ -14,10 +14,7 @@ namespace pare {
 namespace {
 
 /// An element of this many bytes, whatever its type.
-template <std::size_t Bytes>
-struct Bits {
-  unsigned char bytes[Bytes];
-};
+template <std::size_t Bytes> struct Bits { unsigned char bytes[Bytes]; };
 
 using V8 = std::uint32_t __attribute__((vector_size(32)));
 using V8Unaligned = std::uint32_t __attribute__((vector_size(32), aligned(1), may_alias));
@@ -27,8 +24,7 @@ PARE_INLINE void transpose_8x8(const Bits<4>* from, std::int64_t from_stride, Bi
                                std::int64_t to_stride) {
   V8 a[8];
   V8 b[8];
-  for (int i = 0; i < 8; ++i)
-    a[i] = *reinterpret_cast<const V8Unaligned*>(from + i * from_stride);
+  for (int i = 0; i < 8; ++i) a[i] = *reinterpret_cast<const V8Unaligned*>(from + i * from_stride);
   for (int i = 0; i < 4; ++i) {
     b[i] = __builtin_shufflevector(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
     b[i + 4] = __builtin_shufflevector(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
@@ -93,8 +89,7 @@ void transpose(const void* from, void* to, std::int64_t count, std::int64_t rows
 }
 
 /// What a value is converted through: nothing is lost on the way.
-template <class T>
-auto through(T) {
+template <class T> auto through(T) {
   if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
     return float{};
   else if constexpr (std::is_integral_v<T> && sizeof(T) <= 4)
@@ -103,16 +98,14 @@ auto through(T) {
     return T{};
 }
 
-template <class T>
-PARE_INLINE auto read(T value) {
+template <class T> PARE_INLINE auto read(T value) {
   if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
     return vec::widen(value);
   else
     return static_cast<decltype(through(T{}))>(value);
 }
 
-template <class To, class From>
-PARE_INLINE To written(From v) {
+template <class To, class From> PARE_INLINE To written(From v) {
   if constexpr (std::is_same_v<To, bool>) {
     return v != From{0};
   } else if constexpr (std::is_same_v<To, Half>) {
@@ -131,8 +124,7 @@ PARE_INLINE To written(From v) {
 }
 
 /// Block by block through the intermediate type, so that pairs of types need no loop each.
-template <class From>
-void convert_from(const Tensor& from, Tensor& to) {
+template <class From> void convert_from(const Tensor& from, Tensor& to) {
   using Middle = decltype(through(From{}));
   const auto* source = static_cast<const From*>(from.raw());
   void* target = to.mutable_raw();
@@ -173,10 +165,14 @@ void convert_format(const Tensor& from, Tensor& to) {
   const std::int64_t columns = from.channels_last() ? channels : inside;
   const int bits = traits(from.dtype()).bits;
   switch (bits) {
-    case 8: return transpose<1>(from.raw(), to.mutable_raw(), batch, rows, columns);
-    case 16: return transpose<2>(from.raw(), to.mutable_raw(), batch, rows, columns);
-    case 32: return transpose<4>(from.raw(), to.mutable_raw(), batch, rows, columns);
-    case 64: return transpose<8>(from.raw(), to.mutable_raw(), batch, rows, columns);
+    case 8:
+      return transpose<1>(from.raw(), to.mutable_raw(), batch, rows, columns);
+    case 16:
+      return transpose<2>(from.raw(), to.mutable_raw(), batch, rows, columns);
+    case 32:
+      return transpose<4>(from.raw(), to.mutable_raw(), batch, rows, columns);
+    case 64:
+      return transpose<8>(from.raw(), to.mutable_raw(), batch, rows, columns);
     default:
       fail(ErrorCode::unsupported, "to(MemoryFormat)", "expected an unpacked dtype, got {}",
            from.dtype());

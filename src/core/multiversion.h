@@ -43,13 +43,11 @@
 namespace pare {
 namespace detail {
 #if PARE_X86
+template <class Body> __attribute__((target("avx2,fma,f16c"))) void run_avx2(Body body) { body(); }
 template <class Body>
-__attribute__((target("avx2,fma,f16c"))) void run_avx2(Body body) {
-  body();
-}
-template <class Body>
-__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,"
-                      "prefer-vector-width=512"))) void
+__attribute__((
+    target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,"
+           "prefer-vector-width=512"))) void
 run_avx512(Body body) {
   body();
 }
@@ -58,8 +56,7 @@ run_avx512(Body body) {
 
 /// The same for templates: calls `body()`, whose operator() is always-inline, compiled for the best
 /// instruction set. Capture by value: what the loops read must not seem to alias what they write.
-template <class Body>
-void multiversion(const Body& body) {
+template <class Body> void multiversion(const Body& body) {
 #if PARE_X86
   const Isa isa = isa_cap();
   if (isa >= Isa::avx512) return detail::run_avx512<Body>(body);

@@ -88,7 +88,8 @@ void emit_quantize(OnnxEmitter& e, DType dtype, std::int64_t axis, std::int64_t 
   const bool narrow = static_cast<double>(qmin) > traits(dtype).lowest ||
                       static_cast<double>(qmax) < traits(dtype).highest;
   const std::string codes = narrow ? e.temporary() : output;
-  auto& node = e.node("QuantizeLinear", {e.input(0), e.input(1), zero_point_name(e, dtype)}, {codes});
+  auto& node =
+      e.node("QuantizeLinear", {e.input(0), e.input(1), zero_point_name(e, dtype)}, {codes});
   if (e.input_shape(1).rank() == 1) node.attribute("axis", axis);
   if (!narrow) return;
   e.node("Clip",
@@ -98,8 +99,8 @@ void emit_quantize(OnnxEmitter& e, DType dtype, std::int64_t axis, std::int64_t 
 }
 
 void emit_dequantize(OnnxEmitter& e, const std::string& codes, DType dtype, std::int64_t axis) {
-  auto& node = e.node("DequantizeLinear", {codes, e.input(1), zero_point_name(e, dtype)},
-                      {e.output(0)});
+  auto& node =
+      e.node("DequantizeLinear", {codes, e.input(1), zero_point_name(e, dtype)}, {e.output(0)});
   if (e.input_shape(1).rank() == 1) node.attribute("axis", axis);
 }
 

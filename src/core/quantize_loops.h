@@ -1,4 +1,5 @@
-// Loops of quantization: a scale and zero point for all of a tensor, or for each channel of an axis.
+// Loops of quantization: a scale and zero point for all of a tensor, or for each channel of an
+// axis.
 #pragma once
 
 #include <vector>
@@ -25,7 +26,7 @@ struct QuantizeParameters {
   std::vector<std::int32_t> zero;
   std::vector<float> low;
   std::vector<float> high;
-  bool fits = true;        ///< all within the forms in float
+  bool fits = true;  ///< all within the forms in float
 
   /// inputs: the tensor, its scale, its zero point (or none: 0).
   QuantizeParameters(const Tensor& x, const Tensor& scales, const Tensor& zeros, std::int64_t axis,
@@ -68,9 +69,8 @@ void map_codes(const QuantizeParameters& p, const A* a, const B* b, Out* y, F f)
     });
   };
   if (p.channels == 1) {
-    parallel_for(0, p.inner, kElementGrain, [&](std::int64_t begin, std::int64_t end) {
-      one_channel(begin, end - begin, 0);
-    });
+    parallel_for(0, p.inner, kElementGrain,
+                 [&](std::int64_t begin, std::int64_t end) { one_channel(begin, end - begin, 0); });
     return;
   }
   if (p.inner > 1) {

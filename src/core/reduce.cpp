@@ -22,13 +22,9 @@ PARE_INLINE const V8Unaligned& load8(const float* p) {
 struct Sum {
   template <class T>
   using Accumulator = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
-  template <class A>
-  static constexpr A initial() {
-    return A{0};
-  }
+  template <class A> static constexpr A initial() { return A{0}; }
   // Integers wrap, as NumPy's do.
-  template <class A>
-  PARE_INLINE static void combine(A& into, A value) {
+  template <class A> PARE_INLINE static void combine(A& into, A value) {
     if constexpr (std::is_integral_v<A>)
       into = static_cast<A>(static_cast<std::uint64_t>(into) + static_cast<std::uint64_t>(value));
     else
@@ -38,17 +34,14 @@ struct Sum {
 };
 
 struct Max {
-  template <class T>
-  using Accumulator = T;
-  template <class A>
-  static constexpr A initial() {
+  template <class T> using Accumulator = T;
+  template <class A> static constexpr A initial() {
     if constexpr (std::is_floating_point_v<A>)
       return -std::numeric_limits<A>::infinity();
     else
       return std::numeric_limits<A>::lowest();
   }
-  template <class A>
-  PARE_INLINE static void combine(A& into, A value) {
+  template <class A> PARE_INLINE static void combine(A& into, A value) {
     into = value > into || value != value ? value : into;
   }
   PARE_INLINE static void combine(V8& into, const V8& value) {
@@ -101,8 +94,7 @@ PARE_INLINE void reduce_column_tile(const float* x, std::int64_t rows, std::int6
 /// Combines each column of `rows` rows into acc[column].
 template <class R, class T>
 PARE_INLINE void reduce_columns(const T* x, std::int64_t rows, std::int64_t row_stride,
-                                std::int64_t columns,
-                                typename R::template Accumulator<T>* acc) {
+                                std::int64_t columns, typename R::template Accumulator<T>* acc) {
   using A = typename R::template Accumulator<T>;
   std::int64_t c = 0;
   if constexpr (std::is_same_v<T, float>) {
@@ -119,8 +111,7 @@ PARE_INLINE void reduce_columns(const T* x, std::int64_t rows, std::int64_t row_
 }
 
 /// Walks a nest of {x, dense accumulators, out}.
-template <class R, class T>
-struct Walker {
+template <class R, class T> struct Walker {
   using A = typename R::template Accumulator<T>;
   const LoopNest& nest;
   const T* x;
@@ -151,9 +142,8 @@ struct Walker {
       });
     } else if (axis == last - 1 && reduced(axis)) {
       const std::int64_t columns = size(last);
-      multiversion([=]() PARE_INLINE_LAMBDA {
-        reduce_columns<R, T>(from, count, step, columns, acc);
-      });
+      multiversion(
+          [=]() PARE_INLINE_LAMBDA { reduce_columns<R, T>(from, count, step, columns, acc); });
     } else {
       for (std::int64_t i = 0; i < count; ++i)
         run(axis + 1, 0, size(axis + 1), from + i * step, acc + i * acc_step);
@@ -173,7 +163,8 @@ void reduce_as(Reduction kind, const T* x, LoopNest& nest, std::int64_t count, T
   }
   const Walker<R, T> walker{nest, x};
   const std::int64_t length = nest.size[0];
-  const std::int64_t inside = std::max<std::int64_t>(1, kept * count / std::max<std::int64_t>(1, length));
+  const std::int64_t inside =
+      std::max<std::int64_t>(1, kept * count / std::max<std::int64_t>(1, length));
   const std::int64_t grain = kElementGrain / inside + 1;
   const bool split = walker.reduced(0) && length > grain && max_threads() > 1;
   const std::int64_t parts = split ? std::min<std::int64_t>(max_threads(), length / grain) : 1;
@@ -197,9 +188,8 @@ void reduce_as(Reduction kind, const T* x, LoopNest& nest, std::int64_t count, T
   } else if (walker.reduced(0)) {
     walker.run(0, 0, length, x, acc);
   } else {
-    parallel_for(0, length, grain, [&](std::int64_t begin, std::int64_t end) {
-      walker.run(0, begin, end, x, acc);
-    });
+    parallel_for(0, length, grain,
+                 [&](std::int64_t begin, std::int64_t end) { walker.run(0, begin, end, x, acc); });
   }
 
   // From the dense accumulators to wherever the output keeps each axis.

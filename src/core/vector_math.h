@@ -8,7 +8,8 @@
 
 namespace pare::vec {
 
-// Adding and subtracting 1.5·2^23 rounds |v| ≤ 2^22 half to even; the sum's low bits are the integer.
+// Adding and subtracting 1.5·2^23 rounds |v| ≤ 2^22 half to even; the sum's low bits are the
+// integer.
 inline constexpr float kRoundingShift = 12582912.0F;
 inline constexpr std::uint32_t kRoundingShiftBits = 0x4b400000U;
 

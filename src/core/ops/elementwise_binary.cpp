@@ -9,8 +9,7 @@ namespace pare {
 namespace {
 
 /// Integers wrap: they are computed unsigned, in at least 32 bits.
-template <class T, class F>
-PARE_INLINE T wrapping(T a, T b, F f) {
+template <class T, class F> PARE_INLINE T wrapping(T a, T b, F f) {
   if constexpr (std::is_floating_point_v<T>) {
     return f(a, b);
   } else {
@@ -20,26 +19,22 @@ PARE_INLINE T wrapping(T a, T b, F f) {
 }
 
 struct Add {
-  template <class T>
-  PARE_INLINE T operator()(T a, T b) const {
+  template <class T> PARE_INLINE T operator()(T a, T b) const {
     return wrapping(a, b, [](auto x, auto y) PARE_INLINE_LAMBDA { return x + y; });
   }
 };
 struct Sub {
-  template <class T>
-  PARE_INLINE T operator()(T a, T b) const {
+  template <class T> PARE_INLINE T operator()(T a, T b) const {
     return wrapping(a, b, [](auto x, auto y) PARE_INLINE_LAMBDA { return x - y; });
   }
 };
 struct Mul {
-  template <class T>
-  PARE_INLINE T operator()(T a, T b) const {
+  template <class T> PARE_INLINE T operator()(T a, T b) const {
     return wrapping(a, b, [](auto x, auto y) PARE_INLINE_LAMBDA { return x * y; });
   }
 };
 struct Div {
-  template <class T>
-  PARE_INLINE T operator()(T a, T b) const {
+  template <class T> PARE_INLINE T operator()(T a, T b) const {
     if constexpr (std::is_floating_point_v<T>) {
       return a / b;
     } else {
@@ -52,38 +47,30 @@ struct Div {
   }
 };
 struct Maximum {
-  template <class T>
-  PARE_INLINE T operator()(T a, T b) const {
-    return a > b || a != a ? a : b;
-  }
+  template <class T> PARE_INLINE T operator()(T a, T b) const { return a > b || a != a ? a : b; }
 };
 /// maximum's share of the gradient for its first operand: all, half of a tie, none.
 struct MaximumShare {
-  template <class T>
-  PARE_INLINE T operator()(T a, T b) const {
+  template <class T> PARE_INLINE T operator()(T a, T b) const {
     return a == b ? T(0.5) : (a < b ? T(0) : T(1));
   }
 };
 /// Like a product, but a share of nothing stays nothing for an infinite gradient.
 struct TakeShare {
-  template <class T>
-  PARE_INLINE T operator()(T gradient, T share) const {
+  template <class T> PARE_INLINE T operator()(T gradient, T share) const {
     return share == T(0) ? T(0) : gradient * share;
   }
 };
 struct Negate {
-  template <class T>
-  PARE_INLINE T operator()(T x) const {
-    return -x;
-  }
+  template <class T> PARE_INLINE T operator()(T x) const { return -x; }
 };
 
 void infer_binary(InferArgs& args) {
   const char* where = args.call.op->name;
   PARE_CHECK(args.dtype(0) == args.dtype(1), dtype_mismatch, where,
              "expected both inputs of one dtype, got {} and {}", args.dtype(0), args.dtype(1));
-  PARE_CHECK(is_arithmetic(args.dtype(0)), dtype_mismatch, where,
-             "expected a number type, got {}", args.dtype(0));
+  PARE_CHECK(is_arithmetic(args.dtype(0)), dtype_mismatch, where, "expected a number type, got {}",
+             args.dtype(0));
   if (args.shape(0) == args.shape(1))
     args.output(0, args.shape(0), args.dtype(0));
   else
@@ -102,19 +89,16 @@ void forward_binary(const Call& call, std::span<const Tensor> inputs, std::span<
 }
 
 /// f(a, b) broadcast to `shape`, for f32 and f64, off the tape.
-template <class F>
-Tensor combine(const Tensor& a, const Tensor& b, const Shape& shape, F f) {
+template <class F> Tensor combine(const Tensor& a, const Tensor& b, const Shape& shape, F f) {
   const bool last = (a.channels_last() && a.rank() == shape.rank()) ||
                     (b.channels_last() && b.rank() == shape.rank());
-  Tensor y = Tensor::empty(shape, a.dtype(),
-                           last ? MemoryFormat::channels_last : MemoryFormat::row_major);
-  visit_float(a.dtype(), "gradient",
-              [&](auto type) { zip_tensors<decltype(type)>(a, b, y, f); });
+  Tensor y =
+      Tensor::empty(shape, a.dtype(), last ? MemoryFormat::channels_last : MemoryFormat::row_major);
+  visit_float(a.dtype(), "gradient", [&](auto type) { zip_tensors<decltype(type)>(a, b, y, f); });
   return y;
 }
 
-template <class F>
-Tensor transform(const Tensor& x, F f) {
+template <class F> Tensor transform(const Tensor& x, F f) {
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.format());
   visit_float(x.dtype(), "gradient", [&](auto type) { map_tensor<decltype(type)>(x, y, f); });
   return y;

@@ -31,18 +31,14 @@ constinit const OpDef kCast = {
     .forward = [](const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                   const Context&) { convert_dtype(inputs[0], outputs[0]); },
     .backward =
-        [](BackwardArgs& args) {
-          args.set(0, in_dtype(args.grad_output(0), args.input_dtype(0)));
-        },
+        [](BackwardArgs& args) { args.set(0, in_dtype(args.grad_output(0), args.input_dtype(0))); },
     .defaults = [] { return Attributes::of(CastAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::elementwise},
-    .onnx = {.op_type = "Cast",
-             .emit =
-                 [](const Call& call, OnnxEmitter& e) {
-                   const DType to = call.attributes.as<CastAttributes>().to;
-                   e.node("Cast", {e.input(0)}, {e.output(0)})
-                       .attribute("to", std::int64_t{traits(to).onnx});
-                 }}};
+    .onnx = {.op_type = "Cast", .emit = [](const Call& call, OnnxEmitter& e) {
+               const DType to = call.attributes.as<CastAttributes>().to;
+               e.node("Cast", {e.input(0)}, {e.output(0)})
+                   .attribute("to", std::int64_t{traits(to).onnx});
+             }}};
 
 constinit const OpDef kDetach = {
     .name = "detach",

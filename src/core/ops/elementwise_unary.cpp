@@ -11,8 +11,7 @@ namespace pare {
 namespace {
 
 struct Neg {
-  template <class T>
-  PARE_INLINE T operator()(T x) const {
+  template <class T> PARE_INLINE T operator()(T x) const {
     if constexpr (std::is_floating_point_v<T>) {
       return -x;
     } else {
@@ -43,20 +42,15 @@ struct Tanh {
 };
 // Comparisons are written so that NaN stays NaN.
 struct Relu {
-  template <class T>
-  PARE_INLINE T operator()(T x) const {
-    return x < T(0) ? T(0) : x;
-  }
+  template <class T> PARE_INLINE T operator()(T x) const { return x < T(0) ? T(0) : x; }
 };
 struct Relu6 {
-  template <class T>
-  PARE_INLINE T operator()(T x) const {
+  template <class T> PARE_INLINE T operator()(T x) const {
     const T low = x < T(0) ? T(0) : x;
     return low > T(6) ? T(6) : low;
   }
 };
-template <class T>
-struct Clamp {
+template <class T> struct Clamp {
   T min, max;
   PARE_INLINE T operator()(T x) const {
     const T low = x < min ? min : x;
@@ -66,53 +60,31 @@ struct Clamp {
 
 // Gradients of the input, from the gradient and what was saved: the input x or the output y.
 struct ExpGradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T y) const {
-    return g * y;
-  }
+  template <class T> PARE_INLINE T operator()(T g, T y) const { return g * y; }
 };
 struct LogGradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T x) const {
-    return g / x;
-  }
+  template <class T> PARE_INLINE T operator()(T g, T x) const { return g / x; }
 };
 struct SqrtGradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T y) const {
-    return g / (y + y);
-  }
+  template <class T> PARE_INLINE T operator()(T g, T y) const { return g / (y + y); }
 };
 struct SigmoidGradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T y) const {
-    return g * (y * (T(1) - y));
-  }
+  template <class T> PARE_INLINE T operator()(T g, T y) const { return g * (y * (T(1) - y)); }
 };
 struct TanhGradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T y) const {
-    return g * (T(1) - y * y);
-  }
+  template <class T> PARE_INLINE T operator()(T g, T y) const { return g * (T(1) - y * y); }
 };
 struct ReluGradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T y) const {
-    return y <= T(0) ? T(0) : g;
-  }
+  template <class T> PARE_INLINE T operator()(T g, T y) const { return y <= T(0) ? T(0) : g; }
 };
 struct Relu6Gradient {
-  template <class T>
-  PARE_INLINE T operator()(T g, T y) const {
+  template <class T> PARE_INLINE T operator()(T g, T y) const {
     return (y <= T(0)) | (y >= T(6)) ? T(0) : g;
   }
 };
-template <class T>
-struct ClampGradient {
+template <class T> struct ClampGradient {
   T min, max;
-  PARE_INLINE T operator()(T g, T x) const {
-    return (x < min) | (x > max) ? T(0) : g;
-  }
+  PARE_INLINE T operator()(T g, T x) const { return (x < min) | (x > max) ? T(0) : g; }
 };
 
 void infer_number(InferArgs& args) {
@@ -146,23 +118,19 @@ void forward_floating(const Call& call, std::span<const Tensor> inputs, std::spa
 }
 
 /// Gives f<T>(type)(gradient, saved); f16 and bf16 are computed in f32.
-template <class MakeF>
-void give_gradient(BackwardArgs& args, const Tensor& saved, MakeF make) {
+template <class MakeF> void give_gradient(BackwardArgs& args, const Tensor& saved, MakeF make) {
   const DType dtype = is_half(saved.dtype()) ? DType::f32 : saved.dtype();
   const Tensor g = in_dtype(args.grad_output(0), dtype);
   const Tensor s = in_dtype(saved, dtype);
   Tensor out = Tensor::empty(s.shape(), dtype, s.format());
-  visit_float(dtype, args.call().op->name, [&](auto type) {
-    zip_tensors<decltype(type)>(g, s, out, make(type));
-  });
+  visit_float(dtype, args.call().op->name,
+              [&](auto type) { zip_tensors<decltype(type)>(g, s, out, make(type)); });
   args.set(0, in_dtype(out, saved.dtype()));
 }
-template <class F>
-void backward_from_input(BackwardArgs& args) {
+template <class F> void backward_from_input(BackwardArgs& args) {
   give_gradient(args, args.input(0), [](auto) { return F{}; });
 }
-template <class F>
-void backward_from_output(BackwardArgs& args) {
+template <class F> void backward_from_output(BackwardArgs& args) {
   give_gradient(args, args.output(0), [](auto) { return F{}; });
 }
 
@@ -175,8 +143,7 @@ void backward_neg(BackwardArgs& args) {
 }
 
 /// The bounds in the tensor's own type; for integers the integers within.
-template <class T>
-Clamp<T> bounds(const ClampAttributes& a) {
+template <class T> Clamp<T> bounds(const ClampAttributes& a) {
   if constexpr (std::is_floating_point_v<T>) {
     return {static_cast<T>(a.min), static_cast<T>(a.max)};
   } else {
@@ -248,24 +215,26 @@ using Kind = QuantizationFact::Kind;
 
 constinit const OpDef kNeg =
     unary("neg", false, forward_number<Neg>, backward_neg, {.op_type = "Neg"}, {});
-constinit const OpDef kExp = saving_output(unary("exp", true, forward_floating<Exp>,
-    backward_from_output<ExpGradient>, {.op_type = "Exp"}, {}));
-constinit const OpDef kLog = saving_input(unary("log", true, forward_floating<Log>,
-    backward_from_input<LogGradient>, {.op_type = "Log"}, {}));
-constinit const OpDef kSqrt = saving_output(unary("sqrt", true, forward_floating<Sqrt>,
-    backward_from_output<SqrtGradient>, {.op_type = "Sqrt"}, {}));
-constinit const OpDef kRelu = saving_output(unary("relu", false, forward_number<Relu>,
-    backward_from_output<ReluGradient>, {.op_type = "Relu"}, {.kind = Kind::fused_activation}));
-constinit const OpDef kRelu6 = saving_output(unary("relu6", false, forward_number<Relu6>,
-    backward_from_output<Relu6Gradient>,
-    {.op_type = "Clip", .emit = [](const Call&, OnnxEmitter& e) { emit_clip(e, 0.0, 6.0); }},
-    {.kind = Kind::fused_activation}));
-constinit const OpDef kSigmoid = saving_output(unary("sigmoid", true, forward_floating<Sigmoid>,
-    backward_from_output<SigmoidGradient>, {.op_type = "Sigmoid"},
-    {.kind = Kind::fixed, .scale = 1.0 / 256, .zero_point = 0}));
-constinit const OpDef kTanh = saving_output(unary("tanh", true, forward_floating<Tanh>,
-    backward_from_output<TanhGradient>, {.op_type = "Tanh"},
-    {.kind = Kind::fixed, .scale = 1.0 / 128, .zero_point = 128}));
+constinit const OpDef kExp = saving_output(unary(
+    "exp", true, forward_floating<Exp>, backward_from_output<ExpGradient>, {.op_type = "Exp"}, {}));
+constinit const OpDef kLog = saving_input(unary(
+    "log", true, forward_floating<Log>, backward_from_input<LogGradient>, {.op_type = "Log"}, {}));
+constinit const OpDef kSqrt =
+    saving_output(unary("sqrt", true, forward_floating<Sqrt>, backward_from_output<SqrtGradient>,
+                        {.op_type = "Sqrt"}, {}));
+constinit const OpDef kRelu =
+    saving_output(unary("relu", false, forward_number<Relu>, backward_from_output<ReluGradient>,
+                        {.op_type = "Relu"}, {.kind = Kind::fused_activation}));
+constinit const OpDef kRelu6 = saving_output(
+    unary("relu6", false, forward_number<Relu6>, backward_from_output<Relu6Gradient>,
+          {.op_type = "Clip", .emit = [](const Call&, OnnxEmitter& e) { emit_clip(e, 0.0, 6.0); }},
+          {.kind = Kind::fused_activation}));
+constinit const OpDef kSigmoid = saving_output(
+    unary("sigmoid", true, forward_floating<Sigmoid>, backward_from_output<SigmoidGradient>,
+          {.op_type = "Sigmoid"}, {.kind = Kind::fixed, .scale = 1.0 / 256, .zero_point = 0}));
+constinit const OpDef kTanh = saving_output(
+    unary("tanh", true, forward_floating<Tanh>, backward_from_output<TanhGradient>,
+          {.op_type = "Tanh"}, {.kind = Kind::fixed, .scale = 1.0 / 128, .zero_point = 128}));
 
 constinit const OpDef kClamp = {
     .name = "clamp",
@@ -277,8 +246,7 @@ constinit const OpDef kClamp = {
     .defaults = [] { return Attributes::of(ClampAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::elementwise},
     .quantization = {.kind = Kind::same_as_input},
-    .onnx = {.op_type = "Clip",
-             .emit = [](const Call& call, OnnxEmitter& e) {
+    .onnx = {.op_type = "Clip", .emit = [](const Call& call, OnnxEmitter& e) {
                const auto& a = call.attributes.as<ClampAttributes>();
                emit_clip(e, a.min, a.max);
              }}};

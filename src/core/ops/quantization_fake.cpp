@@ -55,7 +55,8 @@ void backward(BackwardArgs& args) {
   args.set(0, std::move(result));
 }
 
-/// The first of ONNX's code types that holds [qmin, qmax]; i32, which it cannot quantize to, if none.
+/// The first of ONNX's code types that holds [qmin, qmax]; i32, which it cannot quantize to, if
+/// none.
 DType code_type(std::int64_t qmin, std::int64_t qmax) {
   for (const DType d : {DType::u8, DType::i8, DType::u16, DType::i16}) {
     if (static_cast<double>(qmin) >= traits(d).lowest &&
@@ -93,8 +94,8 @@ constinit const OpDef kFakeQuantize = {
     .channels = {.kind = ChannelFact::Kind::rule,
                  .rule =
                      [](const Call& call, ChannelLinks& links) {
-                       link_quantize_channels(
-                           call.attributes.as<FakeQuantizeAttributes>().axis, links);
+                       link_quantize_channels(call.attributes.as<FakeQuantizeAttributes>().axis,
+                                              links);
                      }},
     .onnx = {.op_type = "QuantizeLinear", .emit = emit}};
 

@@ -6,8 +6,7 @@
 namespace pare {
 namespace {
 
-template <class Q>
-struct Quantized {
+template <class Q> struct Quantized {
   PARE_INLINE Q operator()(float x, float, const CodeSpace& c) const {
     return static_cast<Q>(quantized(x, c.scale, c.zero, c.low, c.high));
   }
@@ -20,28 +19,31 @@ struct QuantizedWide {
   }
 };
 /// (q − z)·s; the difference of two 32-bit codes needs 64 bits.
-template <class Difference, class Q>
-struct Dequantized {
+template <class Difference, class Q> struct Dequantized {
   PARE_INLINE float operator()(Q q, Q, const CodeSpace& c) const {
     return static_cast<float>(Difference{q} - Difference{c.zero}) * c.scale;
   }
 };
 
-template <class Visitor>
-void visit_code(DType dtype, Visitor&& visit) {
+template <class Visitor> void visit_code(DType dtype, Visitor&& visit) {
   switch (dtype) {
-    case DType::i8: return visit(std::int8_t{});
-    case DType::u8: return visit(std::uint8_t{});
-    case DType::i16: return visit(std::int16_t{});
-    case DType::u16: return visit(std::uint16_t{});
-    default: return visit(std::int32_t{});
+    case DType::i8:
+      return visit(std::int8_t{});
+    case DType::u8:
+      return visit(std::uint8_t{});
+    case DType::i16:
+      return visit(std::int16_t{});
+    case DType::u16:
+      return visit(std::uint16_t{});
+    default:
+      return visit(std::int32_t{});
   }
 }
 
 void infer_quantize(InferArgs& args) {
   const auto& a = args.call.attributes.as<QuantizeAttributes>();
-  PARE_CHECK(args.dtype(0) == DType::f32, dtype_mismatch, "quantize_linear",
-             "expected f32, got {}", args.dtype(0));
+  PARE_CHECK(args.dtype(0) == DType::f32, dtype_mismatch, "quantize_linear", "expected f32, got {}",
+             args.dtype(0));
   PARE_CHECK(is_code_type(a.dtype), dtype_mismatch, "quantize_linear",
              "expected codes of i8, u8, i16, u16 or i32, got {}", a.dtype);
   PARE_CHECK(a.qmin <= a.qmax && static_cast<double>(a.qmin) >= traits(a.dtype).lowest &&
