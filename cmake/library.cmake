@@ -21,7 +21,9 @@ target_include_directories(pare
 # -fno-math-errno, -fno-trapping-math: nobody reads errno or the exception flags, and loops with
 # sqrt, rounding and selects vectorise only without them. Neither changes a result.
 target_compile_options(pare PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math)
+# Eigen's own threads would nest in ours.
 target_compile_definitions(pare PRIVATE
+  EIGEN_DONT_PARALLELIZE=1
   $<IF:$<STREQUAL:${PARE_PARALLEL},openmp>,PARE_PARALLEL_OPENMP,PARE_PARALLEL_THREADS>=1
   $<$<BOOL:${PARE_ONEDNN}>:PARE_ONEDNN=1>
 )

@@ -16,21 +16,25 @@
 /// The body and all it calls must be always-inline (PARE_INLINE; lambdas: PARE_INLINE_LAMBDA), or
 /// it stays at the baseline. Wrappers have internal linkage: use it in .cpp files.
 #if PARE_X86
-#define PARE_MULTIVERSION(R, name, params, args)                          \
-  __attribute__((target("avx2,fma,f16c"))) static R name##_avx2 params {  \
-    return name##_body args;                                              \
-  }                                                                       \
-  __attribute__((                                                         \
-      target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,"          \
-             "prefer-vector-width=512"))) static R name##_avx512 params { \
-    return name##_body args;                                              \
-  }                                                                       \
-  static R name##_baseline params { return name##_body args; }            \
-  static R name params {                                                  \
-    const ::pare::Isa isa = ::pare::isa_cap();                            \
-    if (isa >= ::pare::Isa::avx512) return name##_avx512 args;            \
-    if (isa >= ::pare::Isa::avx2) return name##_avx2 args;                \
-    return name##_baseline args;                                          \
+#if defined(__clang__)  // knows no vector width there, and would ignore the whole attribute
+#define PARE_AVX512_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+#else
+#define PARE_AVX512_TARGET \
+  "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,prefer-vector-width=512"
+#endif
+#define PARE_MULTIVERSION(R, name, params, args)                              \
+  __attribute__((target("avx2,fma,f16c"))) static R name##_avx2 params {      \
+    return name##_body args;                                                  \
+  }                                                                           \
+  __attribute__((target(PARE_AVX512_TARGET))) static R name##_avx512 params { \
+    return name##_body args;                                                  \
+  }                                                                           \
+  static R name##_baseline params { return name##_body args; }                \
+  static R name params {                                                      \
+    const ::pare::Isa isa = ::pare::isa_cap();                                \
+    if (isa >= ::pare::Isa::avx512) return name##_avx512 args;                \
+    if (isa >= ::pare::Isa::avx2) return name##_avx2 args;                    \
+    return name##_baseline args;                                              \
   }
 #else
 #define PARE_MULTIVERSION(R, name, params, args) \
@@ -44,11 +48,7 @@ namespace pare {
 namespace detail {
 #if PARE_X86
 template <class Body> __attribute__((target("avx2,fma,f16c"))) void run_avx2(Body body) { body(); }
-template <class Body>
-__attribute__((
-    target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,"
-           "prefer-vector-width=512"))) void
-run_avx512(Body body) {
+template <class Body> __attribute__((target(PARE_AVX512_TARGET))) void run_avx512(Body body) {
   body();
 }
 #endif

@@ -282,6 +282,9 @@ class PARE_API Tracer {
   virtual void alias(const Tensor& result, const Tensor& source) = 0;
   /// The name of the node that comes next (a graph tells its own).
   virtual void name_next(const std::string& name) = 0;
+  /// What is recorded from here on belongs to `part` (a module), until its end with its result.
+  virtual void begin_part(const void* /*part*/) {}
+  virtual void end_part(const void* /*part*/, const Tensor& /*result*/) {}
 };
 
 namespace detail {

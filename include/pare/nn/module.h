@@ -2,12 +2,12 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "pare/core/context.h"
 #include "pare/core/expression.h"
 #include "pare/core/generator.h"
 #include "pare/core/op.h"
@@ -22,7 +22,8 @@ class PARE_API Parameter {
  public:
   Parameter() = default;
   /// Fixes the shape. Reading it before `initialize` (or loading) is an error.
-  explicit Parameter(Shape shape, DType dtype = DType::f32) : shape_(shape), dtype_(dtype) {}
+  explicit Parameter(Shape shape, DType dtype = DType::f32)
+      : shape_(std::move(shape)), dtype_(dtype), used_(true) {}
   Parameter(const Parameter& other);
   Parameter(Parameter&&) noexcept = default;
   Parameter& operator=(const Parameter& other);
@@ -31,18 +32,20 @@ class PARE_API Parameter {
   /// The value: evaluates the expression. Throws invalid_state before initialization.
   operator Tensor() const { return value(); }
   Tensor value() const;
-  /// Whether the slot is used at all (a layer without bias has an empty one).
-  bool defined() const { return shape_.rank() > 0 || initialized(); }
+  /// Whether the slot is used at all (a layer without bias has an empty one, whose value is an
+  /// undefined tensor).
+  bool defined() const { return used_; }
   bool initialized() const { return !expression_.leaves.empty(); }
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
-  /// Makes it one plain trainable leaf holding `value` (in place where one is there already).
-  /// Throws shape_mismatch.
+  /// Makes it one plain leaf holding `value`, in place where the first leaf has its shape; other
+  /// leaves are retired. Throws shape_mismatch.
   void set(const Tensor& value);
   /// Structural edits go through this. The result must keep the parameter's shape.
   Expression& expression() { return expression_; }
   const Expression& expression() const { return expression_; }
-  /// For a structural edit that changes the shape (removal of channels).
+  /// For a structural edit that changes the shape (removal of channels). Leaves that `expression`
+  /// does not hold are retired.
   void replace(Expression expression, Shape shape);
   /// Frozen parameters want no gradient.
   void set_trainable(bool on);
@@ -51,6 +54,7 @@ class PARE_API Parameter {
  private:
   Shape shape_;
   DType dtype_ = DType::f32;
+  bool used_ = false;
   bool trainable_ = true;
   Expression expression_;
 };
@@ -123,7 +127,12 @@ class PARE_API Module {
   /// One of the two is overridden: forward for one input and one output, run for any number.
   virtual Tensor forward(const Tensor& x);
   virtual Tensors run(const Tensors& inputs);
-  Tensor operator()(const Tensor& x) { return forward(x); }
+  /// Calls forward, and tells the tracer, if there is one, where this part begins and ends.
+  Tensor operator()(const Tensor& x) {
+    if (context().tracer) [[unlikely]]
+      return traced(x);
+    return forward(x);
+  }
   /// Gives this module's own parameters their first values; parts have their own.
   virtual void reset(Generator& generator);
   /// Sets the attributes by which a part is frozen (batch norm's statistics); parts have their own.
@@ -131,11 +140,14 @@ class PARE_API Module {
   /// The field's word for this kind of layer ("Conv2d"), for tables.
   virtual std::string kind() const;
 
-  /// The trainable leaves, each once, in the order of `members`.
+  /// The trainable leaves, each once, in the order of `members`. This and the next three throw
+  /// invalid_state, naming the parameter, before `initialize`.
   Tensors parameters();
+  /// The same with their names; one that is tied to another has the first one's.
   std::vector<NamedTensor> named_parameters();
+  /// The buffers and the leaves that are not trained (masks, frozen parameters).
   std::vector<NamedTensor> named_buffers();
-  /// All leaves and buffers by name: what a checkpoint holds.
+  /// All leaves and buffers by name, tied ones under each of their names: what a checkpoint holds.
   std::vector<NamedTensor> state();
   /// Calls visit(dotted name, module) for this ("") and all parts.
   void for_each_module(const std::function<void(const std::string&, Module&)>& visit);
@@ -156,12 +168,15 @@ class PARE_API Module {
 
  private:
   void set_mode_all(bool train);
+  Tensor traced(const Tensor& x);
 };
 
-/// Gives every parameter of the module its first value (PyTorch's defaults).
+/// Gives every parameter of the module its first value (PyTorch's defaults): the parts' `reset`
+/// first, then the whole's. Throws invalid_state naming a parameter that no reset has set.
 PARE_API void initialize(Module& module, Generator& generator);
 
-/// One line per part: name, kind, output shape for `example`, parameters; totals at the end.
+/// One line per part: name, kind, output shape for `example` ("-" for a part that was not called as
+/// a function), own parameters; totals at the end. Runs the module without training it.
 PARE_API std::string summary(Module& module, const Tensor& example);
 
 }  // namespace pare::nn

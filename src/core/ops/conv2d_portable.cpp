@@ -1,0 +1,230 @@
+// The portable convolution: patches gathered into a matrix, then a matrix product.
+#include "core/ops/conv2d_portable.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/ops/gemm.h"
+#include "pare/core/parallel.h"
+
+namespace pare {
+namespace {
+
+/// The outputs [begin, end) along one axis whose tap lies inside the picture.
+struct Span {
+  std::int64_t begin, end;
+};
+Span inside(std::int64_t offset, std::int64_t stride, std::int64_t size, std::int64_t outputs) {
+  // 0 <= o * stride + offset < size
+  const std::int64_t begin = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+  const std::int64_t end = size <= offset ? 0 : (size - offset - 1) / stride + 1;
+  return {std::min(begin, outputs), std::clamp(end, std::min(begin, outputs), outputs)};
+}
+
+/// One group of one picture between its memory and its matrix of patches. Row-major pictures have
+/// matrices [taps (c, ky, kx), pixels]; channels-last ones [pixels, taps (ky, kx, c)].
+class Patches {
+ public:
+  Patches(const Conv2dSizes& sizes, bool channels_last) : s_(sizes), channels_last_(channels_last) {
+    if (!s_.pointwise) columns_.resize(static_cast<std::size_t>(s_.taps * s_.pixels));
+  }
+
+  /// The matrix over the picture itself where it is one already, else gathered.
+  MatrixView gather(const float* picture) {
+    if (s_.pointwise) return {picture, channels_last_ ? s_.channels : s_.pixels};
+    if (channels_last_) {
+      std::fill(columns_.begin(), columns_.end(), 0.0F);
+      each_pixel_tap([&](std::int64_t in, std::int64_t column) {
+        std::memcpy(columns_.data() + column, picture + in,
+                    static_cast<std::size_t>(s_.group_channels) * sizeof(float));
+      });
+    } else {
+      each_row([&](std::int64_t in, std::int64_t row, Span span) {
+        float* out = columns_.data() + row;
+        std::fill_n(out, span.begin, 0.0F);
+        for (std::int64_t x = span.begin; x < span.end; ++x) out[x] = picture[in + x * s_.stride_x];
+        std::fill(out + span.end, out + s_.out_width, 0.0F);
+      });
+    }
+    return matrix();
+  }
+  /// Where the gradient of the patches is to be written, before `scatter`.
+  float* buffer() { return columns_.data(); }
+  std::int64_t stride() const { return channels_last_ ? s_.taps : s_.pixels; }
+  /// Adds the matrix onto the picture.
+  void scatter(float* picture) const {
+    if (channels_last_) {
+      each_pixel_tap([&](std::int64_t in, std::int64_t column) {
+        for (std::int64_t c = 0; c < s_.group_channels; ++c)
+          picture[in + c] += columns_[static_cast<std::size_t>(column + c)];
+      });
+    } else {
+      each_row([&](std::int64_t in, std::int64_t row, Span span) {
+        const float* from = columns_.data() + row;
+        for (std::int64_t x = span.begin; x < span.end; ++x)
+          picture[in + x * s_.stride_x] += from[x];
+      });
+    }
+  }
+
+ private:
+  MatrixView matrix() const { return {columns_.data(), stride()}; }
+
+  template <class Visit> void each_pixel_tap(const Visit& visit) const {
+    for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky) {
+      const std::int64_t dy = ky * s_.dilation_y - s_.pad_top;
+      const Span rows = inside(dy, s_.stride_y, s_.height, s_.out_height);
+      for (std::int64_t kx = 0; kx < s_.kernel_width; ++kx) {
+        const std::int64_t dx = kx * s_.dilation_x - s_.pad_left;
+        const Span cols = inside(dx, s_.stride_x, s_.width, s_.out_width);
+        const std::int64_t tap = (ky * s_.kernel_width + kx) * s_.group_channels;
+        for (std::int64_t y = rows.begin; y < rows.end; ++y)
+          for (std::int64_t x = cols.begin; x < cols.end; ++x)
+            visit(((y * s_.stride_y + dy) * s_.width + x * s_.stride_x + dx) * s_.channels,
+                  (y * s_.out_width + x) * s_.taps + tap);
+      }
+    }
+  }
+  /// visit(place in the picture of output column 0, place in the matrix, columns inside); rows
+  /// outside the picture have none.
+  template <class Visit> void each_row(const Visit& visit) const {
+    std::int64_t row = 0;
+    for (std::int64_t c = 0; c < s_.group_channels; ++c)
+      for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky)
+        for (std::int64_t kx = 0; kx < s_.kernel_width; ++kx) {
+          const std::int64_t dx = kx * s_.dilation_x - s_.pad_left;
+          const Span cols = inside(dx, s_.stride_x, s_.width, s_.out_width);
+          for (std::int64_t y = 0; y < s_.out_height; ++y, row += s_.out_width) {
+            const std::int64_t iy = y * s_.stride_y + ky * s_.dilation_y - s_.pad_top;
+            const bool in = iy >= 0 && iy < s_.height;
+            visit((c * s_.height + (in ? iy : 0)) * s_.width + dx, row, in ? cols : Span{0, 0});
+          }
+        }
+  }
+
+  const Conv2dSizes& s_;
+  const bool channels_last_;
+  std::vector<float> columns_;
+};
+
+/// Where group g of x, y and weight begins, in elements; the weights of a group lie together.
+struct Offsets {
+  Offsets(const Conv2dSizes& s, bool channels_last, std::int64_t g)
+      : x(g * s.group_channels * (channels_last ? 1 : s.height * s.width)),
+        y(g * s.group_outputs * (channels_last ? 1 : s.pixels)),
+        weight(g * s.group_outputs * s.taps) {}
+  std::int64_t x, y, weight;
+};
+
+void sum_bias(const Conv2dSizes& s, bool channels_last, const float* grad, float* sum) {
+  if (channels_last) {
+    for (std::int64_t p = 0; p < s.pixels; ++p)
+      for (std::int64_t o = 0; o < s.outputs; ++o) sum[o] += grad[p * s.outputs + o];
+  } else {
+    for (std::int64_t o = 0; o < s.outputs; ++o) {
+      float total = 0;
+      for (std::int64_t p = 0; p < s.pixels; ++p) total += grad[o * s.pixels + p];
+      sum[o] += total;
+    }
+  }
+}
+
+}  // namespace
+
+void conv2d_forward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    Tensor& y) {
+  const bool last = y.channels_last();
+  const float* in = x.data<float>();
+  const float* w = weight.data<float>();
+  const float* b = bias.defined() ? bias.data<float>() : nullptr;
+  float* out = y.mutable_data<float>();
+  parallel_for(0, s.batch, 1, [&](std::int64_t begin, std::int64_t end) {
+    Patches patches(s, last);
+    for (std::int64_t n = begin; n < end; ++n) {
+      float* picture = out + n * s.outputs * s.pixels;
+      if (b && last) {
+        for (std::int64_t p = 0; p < s.pixels; ++p)
+          std::copy_n(b, s.outputs, picture + p * s.outputs);
+      } else if (b) {
+        for (std::int64_t o = 0; o < s.outputs; ++o)
+          std::fill_n(picture + o * s.pixels, s.pixels, b[o]);
+      }
+      for (std::int64_t g = 0; g < s.groups; ++g) {
+        const Offsets at(s, last, g);
+        const MatrixView matrix = patches.gather(in + n * s.channels * s.height * s.width + at.x);
+        if (last) {
+          gemm(s.pixels, s.group_outputs, s.taps, matrix, {w + at.weight, s.taps, true},
+               picture + at.y, s.outputs, b != nullptr);
+        } else {
+          gemm(s.group_outputs, s.pixels, s.taps, {w + at.weight, s.taps}, matrix, picture + at.y,
+               s.pixels, b != nullptr);
+        }
+      }
+    }
+  });
+}
+
+void conv2d_backward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight,
+                     const Tensor& grad, Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias) {
+  const bool last = grad.channels_last();
+  const float* g_all = grad.data<float>();
+  const float* in = grad_weight.defined() ? x.data<float>() : nullptr;
+  const float* w = grad_x.defined() ? weight.data<float>() : nullptr;
+  float* gx_all = grad_x.defined() ? grad_x.mutable_data<float>() : nullptr;
+  // A sum of its own for each piece of the batch, so that the result depends on no race.
+  const std::int64_t pieces =
+      std::max<std::int64_t>(1, std::min<std::int64_t>(s.batch, max_threads()));
+  const std::int64_t weights = grad_weight.defined() ? s.outputs * s.taps : 0;
+  const std::int64_t biases = grad_bias.defined() ? s.outputs : 0;
+  std::vector<float> sums(static_cast<std::size_t>(pieces * (weights + biases)));
+  parallel_for(0, pieces, 1, [&](std::int64_t first, std::int64_t past) {
+    Patches patches(s, last);
+    for (std::int64_t piece = first; piece < past; ++piece) {
+      float* sum = sums.data() + piece * (weights + biases);
+      for (std::int64_t n = piece * s.batch / pieces; n < (piece + 1) * s.batch / pieces; ++n) {
+        const float* g_picture = g_all + n * s.outputs * s.pixels;
+        const std::int64_t picture = n * s.channels * s.height * s.width;
+        if (w) std::fill_n(gx_all + picture, s.channels * s.height * s.width, 0.0F);
+        for (std::int64_t g = 0; g < s.groups; ++g) {
+          const Offsets at(s, last, g);
+          const MatrixView from{g_picture + at.y, last ? s.outputs : s.pixels};
+          const MatrixView turned{from.data, from.stride, true};
+          if (in) {
+            const MatrixView matrix = patches.gather(in + picture + at.x);
+            if (last) {
+              gemm(s.group_outputs, s.taps, s.pixels, turned, matrix, sum + at.weight, s.taps,
+                   true);
+            } else {
+              gemm(s.group_outputs, s.taps, s.pixels, from, {matrix.data, matrix.stride, true},
+                   sum + at.weight, s.taps, true);
+            }
+          }
+          if (!w) continue;
+          float* gx = gx_all + picture + at.x;
+          float* to = s.pointwise ? gx : patches.buffer();
+          if (last) {
+            gemm(s.pixels, s.taps, s.group_outputs, from, {w + at.weight, s.taps}, to,
+                 s.pointwise ? s.channels : patches.stride(), false);
+          } else {
+            gemm(s.taps, s.pixels, s.group_outputs, {w + at.weight, s.taps, true}, from, to,
+                 s.pixels, false);
+          }
+          if (!s.pointwise) patches.scatter(gx);
+        }
+        if (biases) sum_bias(s, last, g_picture, sum + weights);
+      }
+    }
+  });
+  const auto total = [&](std::int64_t from, std::int64_t count, float* to) {
+    std::fill_n(to, count, 0.0F);
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      const float* sum = sums.data() + piece * (weights + biases) + from;
+      for (std::int64_t i = 0; i < count; ++i) to[i] += sum[i];
+    }
+  };
+  if (weights) total(0, weights, grad_weight.mutable_data<float>());
+  if (biases) total(weights, biases, grad_bias.mutable_data<float>());
+}
+
+}  // namespace pare

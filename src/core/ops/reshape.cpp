@@ -1,0 +1,150 @@
+// reshape: the same elements under another shape.
+#include <cstring>
+
+#include "core/check.h"
+#include "core/ops/layout.h"
+#include "core/ops/monomial.h"
+
+#include "pare/core/ops/movement.h"
+
+namespace pare {
+namespace {
+
+void infer_reshape(InferArgs& args) {
+  const Shape& x = args.shape(0);
+  const std::vector<std::int64_t>& target = args.call.attributes.as<ReshapeAttributes>().shape;
+  PARE_CHECK(target.size() <= Shape::kMaxRank, invalid_argument, "reshape",
+             "expected at most {} axes, got {}", Shape::kMaxRank, target.size());
+  int unknown = -1;
+  Shape y;
+  Monomial named;
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    const int axis = static_cast<int>(i);
+    if (target[i] == 0) {
+      PARE_CHECK(axis < x.rank(), shape_mismatch, "reshape",
+                 "expected an axis {} to copy (0), got x {}", axis, x);
+      y.append(x, axis);
+      named.multiply(x, axis);
+    } else if (target[i] == -1) {
+      PARE_CHECK(unknown < 0, invalid_argument, "reshape", "expected at most one -1, got [{}]",
+                 fmt::join(target, ", "));
+      unknown = axis;
+      y.append(1);
+    } else {
+      PARE_CHECK(target[i] > 0, invalid_argument, "reshape",
+                 "expected sizes of -1, 0 or more, got [{}]", fmt::join(target, ", "));
+      y.append(target[i]);
+      named.number *= target[i];
+    }
+  }
+  Monomial rest = product_of(x);
+  const bool empty = rest.number == 0 && named.number == 0;
+  const bool fits = empty || rest.divide(named);
+  PARE_CHECK(fits && (unknown >= 0 || empty || rest.to_string() == "1"), shape_mismatch, "reshape",
+             "expected a shape of {} elements, got [{}] for x {}", product_of(x).to_string(),
+             fmt::join(target, ", "), x);
+  if (unknown >= 0) {
+    PARE_CHECK(!empty, shape_mismatch, "reshape",
+               "expected sizes that determine the -1, got [{}] for x {}", fmt::join(target, ", "),
+               x);
+    Shape whole;
+    for (int a = 0; a < y.rank(); ++a) {
+      if (a == unknown) {
+        rest.append_to(whole);
+      } else {
+        whole.append(y, a);
+      }
+    }
+    y = whole;
+  }
+  args.output(0, y, args.dtype(0));
+}
+
+/// Whether row-major order is the order in memory: there is one channel or one pixel.
+bool lies_row_major(const Tensor& x) {
+  if (!x.channels_last()) return true;
+  return x.shape()[1] == 1 || x.shape().elements(2, x.rank()) == 1;
+}
+
+Tensor view_reshape(const Call&, const Tensor& x, const Shape& shape) {
+  return lies_row_major(x) ? share_memory(x, shape) : Tensor();
+}
+
+void forward_reshape(const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                     const Context&) {
+  const Tensor x =
+      lies_row_major(inputs[0]) ? inputs[0] : in_format(inputs[0], MemoryFormat::row_major);
+  Tensor& y = outputs[0];
+  if (y.channels_last()) {
+    convert_format(share_memory(x, y.shape()), y);
+  } else if (y.bytes() > 0) {
+    std::memcpy(y.mutable_raw(), x.raw(), y.bytes());
+  }
+}
+
+void backward_reshape(BackwardArgs& args) {
+  const Tensor& g = args.grad_output(0);
+  args.set(0, share_memory(lies_row_major(g) ? g : in_format(g, MemoryFormat::row_major),
+                           args.input_shape(0)));
+}
+
+bool resize_reshape(Call& call, const ChannelResize& resize) {
+  ReshapeAttributes attr = call.attributes.as<ReshapeAttributes>();
+  const auto count = [&](Operand operand, int axis) -> std::int64_t {
+    const std::vector<std::int64_t>* kept = resize.kept(operand, axis);
+    return kept ? static_cast<std::int64_t>(kept->size()) : -1;
+  };
+  for (std::size_t i = 0; i < attr.shape.size(); ++i) {
+    const int axis = static_cast<int>(i);
+    const std::int64_t now = count(out(0), axis);
+    if (attr.shape[i] > 0 && now >= 0) attr.shape[i] = now;
+    if (attr.shape[i] == 0 && now != count(in(0), axis)) {
+      const Shape& y = resize.shape(out(0));
+      if (now < 0 && y.symbolic(axis)) return false;
+      attr.shape[i] = now >= 0 ? now : y[axis];
+    }
+  }
+  call.attributes = Attributes::of(attr);
+  return true;
+}
+
+void emit_reshape(const Call& call, OnnxEmitter& emitter) {
+  const std::vector<std::int64_t>& shape = call.attributes.as<ReshapeAttributes>().shape;
+  const std::string target =
+      emitter.constant(Tensor::from(shape, Shape{static_cast<std::int64_t>(shape.size())}));
+  emitter.node("Reshape", {emitter.input(0), target}, {emitter.output(0)});
+}
+
+}  // namespace
+
+constinit const OpDef kReshape = {
+    .name = "reshape",
+    .format = FormatRule::keep,
+    .infer = infer_reshape,
+    .forward = forward_reshape,
+    .view = view_reshape,
+    .backward = backward_reshape,
+    .defaults = [] { return Attributes::of(ReshapeAttributes{}); },
+    .channels = {.kind = ChannelFact::Kind::movement, .resize = resize_reshape},
+    .quantization = {.kind = QuantizationFact::Kind::same_as_input},
+    .onnx = {.op_type = "Reshape", .opset = 5, .emit = emit_reshape},
+};
+
+Tensor reshape(const Tensor& x, const std::vector<std::int64_t>& shape) {
+  return apply({&kReshape, Attributes::of(ReshapeAttributes{shape})}, detail::Borrowed(x));
+}
+
+Tensor flatten(const Tensor& x, int start_axis, int end_axis) {
+  const int start = normalize_axis(start_axis, x.rank(), "flatten");
+  const int end = normalize_axis(end_axis, x.rank(), "flatten");
+  PARE_CHECK(start <= end, invalid_argument, "flatten",
+             "expected a first axis before the last, got {} and {}", start_axis, end_axis);
+  // Axes before the merged one are copied by 0, so that their sizes may differ from run to run;
+  // those after it have moved and are written out.
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(start), 0);
+  shape.push_back(-1);
+  for (int a = end + 1; a < x.rank(); ++a) shape.push_back(x.dim(a));
+  return reshape(x, shape);
+}
+
+}  // namespace pare

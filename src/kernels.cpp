@@ -1,0 +1,32 @@
+// The composition: which kernels each op has, best first, and who makes a plan's primitives.
+#include "core/kernels.h"
+
+#if PARE_ONEDNN
+#include "onednn/kernels.h"
+#endif
+
+namespace pare::kernels {
+namespace {
+
+#if PARE_ONEDNN
+constexpr ForwardKernel kConv2dForward[] = {{"onednn", onednn::conv2d_forward}};
+constexpr BackwardKernel kConv2dBackward[] = {{"onednn", onednn::conv2d_backward}};
+constexpr ForwardKernel kLinearForward[] = {{"gemm", onednn::linear_forward}};
+constexpr BackwardKernel kLinearBackward[] = {{"gemm", onednn::linear_backward}};
+constexpr ForwardKernel kMatmulForward[] = {{"gemm", onednn::matmul_forward}};
+constexpr BackwardKernel kMatmulBackward[] = {{"gemm", onednn::matmul_backward}};
+#else
+constexpr std::span<const ForwardKernel> kConv2dForward, kLinearForward, kMatmulForward;
+constexpr std::span<const BackwardKernel> kConv2dBackward, kLinearBackward, kMatmulBackward;
+#endif
+
+}  // namespace
+
+constinit const KernelList kConv2d{kConv2dForward, kConv2dBackward};
+constinit const KernelList kLinear{kLinearForward, kLinearBackward};
+constinit const KernelList kMatmul{kMatmulForward, kMatmulBackward};
+// The ops' own loops were as fast as oneDNN for these.
+constinit const KernelList kMaxPool2d{}, kAveragePool2d{}, kGlobalAveragePool{}, kBatchNorm{},
+    kSoftmax{}, kLogSoftmax{};
+
+}  // namespace pare::kernels

@@ -1,0 +1,26 @@
+// Layers that only pass elements on.
+#include "pare/nn/flatten.h"
+
+#include "pare/core/ops/movement.h"
+
+namespace pare::nn {
+
+Flatten::Flatten(const FlattenOptions& options) : options_(options) {
+  if (options.start < 0 || options.end != -1) return;
+  ReshapeAttributes target;
+  target.shape.assign(static_cast<std::size_t>(options.start), 0);
+  target.shape.push_back(-1);
+  to_end_ = {&kReshape, Attributes::of(std::move(target))};
+}
+
+Tensor Flatten::forward(const Tensor& x) {
+  if (to_end_.op && x.rank() > options_.start) return apply(to_end_, detail::Borrowed(x));
+  return flatten(x, options_.start, options_.end);
+}
+
+std::string Flatten::kind() const { return "Flatten"; }
+
+Tensor Identity::forward(const Tensor& x) { return x; }
+std::string Identity::kind() const { return "Identity"; }
+
+}  // namespace pare::nn

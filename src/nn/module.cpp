@@ -1,0 +1,244 @@
+// Module: everything that follows from the list of members.
+#include "pare/nn/module.h"
+
+#include <unordered_set>
+
+#include "core/check.h"
+#include "nn/retire.h"
+
+namespace pare::nn {
+
+Members::~Members() = default;
+Module::~Module() = default;
+
+namespace {
+
+// Walks down without making names, for what runs at every step of training.
+class Walk : public Members {
+ protected:
+  void on_module(std::string_view, Module& module) override { module.members(*this); }
+  void on_parameter(std::string_view, Parameter&) override {}
+  void on_buffer(std::string_view, Buffer&) override {}
+  void on_leaf(std::string_view, Tensor&, bool) override {}
+};
+
+// Walks down with the dotted names of what it meets.
+class NamedWalk : public Members {
+ protected:
+  std::string path(std::string_view name) const {
+    return prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name);
+  }
+  void on_module(std::string_view name, Module& module) override {
+    std::string saved = path(name);
+    prefix_.swap(saved);
+    enter(prefix_, module);
+    module.members(*this);
+    leave(prefix_, module);
+    prefix_.swap(saved);
+  }
+  void on_parameter(std::string_view, Parameter&) override {}
+  void on_buffer(std::string_view, Buffer&) override {}
+  void on_leaf(std::string_view, Tensor&, bool) override {}
+  virtual void enter(const std::string&, Module&) {}
+  virtual void leave(const std::string&, Module&) {}
+
+ private:
+  std::string prefix_;
+};
+
+// Calls see(name, tensor, trainable) for every leaf and buffer.
+template <class See> class StateWalk final : public NamedWalk {
+ public:
+  explicit StateWalk(See see) : see_(std::move(see)) {}
+
+ private:
+  void on_parameter(std::string_view name, Parameter& parameter) override {
+    PARE_CHECK(parameter.initialized(), invalid_state, path(name),
+               "expected a value, got a parameter of shape {} that has none yet; call "
+               "initialize(net, generator) or load a checkpoint first",
+               parameter.shape());
+    for (auto& leaf : parameter.expression().leaves)
+      see_(path(name) + leaf.suffix, leaf.value, leaf.trainable && parameter.trainable());
+  }
+  void on_buffer(std::string_view name, Buffer& buffer) override {
+    see_(path(name), buffer.value(), false);
+  }
+  void on_leaf(std::string_view name, Tensor& tensor, bool trainable) override {
+    see_(path(name), tensor, trainable);
+  }
+  See see_;
+};
+
+template <class See> void for_each_state(Module& module, See see) {
+  StateWalk<See> walk(std::move(see));
+  module.members(walk);
+}
+
+}  // namespace
+
+void Module::members(Members&) {}
+void Module::reset(Generator&) {}
+void Module::set_mode(bool) {}
+std::string Module::kind() const { return "Module"; }
+
+namespace {
+
+// The module whose base forward or run hands over to the other: a second handing over means that
+// neither was overridden.
+thread_local const Module* handing_over = nullptr;
+
+class HandOver {
+ public:
+  explicit HandOver(const Module* module) : saved_(std::exchange(handing_over, module)) {
+    PARE_CHECK(saved_ != module, invalid_state, module->kind(),
+               "expected forward or run to be overridden, got neither");
+  }
+  ~HandOver() { handing_over = saved_; }
+  HandOver(const HandOver&) = delete;
+  HandOver& operator=(const HandOver&) = delete;
+
+ private:
+  const Module* saved_;
+};
+
+}  // namespace
+
+Tensor Module::forward(const Tensor& x) {
+  const HandOver guard(this);
+  Tensors results = run({x});
+  PARE_CHECK(results.size() == 1, invalid_argument, kind(),
+             "expected one output, which forward(x) returns, got {}; call run", results.size());
+  return std::move(results.front());
+}
+
+Tensors Module::run(const Tensors& inputs) {
+  PARE_CHECK(inputs.size() == 1, invalid_argument, kind(), "expected one input, got {}",
+             inputs.size());
+  const HandOver guard(this);
+  return {(*this)(inputs.front())};
+}
+
+Tensor Module::traced(const Tensor& x) {
+  Tracer& tracer = *context().tracer;
+  tracer.begin_part(this);
+  Tensor result = forward(x);
+  tracer.end_part(this, result);
+  return result;
+}
+
+Tensors Module::parameters() {
+  Tensors result;
+  for (auto& named : named_parameters()) result.push_back(std::move(named.tensor));
+  return result;
+}
+
+std::vector<NamedTensor> Module::named_parameters() {
+  std::vector<NamedTensor> result;
+  std::unordered_set<const void*> seen;
+  for_each_state(*this, [&](std::string name, Tensor& tensor, bool trainable) {
+    if (trainable && seen.insert(tensor.impl()).second)
+      result.push_back({std::move(name), tensor, true});
+  });
+  return result;
+}
+
+std::vector<NamedTensor> Module::named_buffers() {
+  std::vector<NamedTensor> result;
+  std::unordered_set<const void*> seen;
+  for_each_state(*this, [&](std::string name, Tensor& tensor, bool trainable) {
+    if (!trainable && seen.insert(tensor.impl()).second)
+      result.push_back({std::move(name), tensor, false});
+  });
+  return result;
+}
+
+std::vector<NamedTensor> Module::state() {
+  std::vector<NamedTensor> result;
+  for_each_state(*this, [&](std::string name, Tensor& tensor, bool trainable) {
+    result.push_back({std::move(name), tensor, trainable});
+  });
+  return result;
+}
+
+void Module::for_each_module(const std::function<void(const std::string&, Module&)>& visit) {
+  class Visit final : public NamedWalk {
+   public:
+    explicit Visit(const std::function<void(const std::string&, Module&)>& f) : f_(f) {}
+
+   private:
+    void enter(const std::string& name, Module& module) override { f_(name, module); }
+    const std::function<void(const std::string&, Module&)>& f_;
+  };
+  visit("", *this);
+  Visit walk(visit);
+  members(walk);
+}
+
+void Module::for_each_parameter(const std::function<void(const std::string&, Parameter&)>& visit) {
+  class Visit final : public NamedWalk {
+   public:
+    explicit Visit(const std::function<void(const std::string&, Parameter&)>& f) : f_(f) {}
+
+   private:
+    void on_parameter(std::string_view name, Parameter& parameter) override {
+      f_(path(name), parameter);
+    }
+    const std::function<void(const std::string&, Parameter&)>& f_;
+  };
+  Visit walk(visit);
+  members(walk);
+}
+
+void Module::for_each_buffer(const std::function<void(const std::string&, Buffer&)>& visit) {
+  class Visit final : public NamedWalk {
+   public:
+    explicit Visit(const std::function<void(const std::string&, Buffer&)>& f) : f_(f) {}
+
+   private:
+    void on_buffer(std::string_view name, Buffer& buffer) override { f_(path(name), buffer); }
+    const std::function<void(const std::string&, Buffer&)>& f_;
+  };
+  Visit walk(visit);
+  members(walk);
+}
+
+void Module::set_mode_all(bool train) {
+  for_each_module([train](const std::string&, Module& module) { module.set_mode(train); });
+}
+
+void Module::zero_grad() {
+  class Zero final : public Walk {
+    void on_parameter(std::string_view, Parameter& parameter) override {
+      for (auto& leaf : parameter.expression().leaves) leaf.value.zero_grad();
+    }
+    void on_leaf(std::string_view, Tensor& tensor, bool) override { tensor.zero_grad(); }
+  };
+  Zero walk;
+  members(walk);
+}
+
+void initialize(Module& module, Generator& generator) {
+  class Reset final : public NamedWalk {
+   public:
+    explicit Reset(Generator& g) : generator_(g) {}
+
+   private:
+    void leave(const std::string&, Module& part) override { part.reset(generator_); }
+    Generator& generator_;
+  };
+  Reset walk(generator);
+  module.members(walk);
+  module.reset(generator);
+  module.for_each_parameter([](const std::string& name, Parameter& parameter) {
+    PARE_CHECK(parameter.initialized(), invalid_state, "initialize",
+               "expected the reset() of its module to set '{}' of shape {}, got no value", name,
+               parameter.shape());
+  });
+}
+
+void retire(Module& module) {
+  module.for_each_parameter(
+      [](const std::string&, Parameter& parameter) { retire(parameter.expression(), {}); });
+}
+
+}  // namespace pare::nn

@@ -1,0 +1,232 @@
+// conv2d in f32, forward and backward, on oneDNN's convolutions.
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "core/check.h"
+#include "core/strides.h"
+#include "core/threads.h"
+#include "onednn/api.h"
+#include "onednn/cache.h"
+#include "onednn/kernels.h"
+#include "onednn/runner.h"
+#include "pare/core/ops/contraction.h"
+#include "pare/core/parallel.h"
+
+namespace pare::onednn {
+namespace {
+
+enum class Direction : std::int32_t { forward, data, weights };
+
+/// One convolution with its shapes and formats; `source_format` and the others are those of the
+/// tensor or of its gradient.
+struct Case {
+  Direction direction;
+  const Shape* source;
+  const Shape* weights;
+  const Shape* destination;
+  MemoryFormat source_format, weights_format, destination_format;
+  const Conv2dAttributes* attributes;
+  bool bias;
+  bool training;
+};
+
+Desc activations(const Shape& s, MemoryFormat format) {
+  // Where both orders are the same memory, calling it channels-last spares a reorder.
+  const bool same = s[1] == 1 || (s[2] == 1 && s[3] == 1);
+  const Tag tag = format == MemoryFormat::channels_last || same ? Tag::nhwc : Tag::nchw;
+  return Desc({s[0], s[1], s[2], s[3]}, Type::f32, tag);
+}
+
+Desc weights_desc(const Shape& s, std::int64_t groups, std::optional<MemoryFormat> format) {
+  const bool last = format == MemoryFormat::channels_last;
+  if (groups == 1)
+    return Desc({s[0], s[1], s[2], s[3]}, Type::f32,
+                !format ? Tag::any
+                : last  ? Tag::ohwi
+                        : Tag::oihw);
+  const Dims dims{groups, s[0] / groups, s[1], s[2], s[3]};
+  if (!format) return Desc(dims, Type::f32, Tag::any);
+  const std::int64_t taps = s[2] * s[3];
+  const Dims strides = last ? Dims{s[0] / groups * s[1] * taps, s[1] * taps, 1, s[3] * s[1], s[1]}
+                            : Dims{s[0] / groups * s[1] * taps, s[1] * taps, taps, s[3], 1};
+  return Desc(dims, Type::f32, strides);
+}
+
+/// Few input channels waste most of a vector in channels-last kernels. Measured on AVX2, batch 128
+/// of 3x32x32: 2.6 ms blocked against 8.6 ms, its reorders (0.5 ms) not counted.
+bool prefers_blocked(const Case& c) {
+  return c.attributes->groups == 1 && (*c.source)[1] > 1 && (*c.source)[1] < 8;
+}
+
+ConvolutionProblem problem_of(const Case& c, bool blocked) {
+  const auto& a = *c.attributes;
+  const Shape& s = *c.source;
+  const Shape& d = *c.destination;
+  const Tag tag = blocked ? Tag::any : Tag::nhwc;
+  return {.source = Desc({s[0], s[1], s[2], s[3]}, Type::f32, tag),
+          .weights = weights_desc(*c.weights, a.groups, std::nullopt),
+          .bias = c.bias ? Desc({d[1]}, Type::f32, Tag::a) : Desc(),
+          .destination = Desc({d[0], d[1], d[2], d[3]}, Type::f32, tag),
+          .stride = {a.stride[0], a.stride[1]},
+          .dilation = {a.dilation[0] - 1, a.dilation[1] - 1},
+          .padding_low = {a.padding[0], a.padding[1]},
+          .padding_high = {a.padding[2], a.padding[3]}};
+}
+
+bool is_reference(const std::string& name) { return name.find("ref") != std::string::npos; }
+
+Runner make_runner(const Case& c, bool blocked) {
+  const ConvolutionProblem p = problem_of(c, blocked);
+  const auto attr = user_scratchpad();
+  const auto forward = convolution_forward(p, c.training, attr);
+  const Desc source = activations(*c.source, c.source_format);
+  const Desc weights = weights_desc(*c.weights, c.attributes->groups, c.weights_format);
+  const Desc destination = activations(*c.destination, c.destination_format);
+  std::vector<Runner::Operand> operands;
+  switch (c.direction) {
+    case Direction::forward:
+      operands = {{DNNL_ARG_SRC, source, forward.src_desc(), false},
+                  {DNNL_ARG_WEIGHTS, weights, forward.weights_desc(), false},
+                  {DNNL_ARG_DST, destination, forward.dst_desc(), true}};
+      if (c.bias) operands.push_back({DNNL_ARG_BIAS, p.bias, p.bias, false});
+      return Runner(dnnl::convolution_forward(forward), forward.scratchpad_desc(),
+                    forward.impl_info_str(), operands);
+    case Direction::data: {
+      const auto data = convolution_backward_data(p, forward, attr);
+      operands = {{DNNL_ARG_DIFF_SRC, source, data.diff_src_desc(), true},
+                  {DNNL_ARG_WEIGHTS, weights, data.weights_desc(), false},
+                  {DNNL_ARG_DIFF_DST, destination, data.diff_dst_desc(), false}};
+      return Runner(dnnl::convolution_backward_data(data), data.scratchpad_desc(),
+                    data.impl_info_str(), operands);
+    }
+    case Direction::weights:
+      break;
+  }
+  const auto gradient = convolution_backward_weights(p, forward, attr);
+  operands = {{DNNL_ARG_SRC, source, gradient.src_desc(), false},
+              {DNNL_ARG_DIFF_WEIGHTS, weights, gradient.diff_weights_desc(), true},
+              {DNNL_ARG_DIFF_DST, destination, gradient.diff_dst_desc(), false}};
+  if (c.bias) operands.push_back({DNNL_ARG_DIFF_BIAS, p.bias, p.bias, true});
+  return Runner(dnnl::convolution_backward_weights(gradient), gradient.scratchpad_desc(),
+                gradient.impl_info_str(), operands);
+}
+
+/// Empty where oneDNN has nothing better than its reference.
+std::optional<Runner> try_runner(const Case& c) {
+  for (const bool blocked : {prefers_blocked(c), !prefers_blocked(c)}) {
+    try {
+      Runner runner = make_runner(c, blocked);
+      if (!is_reference(runner.name())) return runner;
+    } catch (const dnnl::error& error) {
+      if (error.status != dnnl_unimplemented) throw;
+    }
+  }
+  return std::nullopt;
+}
+
+Key key_of(const Case& c) {
+  Key key{};
+  std::size_t i = 0;
+  const auto put = [&](std::int64_t v) { key[i++] = static_cast<std::int32_t>(v); };
+  put(static_cast<std::int64_t>(c.direction));
+  put(max_threads());
+  put(static_cast<int>(c.source_format) | static_cast<int>(c.weights_format) << 1 |
+      static_cast<int>(c.destination_format) << 2 | static_cast<int>(c.bias) << 3 |
+      static_cast<int>(c.training) << 4);
+  for (int a = 0; a < 4; ++a) put((*c.source)[a]);
+  put((*c.weights)[0]);
+  put((*c.weights)[2]);
+  put((*c.weights)[3]);
+  for (const std::int64_t v : c.attributes->stride) put(v);
+  for (const std::int64_t v : c.attributes->padding) put(v);
+  for (const std::int64_t v : c.attributes->dilation) put(v);
+  put(c.attributes->groups);
+  return key;
+}
+
+Runner* runner_for(const Case& c) {
+  thread_local Cache<std::optional<Runner>> cache(1024);
+  auto& found = cache.get(key_of(c), [&] { return try_runner(c); });
+  return found ? &*found : nullptr;
+}
+
+bool fits(const Shape& source, const Shape& destination) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 31;
+  return source.elements() > 0 && destination.elements() > 0 && source.elements() < kMost &&
+         destination.elements() < kMost;
+}
+
+}  // namespace
+
+bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context) {
+  const Tensor& x = inputs[0];
+  const Tensor& weight = inputs[1];
+  const bool bias = inputs.size() > 2 && inputs[2].defined();
+  if (x.dtype() != DType::f32 || weight.dtype() != DType::f32 ||
+      !fits(x.shape(), outputs[0].shape()))
+    return false;
+  const ThreadScope threads;
+  Runner* runner = runner_for({.direction = Direction::forward,
+                               .source = &x.shape(),
+                               .weights = &weight.shape(),
+                               .destination = &outputs[0].shape(),
+                               .source_format = x.format(),
+                               .weights_format = weight.format(),
+                               .destination_format = outputs[0].format(),
+                               .attributes = &call.attributes.as<Conv2dAttributes>(),
+                               .bias = bias,
+                               .training = context.training});
+  if (!runner) return false;
+  const void* pointers[] = {x.raw(), weight.raw(), outputs[0].mutable_raw(),
+                            bias ? inputs[2].raw() : nullptr};
+  runner->run({pointers, bias ? 4U : 3U});
+  return true;
+}
+
+bool conv2d_backward(BackwardArgs& args) {
+  const Shape& shape = args.input_shape(0);
+  const Shape& weights = args.input_shape(1);
+  const bool bias = args.inputs() > 2 && args.has_input(2) && args.needs(2);
+  const Tensor& gradient = args.grad_output(0);
+  if (args.input_dtype(0) != DType::f32 || args.input_dtype(1) != DType::f32 ||
+      !gradient.defined() || !fits(shape, gradient.shape()) || (bias && !args.needs(1)))
+    return false;
+  const ThreadScope threads;
+  Case c{.direction = Direction::data,
+         .source = &shape,
+         .weights = &weights,
+         .destination = &gradient.shape(),
+         .source_format = args.input_format(0),
+         .weights_format = args.input_format(1),
+         .destination_format = gradient.format(),
+         .attributes = &args.call().attributes.as<Conv2dAttributes>(),
+         .bias = false,
+         .training = true};
+  // All or nothing: nothing is set before both are known to have a kernel.
+  if (args.needs(0) && !runner_for(c)) return false;
+  if (args.needs(1)) {
+    Case w = c;
+    w.direction = Direction::weights;
+    w.bias = bias;
+    Runner* runner = runner_for(w);
+    if (!runner) return false;
+    Tensor weight_gradient = Tensor::empty(weights, DType::f32, c.weights_format);
+    Tensor bias_gradient = bias ? Tensor::empty(args.input_shape(2)) : Tensor();
+    const void* pointers[] = {args.input(0).raw(), weight_gradient.mutable_raw(), gradient.raw(),
+                              bias ? bias_gradient.mutable_raw() : nullptr};
+    runner->run({pointers, bias ? 4U : 3U});
+    args.set(1, std::move(weight_gradient));
+    if (bias) args.set(2, std::move(bias_gradient));
+  }
+  if (args.needs(0)) {
+    Tensor source_gradient = Tensor::empty(shape, DType::f32, c.source_format);
+    const void* pointers[] = {source_gradient.mutable_raw(), args.input(1).raw(), gradient.raw()};
+    runner_for(c)->run(pointers);
+    args.set(0, std::move(source_gradient));
+  }
+  return true;
+}
+
+}  // namespace pare::onednn

@@ -1,0 +1,20 @@
+// Matrix products on dnnl_sgemm.
+#include "onednn/gemm.h"
+
+#include "core/check.h"
+#include "core/threads.h"
+#include "onednn/api.h"
+
+namespace pare::onednn {
+
+void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix a, Matrix b, float beta,
+              float* c, std::int64_t c_stride) {
+  const ThreadScope threads;
+  const dnnl_status_t status =
+      dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0F, a.data,
+                 a.stride, b.data, b.stride, beta, c, c_stride);
+  PARE_CHECK(status == dnnl_success, internal, "oneDNN", "sgemm failed with status {}",
+             static_cast<int>(status));
+}
+
+}  // namespace pare::onednn

@@ -1,0 +1,20 @@
+// The f32 kernels that src/kernels.cpp puts into the ops' lists.
+#pragma once
+
+#include <span>
+
+#include "pare/core/op.h"
+
+namespace pare::onednn {
+
+bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context);
+bool linear_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context);
+bool matmul_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context);
+bool conv2d_backward(BackwardArgs& args);
+bool linear_backward(BackwardArgs& args);
+bool matmul_backward(BackwardArgs& args);
+
+}  // namespace pare::onednn
