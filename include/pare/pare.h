@@ -37,4 +37,8 @@
 #include "pare/optim/optimizer.h"
 #include "pare/optim/schedule.h"
 #include "pare/optim/sgd.h"
+#include "pare/quantize/convert.h"
+#include "pare/quantize/inspect.h"
+#include "pare/quantize/prepare.h"
+#include "pare/quantize/qconfig.h"
 #include "pare/version.h"

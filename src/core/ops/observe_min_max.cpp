@@ -49,14 +49,14 @@ Tensor empty_range() {
 constinit const OpDef kObserveMinMax = {
     .name = "observe_min_max",
     .min_inputs = 2,
-    .max_inputs = 2,
+    .max_inputs = -1,
     .state = kState,
     .format = FormatRule::keep,
     .infer =
         [](InferArgs& args) {
           PARE_CHECK(args.dtype(0) == DType::f32, dtype_mismatch, "observe_min_max",
                      "expected f32, got {}", args.dtype(0));
-          check_range_input(args, 1);
+          for (int i = 1; i < args.inputs(); ++i) check_range_input(args, i);
           args.output(0, args.shape(0), DType::f32);
           if (context().observing) args.output(1, args.shape(1), DType::f32);
         },

@@ -50,7 +50,8 @@ PARE_API float symmetric_scale(float largest, std::int64_t qmax);
 PARE_API Tensor empty_range();
 
 /// Returns x (f32); while context().observing, `range` (f32 [2]: min, max) becomes that of its old
-/// value and x. Throws invalid_argument if x holds NaN or infinity.
+/// value and x. Throws invalid_argument if x holds NaN or infinity. A node may have further inputs:
+/// the ranges of activations that will share its scale.
 PARE_API Tensor observe_min_max(const Tensor& x, const Tensor& range,
                                 const ObserveAttributes& attributes = {});
 /// Returns x; while observing, counts its values into `counts` (i64 [bins]). A bin is 2^e wide and

@@ -1,0 +1,43 @@
+// convert: from a prepared graph to a quantized one, with a report that leaves nothing out.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "pare/graph/graph.h"
+#include "pare/quantize/inspect.h"
+
+namespace pare::quantize {
+
+struct PARE_API Report {
+  struct Node {
+    std::string name;
+    std::string op;
+    bool quantized;
+    std::string note;          ///< why it stayed float, or what is worth knowing
+    std::size_t bytes_before;  ///< of its weights and biases (with a folded batch norm's) as floats
+    std::size_t bytes_after;
+  };
+  std::vector<Node> nodes;
+  std::vector<ActivationRange> activations;
+  std::size_t bytes_before = 0;  ///< sums over the nodes
+  std::size_t bytes_after = 0;
+  std::string isa;  ///< what the integers were made for
+};
+/// Two tables, for people.
+PARE_API std::string to_string(const Report& report);
+
+struct Converted {
+  Graph graph;
+  Report report;
+};
+
+/// The ONNX Q/DQ form of a graph from prepare or prepare_qat: weights i8 and biases i32 (scale
+/// s_x·s_w, zero point 0) as constants behind dequantize_linear; quantize_linear and
+/// dequantize_linear in place of every observer; batch norms folded as codes·sign(f) and scale
+/// s·|f|. `prepared` is unchanged. Throws invalid_state, naming the observers, if some have seen
+/// nothing, and for a graph without observers.
+PARE_API Converted convert(const Graph& prepared);
+
+}  // namespace pare::quantize

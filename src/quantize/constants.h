@@ -1,0 +1,25 @@
+// The parts of a graph that depend on its leaves only.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "pare/graph/graph.h"
+
+namespace pare::quantize {
+
+/// Per value, whether it depends on leaves only (itself a leaf, or computed from leaves).
+std::vector<bool> leaf_values(const Graph& graph);
+
+/// Evaluates such values as in inference, each once.
+class LeafEvaluator {
+ public:
+  explicit LeafEvaluator(const Graph& graph) : graph_(graph) {}
+  Tensor operator()(int value);
+
+ private:
+  const Graph& graph_;
+  std::unordered_map<int, Tensor> known_;
+};
+
+}  // namespace pare::quantize

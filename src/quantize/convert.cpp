@@ -1,0 +1,304 @@
+// convert: observers become quantize_linear and dequantize_linear, weights become integers.
+#include "pare/quantize/convert.h"
+
+#include <cmath>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+#include "pare/graph/passes.h"
+#include "quantize/constants.h"
+#include "quantize/metadata.h"
+#include "quantize/placement.h"
+#include "quantize/ranges.h"
+#include "quantize/report.h"
+#include "quantize/weights.h"
+
+namespace pare::quantize {
+namespace {
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+// A scale and zero point as constants of the graph, and the codes they belong to.
+struct Parameters {
+  ScaleAndZeroPoint number;
+  std::int64_t qmin, qmax;
+  int scale = -1;  // values
+  int zero_point = -1;
+  bool operator==(const Parameters& other) const {
+    return number.scale == other.number.scale && number.zero_point == other.number.zero_point &&
+           qmin == other.qmin && qmax == other.qmax;
+  }
+};
+
+class Converter {
+ public:
+  explicit Converter(const Graph& prepared)
+      : graph_(remove_identities(prepared).graph),
+        before_(graph_.share()),
+        evaluate_(before_),
+        report_(prepared) {
+    graph_.metadata() = prepared.metadata();
+  }
+
+  Converted run() {
+    check_calibrated();
+    find_parameters();
+    find_wanted();
+    for (int n = 0; n < nodes(); ++n)
+      if (weight_quantizer(n) >= 0) convert_layer(n);
+    for (int n = 0; n < nodes(); ++n) convert_activation(n);
+    std::erase_if(graph_.metadata(),
+                  [](const auto& entry) { return entry.first.starts_with(kFloatKey); });
+    graph_.compact();
+    Graph result = fold_constants(graph_).graph;
+    result.metadata() = graph_.metadata();
+    result.verify();
+    Report report = report_.finish(result);
+    return {std::move(result), std::move(report)};
+  }
+
+ private:
+  int nodes() const { return static_cast<int>(before_.nodes().size()); }
+
+  void check_calibrated() {
+    bool any = false;
+    std::string missing;
+    for (const Graph::Node& node : before_.nodes()) {
+      if (!is_observer(node)) continue;
+      any = true;
+      const Observed seen = observed(before_, node);
+      const std::string& name = before_.value(node.inputs[0]).name;
+      if (seen.seen.empty())
+        missing += fmt::format("{}'{}'", missing.empty() ? "" : ", ", name);
+      else
+        observed_.emplace(node.outputs[0], seen);
+    }
+    PARE_CHECK(any, invalid_state, "convert",
+               "expected a graph from prepare or prepare_qat, got one without observers");
+    PARE_CHECK(
+        missing.empty(), invalid_state, "convert",
+        "expected calibrated observers (run the prepared graph on data first), got none that "
+        "has seen anything at {}",
+        missing);
+  }
+
+  // The fake_quantize node that gives node n its weight; −1: its weight stays float.
+  int weight_quantizer(int n) const {
+    const Graph::Node& node = before_.node(n);
+    const int weight = node.call.op->quantization.weight_input;
+    if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0) return -1;
+    const int producer = before_.value(node.inputs[at(weight)]).producer;
+    return producer >= 0 && before_.node(producer).call.op == &kFakeQuantize ? producer : -1;
+  }
+
+  // A fake_quantize of an activation (a fixed range).
+  bool is_fixed(const Graph::Node& node) const {
+    return node.call.op == &kFakeQuantize && before_.value(node.inputs[1]).is_leaf();
+  }
+
+  const Parameters& add_parameters(int value, const std::string& name, ScaleAndZeroPoint number,
+                                   std::int64_t qmin, std::int64_t qmax) {
+    Parameters p{number, qmin, qmax};
+    p.scale = graph_.add_leaf(Graph::Kind::constant, name + "_scale", Tensor::scalar(number.scale));
+    p.zero_point = graph_.add_leaf(Graph::Kind::constant, name + "_zero_point",
+                                   Tensor::scalar(number.zero_point, DType::i32));
+    return parameters_.emplace(value, p).first->second;
+  }
+
+  // What the values stand for: after observers, and after ops that pass codes on.
+  void find_parameters() {
+    for (const Graph::Node& node : before_.nodes()) {
+      const std::string& name = before_.value(node.inputs[0]).name;
+      const int out = node.outputs[0];
+      if (is_observer(node)) {
+        const auto& a = node.call.attributes.as<ObserveAttributes>();
+        add_parameters(out, name, observed_.at(out).parameters, a.qmin, a.qmax);
+      } else if (is_fixed(node)) {
+        const auto& a = node.call.attributes.as<FakeQuantizeAttributes>();
+        const ScaleAndZeroPoint number{static_cast<float>(evaluate_(node.inputs[1]).item()),
+                                       static_cast<std::int32_t>(evaluate_(node.inputs[2]).item())};
+        add_parameters(out, name, number, a.qmin, a.qmax);
+      } else if (passes_codes(node)) {
+        const Parameters p = parameters_.at(node.inputs[0]);
+        parameters_.emplace(out, p);
+      }
+    }
+  }
+
+  bool passes_codes(const Graph::Node& node) const {
+    const bool shares = node.call.op->quantization.kind == QuantizationFact::Kind::all_inputs_share;
+    if (!shares && !(selects(node.call) &&
+                     node.call.op->quantization.kind == QuantizationFact::Kind::same_as_input))
+      return false;
+    const auto first = parameters_.find(node.inputs[0]);
+    if (first == parameters_.end()) return false;
+    for (std::size_t i = 1; i < node.inputs.size(); ++i) {
+      if (!is_activation(before_, node, i)) continue;
+      const auto other = parameters_.find(node.inputs[i]);
+      if (other == parameters_.end() || !(other->second == first->second)) return false;
+    }
+    return true;
+  }
+
+  // Which values somebody reads as codes: layers with integer weights, and what is quantized again.
+  void find_wanted() {
+    wanted_.assign(before_.values().size(), false);
+    std::vector<bool> rounded(before_.values().size(), false);
+    for (int n = nodes() - 1; n >= 0; --n) {
+      const Graph::Node& node = before_.node(n);
+      const int out = node.outputs[0];
+      const bool again = parameters_.count(out) != 0 && is_quantizer(node);
+      if (again) rounded[at(node.inputs[0])] = true;
+      const bool passes = parameters_.count(out) != 0 && !is_quantizer(node);
+      const bool fused =
+          before_.node(n).call.op->quantization.kind == QuantizationFact::Kind::fused_activation;
+      if (rounded[at(out)] && fused) rounded[at(node.inputs[0])] = true;
+      if (weight_quantizer(n) >= 0 || rounded[at(out)] || (passes && wanted_[at(out)]))
+        for (int v : node.inputs)
+          if (v >= 0) wanted_[at(v)] = true;
+    }
+  }
+
+  bool is_quantizer(const Graph::Node& node) const { return is_observer(node) || is_fixed(node); }
+
+  int output_of(int node) const { return graph_.node(node).outputs[0]; }
+
+  int dequantize(const std::string& name, int codes, int scale, int zero_point,
+                 std::int64_t axis = -1) {
+    return output_of(graph_.add_node(
+        name, {&kDequantizeLinear, Attributes::of(DequantizeAttributes{.axis = axis})},
+        {codes, scale, zero_point}));
+  }
+
+  // x → quantize → dequantize → the readers of `value`.
+  void round_trip(int value, int x, const Parameters& p, const std::string& name) {
+    const Call quantize{&kQuantizeLinear, Attributes::of(QuantizeAttributes{
+                                              .dtype = p.qmin < 0 ? DType::i8 : DType::u8,
+                                              .axis = -1,
+                                              .qmin = p.qmin,
+                                              .qmax = p.qmax})};
+    const int q = graph_.add_node(name + "_quantize", quantize, {x, p.scale, p.zero_point});
+    const int result = dequantize(name + "_dequantize", output_of(q), p.scale, p.zero_point);
+    graph_.replace_uses(value, result, q);
+  }
+
+  void convert_activation(int n) {
+    const Graph::Node& node = before_.node(n);
+    const int out = node.outputs[0];
+    const auto found = parameters_.find(out);
+    if (found == parameters_.end()) return;
+    if (is_quantizer(node)) {
+      const int x = graph_.node(n).inputs[0];
+      const std::string name = before_.value(node.inputs[0]).name;
+      round_trip(out, x, found->second, name);
+    } else if (wanted_[at(out)]) {
+      round_trip(out, out, found->second, node.name);
+    }
+  }
+
+  // Of the batch norm after node n that it is quantized with, −1: none.
+  int batch_norm_after(int n) const {
+    const int reader = only_reader(before_, before_.node(n).outputs[0]);
+    return reader >= 0 && absorbed_into(before_, before_.node(reader)) == n ? reader : -1;
+  }
+
+  std::vector<double> doubles(int value) {
+    const std::vector<float> v = evaluate_(value).to_vector<float>();
+    return {v.begin(), v.end()};
+  }
+
+  void fold(const Graph::Node& norm, LayerWeights& layer) {
+    const auto epsilon = norm.call.attributes.as<BatchNormAttributes>().epsilon;
+    const auto gamma = doubles(norm.inputs[1]), beta = doubles(norm.inputs[2]);
+    const auto mean = doubles(norm.inputs[3]), variance = doubles(norm.inputs[4]);
+    layer.bias.resize(gamma.size(), 0);
+    layer.factor.resize(gamma.size());
+    for (std::size_t c = 0; c < gamma.size(); ++c) {
+      layer.factor[c] = gamma[c] / std::sqrt(variance[c] + epsilon);
+      layer.bias[c] = (layer.bias[c] - mean[c]) * layer.factor[c] + beta[c];
+    }
+  }
+
+  void convert_layer(int n) {
+    const Graph::Node& node = before_.node(n);
+    const QuantizationFact& fact = node.call.op->quantization;
+    const Graph::Node& quantizer = before_.node(weight_quantizer(n));
+    const auto source = parameters_.find(node.inputs[0]);
+    PARE_CHECK(source != parameters_.end(), invalid_state, "convert",
+               "expected an observed input of '{}', got '{}'", node.name,
+               before_.value(node.inputs[0]).name);
+    const auto& attributes = quantizer.call.attributes.as<FakeQuantizeAttributes>();
+    LayerWeights layer;
+    layer.weight = evaluate_(quantizer.inputs[0]);
+    layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
+    layer.qmax = attributes.qmax;
+    layer.axis = static_cast<int>(attributes.axis);
+    layer.source_scale = source->second.number.scale;
+    const bool has_bias = fact.bias_input >= 0 && at(fact.bias_input) < node.inputs.size() &&
+                          node.inputs[at(fact.bias_input)] >= 0;
+    if (has_bias) layer.bias = doubles(node.inputs[at(fact.bias_input)]);
+    const int norm = batch_norm_after(n);
+    if (norm >= 0) {
+      fold(before_.node(norm), layer);
+      graph_.replace_uses(before_.node(norm).outputs[0], node.outputs[0]);
+      report_.add_folded(before_.node(norm).name, node.name);
+    }
+    const LayerCodes codes = code_layer(layer);
+    const std::string name = before_.value(quantizer.inputs[0]).name;
+    set_weight(n, name, codes, layer.axis);
+    if (codes.bias.defined())
+      set_bias(
+          n, has_bias ? before_.value(node.inputs[at(fact.bias_input)]).name : node.name + ".bias",
+          codes);
+    report_.add_layer(node.name, layer, has_bias, codes);
+  }
+
+  int constant(const std::string& name, const Tensor& value) {
+    return graph_.add_leaf(Graph::Kind::constant, name, value);
+  }
+
+  // Zero points of symmetric constants, one for each number of channels.
+  int zeros(const Shape& shape) {
+    const auto [found, fresh] = zeros_.emplace(shape[0], -1);
+    if (fresh)
+      found->second =
+          constant(fmt::format("zero_points_{}", shape[0]), Tensor::zeros(shape, DType::i32));
+    return found->second;
+  }
+
+  void set_weight(int n, const std::string& name, const LayerCodes& codes, int axis) {
+    const int q = constant(name + "_quantized", codes.weight);
+    const int scale = constant(name + "_scale", codes.scale);
+    const int result = dequantize(name + "_dequantize", q, scale, zeros(codes.scale.shape()), axis);
+    const int weight = before_.node(n).call.op->quantization.weight_input;
+    graph_.edit_node(n).inputs[at(weight)] = result;
+  }
+
+  void set_bias(int n, const std::string& name, const LayerCodes& codes) {
+    const int q = constant(name + "_quantized", codes.bias);
+    const int scale = constant(name + "_scale", codes.bias_scale);
+    const int result = dequantize(name + "_dequantize", q, scale, zeros(codes.scale.shape()), 0);
+    const std::size_t bias = at(before_.node(n).call.op->quantization.bias_input);
+    std::vector<int>& inputs = graph_.edit_node(n).inputs;
+    if (inputs.size() <= bias) inputs.resize(bias + 1, -1);
+    inputs[bias] = result;
+  }
+
+  Graph graph_;
+  const Graph before_;
+  LeafEvaluator evaluate_;
+  ReportBuilder report_;
+  std::map<int, Observed> observed_;      // by the observer's output
+  std::map<int, Parameters> parameters_;  // by value
+  std::vector<bool> wanted_;              // per value
+  std::map<std::int64_t, int> zeros_;
+};
+
+}  // namespace
+
+Converted convert(const Graph& prepared) { return Converter(prepared).run(); }
+
+}  // namespace pare::quantize

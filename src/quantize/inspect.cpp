@@ -1,0 +1,70 @@
+// Looking into prepared and quantized graphs.
+#include "pare/quantize/inspect.h"
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+#include "quantize/names.h"
+#include "quantize/report.h"
+
+namespace pare::quantize {
+namespace {
+
+constexpr std::string_view kSuffix = "_dequantize";
+
+// The dequantize_linear node of a constant or an activation.
+const Graph::Node& dequantizer(const Graph& graph, std::string_view name, const char* where) {
+  std::vector<std::string> names;
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.call.op != &kDequantizeLinear || !node.name.ends_with(kSuffix)) continue;
+    names.push_back(node.name.substr(0, node.name.size() - kSuffix.size()));
+    if (names.back() == name) return node;
+  }
+  fail(ErrorCode::invalid_argument, where,
+       "expected the name of something quantized, got '{}'; the nearest are {}", name,
+       nearest_names(name, names));
+}
+
+const Tensor& constant(const Graph& graph, std::string_view name, std::size_t input,
+                       const char* where) {
+  const Graph::Node& node = dequantizer(graph, name, where);
+  const Graph::Value& value = graph.value(node.inputs[input]);
+  PARE_CHECK(value.is_leaf(), invalid_argument, where,
+             "expected the name of a quantized constant, got the activation '{}'", name);
+  return value.tensor;
+}
+
+}  // namespace
+
+std::vector<ActivationRange> observed_ranges(const Graph& prepared) {
+  std::vector<ActivationRange> ranges;
+  for (const Graph::Node& node : prepared.nodes()) {
+    if (!is_observer(node)) continue;
+    const Observed seen = observed(prepared, node);
+    if (!seen.seen.empty())
+      ranges.push_back(describe(prepared.value(node.inputs[0]).name, seen,
+                                node.call.attributes.as<ObserveAttributes>()));
+  }
+  return ranges;
+}
+
+Tensor int_repr(const Graph& graph, std::string_view name) {
+  return constant(graph, name, 0, "int_repr");
+}
+
+Tensor scale(const Graph& graph, std::string_view name) {
+  return constant(graph, name, 1, "scale");
+}
+
+Tensor zero_point(const Graph& graph, std::string_view name) {
+  return constant(graph, name, 2, "zero_point");
+}
+
+Tensor dequantized(const Graph& graph, std::string_view name) {
+  const Graph::Node& node = dequantizer(graph, name, "dequantized");
+  const NoGrad no_grad;
+  return dequantize_linear(
+      constant(graph, name, 0, "dequantized"), constant(graph, name, 1, "dequantized"),
+      constant(graph, name, 2, "dequantized"), node.call.attributes.as<DequantizeAttributes>());
+}
+
+}  // namespace pare::quantize

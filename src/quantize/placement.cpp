@@ -1,0 +1,272 @@
+// Where quantization takes place: which nodes work on integers, which values get a range.
+#include "quantize/placement.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+#include "quantize/constants.h"
+#include "quantize/names.h"
+
+namespace pare::quantize {
+namespace {
+
+using Kind = QuantizationFact::Kind;
+
+enum class Role {
+  none,
+  weighted,    // its own range, with a weight: the reason to quantize at all
+  compute,     // its own range, without
+  select,      // has its input's codes
+  share,       // concat
+  fixed,       // a range that is known
+  activation,  // part of the op before it
+  absorbed,    // a batch norm that is part of the op before it
+};
+
+class Placer {
+ public:
+  Placer(const Graph& graph, const QConfig& config)
+      : graph_(graph),
+        config_(config),
+        leaf_(leaf_values(graph)),
+        roles_(graph.nodes().size(), Role::none),
+        after_weighted_(graph.values().size(), false),
+        internal_(graph.values().size(), false),
+        main_(graph.values().size(), -1) {
+    placement_.nodes.resize(graph.nodes().size());
+  }
+
+  Placement run() {
+    for (int n = 0; n < nodes(); ++n) choose(n);
+    keep_what_is_needed();
+    for (int n = nodes() - 1; n >= 0; --n) form_group(n);
+    join_ranges();
+    return std::move(placement_);
+  }
+
+ private:
+  int nodes() const { return static_cast<int>(graph_.nodes().size()); }
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+  bool quantized(int n) const { return n >= 0 && placement_.nodes[at(n)].quantized; }
+  Role role(int n) const { return quantized(n) ? roles_[at(n)] : Role::none; }
+
+  template <class Visit> void for_each_activation(const Graph::Node& node, Visit&& visit) const {
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      if (is_activation(graph_, node, i)) visit(node.inputs[i]);
+  }
+
+  Role role_of(const Graph::Node& node) const {
+    if (absorbed_into(graph_, node) >= 0) return Role::absorbed;
+    const QuantizationFact& fact = node.call.op->quantization;
+    if (node.call.op == &kDropout) return Role::select;
+    switch (fact.kind) {
+      case Kind::none:
+        return Role::none;
+      case Kind::own_range:
+        return fact.weight_input >= 0 ? Role::weighted : Role::compute;
+      case Kind::same_as_input:
+        return selects(node.call) ? Role::select : Role::compute;
+      case Kind::all_inputs_share:
+        return Role::share;
+      case Kind::fused_activation:
+        return Role::activation;
+      case Kind::fixed:
+        return Role::fixed;
+    }
+    return Role::none;
+  }
+
+  // Why the node cannot be quantized, by itself; empty if it can.
+  std::string obstacle(const Graph::Node& node, Role kind) const {
+    for (const std::string& pattern : config_.exclude)
+      if (matches(pattern, node.name)) return fmt::format("excluded by name ('{}')", pattern);
+    if (const OpOverride* o = find_override(config_, *node.call.op); o && !o->quantize)
+      return fmt::format("excluded by op ('{}')", o->op);
+    if (kind == Role::none) return fmt::format("{} has no quantized form", node.call.op->name);
+    if (graph_.value(node.outputs[0]).dtype != DType::f32)
+      return fmt::format("its output is {}", traits(graph_.value(node.outputs[0]).dtype).name);
+    if (kind != Role::weighted) return "";
+    const QuantizationFact& fact = node.call.op->quantization;
+    for (const int i : {fact.weight_input, fact.bias_input}) {
+      if (i < 0 || at(i) >= node.inputs.size() || node.inputs[at(i)] < 0) continue;
+      if (!leaf_[at(node.inputs[at(i)])]) return "its weight or bias is computed from the inputs";
+    }
+    return "";
+  }
+
+  // First pass: what can be quantized, given that its inputs can.
+  void choose(int n) {
+    const Graph::Node& node = graph_.node(n);
+    Placement::NodeChoice& choice = placement_.nodes[at(n)];
+    if (leaf_[at(node.outputs[0])]) return;
+    const Role kind = role_of(node);
+    choice.reason = obstacle(node, kind);
+    if (!choice.reason.empty()) return;
+    if (kind == Role::absorbed && !quantized(absorbed_into(graph_, node))) {
+      choice.reason = "the layer before it stays float";
+      return;
+    }
+    bool after = kind == Role::weighted || kind == Role::absorbed;
+    if (!after) {
+      for_each_activation(node, [&](int v) {
+        const Graph::Value& value = graph_.value(v);
+        const bool available = leaf_[at(v)] || value.producer < 0 || quantized(value.producer);
+        if (!available) choice.reason = fmt::format("its input '{}' is float", value.name);
+        after = after || after_weighted_[at(v)];
+      });
+      if (!choice.reason.empty()) return;
+      if (!after && kind != Role::select && kind != Role::share) {
+        choice.reason = "no layer with weights comes before it";
+        return;
+      }
+    }
+    choice.quantized = true;
+    roles_[at(n)] = kind;
+    after_weighted_[at(node.outputs[0])] = after;
+  }
+
+  // Second pass, from the end: without weights and read by float ops only, an op stays float.
+  void keep_what_is_needed() {
+    std::vector<bool> needed(graph_.values().size(), false);
+    for (int n = nodes() - 1; n >= 0; --n) {
+      if (!quantized(n)) continue;
+      const Graph::Node& node = graph_.node(n);
+      const bool wanted = needed[at(node.outputs[0])] || config_.quantize_outputs;
+      if (role(n) == Role::absorbed) {
+        if (needed[at(node.outputs[0])]) needed[at(node.inputs[0])] = true;
+        continue;
+      }
+      if (role(n) != Role::weighted && !wanted) {
+        placement_.nodes[at(n)] = {false, "nothing quantized reads its result"};
+        continue;
+      }
+      for_each_activation(node, [&](int v) { needed[at(v)] = true; });
+    }
+  }
+
+  bool takes_residual(int add, int sum) const {
+    const Graph::Node& node = graph_.node(add);
+    if (node.call.op != &kAdd || node.inputs[0] == node.inputs[1]) return false;
+    const int other = node.inputs[0] == sum ? node.inputs[1] : node.inputs[0];
+    return !leaf_[at(other)] && !internal_[at(other)] &&
+           graph_.value(other).shape == graph_.value(sum).shape;
+  }
+
+  // Third pass, from the end, so that the later of two sums takes the other as its residual:
+  // follows an op to the value that leaves its group.
+  void form_group(int n) {
+    const Role kind = role(n);
+    if (kind != Role::weighted && kind != Role::compute && kind != Role::fixed &&
+        kind != Role::activation)
+      return;
+    int result = graph_.node(n).outputs[0];
+    const auto pass = [&](int reader) {
+      internal_[at(result)] = true;
+      result = graph_.node(reader).outputs[0];
+    };
+    if (kind == Role::weighted) {
+      if (const int r = only_reader(graph_, result); role(r) == Role::absorbed) pass(r);
+      const int r = only_reader(graph_, result);
+      if (config_.fuse_residual && role(r) == Role::compute && takes_residual(r, result)) {
+        internal_[at(result)] = true;
+        return;
+      }
+    }
+    if (kind == Role::weighted || kind == Role::compute)
+      if (const int r = only_reader(graph_, result); role(r) == Role::activation) pass(r);
+    if (main_[at(result)] < 0 || kind != Role::activation) main_[at(result)] = n;
+  }
+
+  // Sources: values that somebody reads as codes and that do not have another's.
+  std::vector<bool> find_sources() const {
+    std::vector<bool> source(graph_.values().size(), false);
+    const auto consider = [&](int v) {
+      const Role from = role(graph_.value(v).producer);
+      if (!internal_[at(v)] && from != Role::select && from != Role::share) source[at(v)] = true;
+    };
+    for (int n = 0; n < nodes(); ++n) {
+      const Role kind = role(n);
+      if (kind == Role::none) continue;
+      if (kind != Role::absorbed) for_each_activation(graph_.node(n), consider);
+      if (config_.quantize_outputs) consider(graph_.node(n).outputs[0]);
+    }
+    return source;
+  }
+
+  void join_ranges() {
+    std::vector<int> parent(graph_.values().size());
+    std::iota(parent.begin(), parent.end(), 0);
+    const auto root = [&](int v) {
+      while (parent[at(v)] != v) v = parent[at(v)] = parent[at(parent[at(v)])];
+      return v;
+    };
+    for (int n = 0; n < nodes(); ++n)
+      if (role(n) == Role::select || role(n) == Role::share)
+        for_each_activation(graph_.node(n),
+                            [&](int v) { parent[at(root(v))] = root(graph_.node(n).outputs[0]); });
+    const std::vector<bool> source = find_sources();
+    std::map<int, std::size_t> range_of;
+    for (int v = 0; v < static_cast<int>(source.size()); ++v) {
+      if (!source[at(v)]) continue;
+      const auto [found, fresh] = range_of.emplace(root(v), placement_.ranges.size());
+      if (fresh) placement_.ranges.emplace_back();
+      placement_.ranges[found->second].sources.push_back({v, main_[at(v)]});
+    }
+    for (Placement::Range& range : placement_.ranges)
+      range.fixed = range.sources.size() == 1 && role(range.sources[0].node) == Role::fixed;
+  }
+
+  const Graph& graph_;
+  const QConfig& config_;
+  std::vector<bool> leaf_;            // per value
+  std::vector<Role> roles_;           // per node
+  std::vector<bool> after_weighted_;  // per value
+  std::vector<bool> internal_;        // per value: stays within a group, never rounded
+  std::vector<int> main_;             // per value: the op of the group whose result it is
+  Placement placement_;
+};
+
+}  // namespace
+
+const OpOverride* find_override(const QConfig& config, const OpDef& op) {
+  for (const OpOverride& o : config.overrides)
+    if (o.op == op.name) return &o;
+  return nullptr;
+}
+
+int only_reader(const Graph& graph, int value) {
+  if (graph.is_output(value)) return -1;
+  const std::vector<int> readers = graph.readers(value);
+  return readers.size() == 1 ? readers[0] : -1;
+}
+
+int absorbed_into(const Graph& graph, const Graph::Node& node) {
+  if (node.call.op != &kBatchNorm) return -1;
+  const int before = graph.value(node.inputs[0]).producer;
+  if (before < 0 || only_reader(graph, node.inputs[0]) < 0) return -1;
+  const OpDef* op = graph.node(before).call.op;
+  // Their channels are the weight's first axis and the output's second, as batch norm's are.
+  const bool weighted =
+      op == &kConv2d || (op == &kLinear && graph.value(node.inputs[0]).shape.rank() == 2);
+  return weighted ? before : -1;
+}
+
+bool selects(const Call& call) {
+  if (call.op == &kPad) return call.attributes.as<PadAttributes>().value == 0;
+  return call.op->channels.kind == ChannelFact::Kind::movement || call.op == &kMaxPool2d ||
+         call.op == &kDropout || call.op == &kDetach || call.op == &kToFormat;
+}
+
+bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i) {
+  const QuantizationFact& fact = node.call.op->quantization;
+  const int index = static_cast<int>(i);
+  return node.inputs[i] >= 0 && index != fact.weight_input && index != fact.bias_input &&
+         graph.value(node.inputs[i]).dtype == DType::f32;
+}
+
+Placement place(const Graph& graph, const QConfig& config) { return Placer(graph, config).run(); }
+
+}  // namespace pare::quantize

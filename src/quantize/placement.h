@@ -1,0 +1,51 @@
+// Where quantization takes place: which nodes work on integers, which values get a range.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pare/graph/graph.h"
+#include "pare/quantize/qconfig.h"
+
+namespace pare::quantize {
+
+struct Placement {
+  struct NodeChoice {
+    bool quantized = false;
+    std::string reason;  ///< why not; empty for what only computes a parameter
+  };
+  /// A value that gets an observer.
+  struct Source {
+    int value;
+    int node;  ///< the op it comes from (of conv + batch norm + relu the conv); −1: a graph input
+  };
+  /// Values that share one scale and zero point, by movement or concatenation.
+  struct Range {
+    std::vector<Source> sources;
+    bool fixed = false;  ///< the one source's range is known: QuantizationFact::fixed
+  };
+  std::vector<NodeChoice> nodes;
+  std::vector<Range> ranges;
+};
+
+/// Decides from the ops' facts and the policy. `graph` must be in order (compact).
+Placement place(const Graph& graph, const QConfig& config);
+
+/// The override for an op, or null.
+const OpOverride* find_override(const QConfig& config, const OpDef& op);
+
+/// The reader of a value if it has exactly one and is no output of the graph, else −1.
+int only_reader(const Graph& graph, int value);
+
+/// The node whose weighted sum a batch norm normalizes, where it alone reads that sum, so that the
+/// two are quantized as one; −1 if `node` is no such batch norm.
+int absorbed_into(const Graph& graph, const Graph::Node& node);
+
+/// Whether the call's output holds nothing but elements of its inputs (and zeros), so that it has
+/// their codes. Dropout counts: it is gone in inference.
+bool selects(const Call& call);
+
+/// Whether input i of a node is an activation (not its weight, bias or an index).
+bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i);
+
+}  // namespace pare::quantize

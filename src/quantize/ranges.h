@@ -1,0 +1,29 @@
+// What an observer's state says: range, scale, zero point.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/value_range.h"
+#include "pare/core/ops/observe.h"
+#include "pare/graph/graph.h"
+
+namespace pare::quantize {
+
+/// Whether the node is an observer of activations.
+bool is_observer(const Graph::Node& node);
+
+/// The part of a histogram's range that loses least in the square when it is quantized to `levels`
+/// codes: PyTorch's search (HistogramObserver._non_linear_param_search), which narrows the range
+/// from the side where that skips more bins until the loss rises. `seen` must not be empty.
+ValueRange least_squares_range(const Tensor& counts, const ValueRange& seen, int levels);
+
+struct Observed {
+  ValueRange seen;  ///< empty: nothing yet
+  ValueRange chosen;
+  ScaleAndZeroPoint parameters;
+};
+/// What observer `node` has seen, and the scale that follows.
+Observed observed(const Graph& graph, const Graph::Node& node);
+
+}  // namespace pare::quantize

@@ -1,0 +1,36 @@
+// Gathers what convert did into its report.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "pare/quantize/convert.h"
+#include "quantize/ranges.h"
+#include "quantize/weights.h"
+
+namespace pare::quantize {
+
+/// The entry of a range in reports.
+ActivationRange describe(const std::string& value, const Observed& observed,
+                         const ObserveAttributes& attributes);
+
+class ReportBuilder {
+ public:
+  /// Takes names and reasons from the prepared graph, which must outlive this.
+  explicit ReportBuilder(const Graph& prepared) : prepared_(prepared) {}
+  void add_layer(const std::string& node, const LayerWeights& layer, bool had_bias,
+                 const LayerCodes& codes);
+  void add_folded(const std::string& norm, const std::string& into);
+  Report finish(const Graph& result) const;
+
+ private:
+  struct Layer {
+    std::size_t before, after;
+    std::string note;
+  };
+  const Graph& prepared_;
+  std::map<std::string, Layer> layers_;
+  std::map<std::string, std::string> folded_;
+};
+
+}  // namespace pare::quantize

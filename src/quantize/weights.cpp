@@ -1,0 +1,92 @@
+// The integers of a layer: weight codes, scales and bias, with a batch norm folded in.
+#include "quantize/weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/check.h"
+#include "core/quantize_math.h"
+
+namespace pare::quantize {
+namespace {
+
+// Leaves room for the sum of products beside it in 32 bits.
+constexpr double kLargestBias = 1 << 30;
+constexpr std::int64_t kLargestActivation = 255;
+constexpr float kScaleOfNothing = std::numeric_limits<float>::epsilon();
+
+struct Channel {
+  float scale;   // of the codes
+  float divide;  // what the weight is divided by: the scale before the factor
+  float sign;    // of the factor; 0 drops the weight
+};
+
+Channel channel_of(const LayerWeights& layer, std::size_t c) {
+  const double f = layer.factor.empty() ? 1.0 : layer.factor[c];
+  const auto folded = static_cast<float>(static_cast<double>(layer.scales[c]) * std::fabs(f));
+  Channel channel{folded, layer.scales[c], f < 0 ? -1.0F : 1.0F};
+  // A factor so small that the scale (or the bias's) would vanish takes the weight with it.
+  if (folded * std::min(layer.source_scale, 1.0F) < std::numeric_limits<float>::min())
+    channel = {std::max(layer.scales[c], kScaleOfNothing), layer.scales[c], 0};
+  if (layer.bias.empty()) return channel;
+  const auto least = static_cast<float>(std::fabs(layer.bias[c]) /
+                                        (static_cast<double>(layer.source_scale) * kLargestBias));
+  if (channel.scale < least) {
+    const double before_factor = f == 0 ? 1.0 : static_cast<double>(least) / std::fabs(f);
+    channel.scale = least;
+    channel.divide = static_cast<float>(before_factor);
+  }
+  return channel;
+}
+
+}  // namespace
+
+LayerCodes code_layer(const LayerWeights& layer) {
+  const Shape& shape = layer.weight.shape();
+  const auto channels = static_cast<std::size_t>(shape[layer.axis]);
+  const auto inner = static_cast<std::size_t>(shape.elements(layer.axis + 1, shape.rank()));
+  const auto limit = static_cast<float>(layer.qmax);
+  const std::vector<float> w = layer.weight.to_vector<float>();
+
+  std::vector<Channel> channel(channels);
+  std::vector<float> scales(channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    channel[c] = channel_of(layer, c);
+    scales[c] = channel[c].scale;
+  }
+  std::vector<std::int8_t> codes(w.size());
+  std::vector<std::int64_t> magnitude(channels, 0);
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    const std::size_t c = i / inner % channels;
+    const float code = centred_code(w[i], channel[c].divide, -limit, limit) * channel[c].sign;
+    codes[i] = static_cast<std::int8_t>(code);
+    magnitude[c] += std::abs(static_cast<int>(codes[i]));
+  }
+
+  LayerCodes result;
+  result.weight = Tensor::from(codes, shape);
+  const Shape per_channel{static_cast<std::int64_t>(channels)};
+  result.scale = Tensor::from(scales, per_channel);
+  std::vector<std::int32_t> bias(channels, 0);
+  if (!layer.bias.empty()) {
+    std::vector<float> bias_scales(channels);
+    for (std::size_t c = 0; c < channels; ++c) {
+      bias_scales[c] = layer.source_scale * scales[c];
+      const double exact = layer.bias[c] / static_cast<double>(bias_scales[c]);
+      bias[c] = static_cast<std::int32_t>(std::nearbyint(exact));
+    }
+    result.bias = Tensor::from(bias, per_channel);
+    result.bias_scale = Tensor::from(bias_scales, per_channel);
+  }
+  std::int64_t risky = 0;
+  for (std::size_t c = 0; c < channels; ++c) {
+    const std::int64_t most = magnitude[c] * kLargestActivation + std::abs(std::int64_t{bias[c]});
+    risky += most > std::numeric_limits<std::int32_t>::max() ? 1 : 0;
+  }
+  if (risky > 0)
+    result.note = fmt::format("32-bit sums may overflow in {} of {} channels", risky, channels);
+  return result;
+}
+
+}  // namespace pare::quantize

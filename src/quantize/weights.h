@@ -1,0 +1,35 @@
+// The integers of a layer: weight codes, scales and bias, with a batch norm folded in.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pare/core/tensor.h"
+
+namespace pare::quantize {
+
+/// A layer as training saw it. Channels are those of the weight's `axis`.
+struct LayerWeights {
+  Tensor weight;              ///< before fake-quantization
+  std::vector<float> scales;  ///< of its fake-quantization
+  std::int64_t qmax = 127;
+  int axis = 0;
+  std::vector<double> factor;  ///< of the batch norm after it; empty: none
+  std::vector<double> bias;    ///< with the batch norm folded in; empty: none
+  float source_scale = 1;      ///< of the layer's input
+};
+
+struct LayerCodes {
+  Tensor weight;      ///< i8
+  Tensor scale;       ///< f32 [C]
+  Tensor bias;        ///< i32 [C], or undefined
+  Tensor bias_scale;  ///< f32 [C]: source scale · weight scale
+  std::string note;   ///< what is worth reporting; empty: nothing
+};
+
+/// Codes of W·f are codes(W)·sign(f), their scale is s·|f|: fake-quantization commutes with f. Two
+/// cases apart: where f = 0 the codes are 0; where the bias would not fit 30 bits in units of
+/// s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded anew.
+LayerCodes code_layer(const LayerWeights& layer);
+
+}  // namespace pare::quantize
