@@ -2,7 +2,9 @@
 // them.
 #pragma once
 
+#include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include "core/multiversion.h"
 #include "core/strides.h"
@@ -110,7 +112,7 @@ void map_contiguous(const In* x, Out* y, std::int64_t count, F f) {
       for (std::int64_t i = 0; i < n; ++i) to[i] = f(from[i]);
       return;
     }
-    multiversion([=]() PARE_INLINE_LAMBDA {
+    multiversion_for<Out>([=]() PARE_INLINE_LAMBDA {
       const In* __restrict in = from;
       Out* __restrict out = to;
       for (std::int64_t i = 0; i < n; ++i) out[i] = f(in[i]);
@@ -130,7 +132,7 @@ void zip_contiguous(const A* a, const B* b, Out* y, std::int64_t count, F f) {
       for (std::int64_t i = 0; i < n; ++i) to[i] = f(from_a[i], from_b[i]);
       return;
     }
-    multiversion([=]() PARE_INLINE_LAMBDA {
+    multiversion_for<Out>([=]() PARE_INLINE_LAMBDA {
       const A* __restrict left = from_a;
       const B* __restrict right = from_b;
       Out* __restrict out = to;
@@ -143,7 +145,7 @@ void zip_contiguous(const A* a, const B* b, Out* y, std::int64_t count, F f) {
 template <class In, class Out, class F>
 void map_strided(const LoopNest& nest, const In* x, Out* y, F f) {
   for_each_block(nest, [&](const LoopBlock& block) {
-    multiversion([=]() PARE_INLINE_LAMBDA {
+    multiversion_for<Out>([=]() PARE_INLINE_LAMBDA {
       const LoopBlock d = block;
       for (std::int64_t r = 0; r < d.rows; ++r) {
         Out* __restrict out = y + d.offset[0] + r * d.row[0];
@@ -161,11 +163,11 @@ void map_strided(const LoopNest& nest, const In* x, Out* y, F f) {
   });
 }
 
-/// y = f(a, b) over a nest of {y, a, b}.
+/// y = f(a, b) over a nest of {y, a, b}. Only f32 has loops of its own for repeated operands.
 template <class A, class B, class Out, class F>
 void zip_strided(const LoopNest& nest, const A* a, const B* b, Out* y, F f) {
   for_each_block(nest, [&](const LoopBlock& block) {
-    multiversion([=]() PARE_INLINE_LAMBDA {
+    multiversion_for<Out>([=]() PARE_INLINE_LAMBDA {
       const LoopBlock d = block;
       const std::int64_t step_a = d.column[1];
       const std::int64_t step_b = d.column[2];
@@ -175,10 +177,10 @@ void zip_strided(const LoopNest& nest, const A* a, const B* b, Out* y, F f) {
         const B* __restrict right = b + d.offset[2] + r * d.row[2];
         if (step_a == 1 && step_b == 1) {
           for (std::int64_t c = 0; c < d.columns; ++c) out[c] = f(left[c], right[c]);
-        } else if (step_a == 1 && step_b == 0) {
+        } else if (std::is_same_v<Out, float> && step_a == 1 && step_b == 0) {
           const B value = *right;
           for (std::int64_t c = 0; c < d.columns; ++c) out[c] = f(left[c], value);
-        } else if (step_a == 0 && step_b == 1) {
+        } else if (std::is_same_v<Out, float> && step_a == 0 && step_b == 1) {
           const A value = *left;
           for (std::int64_t c = 0; c < d.columns; ++c) out[c] = f(value, right[c]);
         } else {
@@ -192,11 +194,9 @@ void zip_strided(const LoopNest& nest, const A* a, const B* b, Out* y, F f) {
 
 /// y = f(x): same shape, any formats.
 template <class T, class F> void map_tensor(const Tensor& x, Tensor& y, F f) {
-  const auto* from = static_cast<const T*>(x.raw());
-  auto* to = static_cast<T*>(y.mutable_raw());
-  if (x.format() == y.format()) return map_contiguous(from, to, y.elements(), f);
-  const std::array operands{strides_of(y), strides_of(x)};
-  map_strided(LoopNest(y.shape(), y.format(), operands), from, to, f);
+  const Tensor ordered = in_format(x, y.format());
+  map_contiguous(static_cast<const T*>(ordered.raw()), static_cast<T*>(y.mutable_raw()),
+                 y.elements(), f);
 }
 
 /// y = f(a, b), a and b broadcast to y's shape, any formats.
@@ -204,9 +204,11 @@ template <class T, class F> void zip_tensors(const Tensor& a, const Tensor& b, T
   const auto* left = static_cast<const T*>(a.raw());
   const auto* right = static_cast<const T*>(b.raw());
   auto* to = static_cast<T*>(y.mutable_raw());
-  if (a.format() == y.format() && b.format() == y.format() && a.shape() == y.shape() &&
-      b.shape() == y.shape())
-    return zip_contiguous(left, right, to, y.elements(), f);
+  if constexpr (std::is_same_v<T, float>) {
+    if (a.format() == y.format() && b.format() == y.format() && a.shape() == y.shape() &&
+        b.shape() == y.shape())
+      return zip_contiguous(left, right, to, y.elements(), f);
+  }
   const std::array operands{strides_of(y), broadcast_strides(a, y.shape()),
                             broadcast_strides(b, y.shape())};
   zip_strided(LoopNest(y.shape(), y.format(), operands), left, right, to, f);

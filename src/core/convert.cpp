@@ -136,13 +136,13 @@ template <class From> void convert_from(const Tensor& from, Tensor& to) {
     for (std::int64_t i = begin; i < end; i += kBlock) {
       const std::int64_t n = std::min(kBlock, end - i);
       const From* in = source + i;
-      multiversion([=]() PARE_INLINE_LAMBDA {
+      multiversion_for<Middle>([=]() PARE_INLINE_LAMBDA {
         for (std::int64_t k = 0; k < n; ++k) middle[k] = read(in[k]);
       });
       visit_any(dtype, "cast", [&](auto type) {
         using To = decltype(type);
         To* out = static_cast<To*>(target) + i;
-        multiversion([=]() PARE_INLINE_LAMBDA {
+        multiversion_for<Middle>([=]() PARE_INLINE_LAMBDA {
           for (std::int64_t k = 0; k < n; ++k) out[k] = written<To>(middle[k]);
         });
       });

@@ -1,6 +1,8 @@
 // One always-inline body, compiled for each vector instruction set and chosen through isa_cap().
 #pragma once
 
+#include <type_traits>
+
 #include "pare/core/parallel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -63,6 +65,14 @@ template <class Body> void multiversion(const Body& body) {
   if (isa >= Isa::avx2) return detail::run_avx2<Body>(body);
 #endif
   body();
+}
+
+/// As multiversion where T is float; once, for the baseline, where it is not (code size).
+template <class T, class Body> void multiversion_for(const Body& body) {
+  if constexpr (std::is_same_v<T, float>)
+    multiversion(body);
+  else
+    body();
 }
 
 }  // namespace pare

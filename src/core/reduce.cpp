@@ -8,71 +8,12 @@
 
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
+#include "core/reduce_kernels.h"
 
 namespace pare {
 namespace {
 
-using V8 = float __attribute__((vector_size(32)));
-using V8Unaligned = float __attribute__((vector_size(32), aligned(4), may_alias));
-
-PARE_INLINE const V8Unaligned& load8(const float* p) {
-  return *reinterpret_cast<const V8Unaligned*>(p);
-}
-
-struct Sum {
-  template <class T>
-  using Accumulator = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
-  template <class A> static constexpr A initial() { return A{0}; }
-  // Integers wrap, as NumPy's do.
-  template <class A> PARE_INLINE static void combine(A& into, A value) {
-    if constexpr (std::is_integral_v<A>)
-      into = static_cast<A>(static_cast<std::uint64_t>(into) + static_cast<std::uint64_t>(value));
-    else
-      into += value;
-  }
-  PARE_INLINE static void combine(V8& into, const V8& value) { into += value; }
-};
-
-struct Max {
-  template <class T> using Accumulator = T;
-  template <class A> static constexpr A initial() {
-    if constexpr (std::is_floating_point_v<A>)
-      return -std::numeric_limits<A>::infinity();
-    else
-      return std::numeric_limits<A>::lowest();
-  }
-  template <class A> PARE_INLINE static void combine(A& into, A value) {
-    into = value > into || value != value ? value : into;
-  }
-  PARE_INLINE static void combine(V8& into, const V8& value) {
-    const auto takes = (value > into) | (value != value);
-    into = takes ? value : into;
-  }
-};
-
-/// Combines x[0 … count) into `acc`: for f32 in 32 lanes over runs of at most 8192 elements.
-template <class R, class T>
-PARE_INLINE void reduce_row(const T* x, std::int64_t count,
-                            typename R::template Accumulator<T>& acc) {
-  using A = typename R::template Accumulator<T>;
-  std::int64_t i = 0;
-  if constexpr (std::is_same_v<T, float>) {
-    while (count - i >= 8) {
-      constexpr float kStart = R::template initial<float>();
-      V8 lane[4];
-      for (V8& l : lane) l = V8{} + kStart;
-      const std::int64_t end = i + std::min<std::int64_t>(count - i, 8192);
-      for (; i + 32 <= end; i += 32)
-        for (int k = 0; k < 4; ++k) R::combine(lane[k], load8(x + i + k * 8));
-      for (; i + 8 <= end; i += 8) R::combine(lane[0], load8(x + i));
-      R::combine(lane[0], lane[1]);
-      R::combine(lane[2], lane[3]);
-      R::combine(lane[0], lane[2]);
-      for (int k = 0; k < 8; ++k) R::combine(acc, static_cast<A>(lane[0][k]));
-    }
-  }
-  for (; i < count; ++i) R::combine(acc, static_cast<A>(x[i]));
-}
+using namespace reduction;
 
 /// Combines Vectors·8 neighbouring columns of `rows` rows into acc[0 … Vectors·8).
 template <class R, int Vectors>
@@ -131,12 +72,13 @@ template <class R, class T> struct Walker {
     const std::int64_t count = end - begin;
     const int last = nest.rank - 1;
     if (axis == last && reduced(axis)) {
-      multiversion([=]() PARE_INLINE_LAMBDA { reduce_row<R, T>(from, count, *acc); });
+      multiversion_for<T>([=]() PARE_INLINE_LAMBDA { reduce_row<R, T>(from, count, *acc); });
     } else if (axis == last) {
-      multiversion([=]() PARE_INLINE_LAMBDA { reduce_columns<R, T>(from, 1, 0, count, acc); });
+      multiversion_for<T>([=]()
+                              PARE_INLINE_LAMBDA { reduce_columns<R, T>(from, 1, 0, count, acc); });
     } else if (axis == last - 1 && reduced(last)) {
       const std::int64_t columns = size(last);
-      multiversion([=]() PARE_INLINE_LAMBDA {
+      multiversion_for<T>([=]() PARE_INLINE_LAMBDA {
         for (std::int64_t r = 0; r < count; ++r)
           reduce_row<R, T>(from + r * step, columns, acc[r * acc_step]);
       });

@@ -120,11 +120,13 @@ void forward_floating(const Call& call, std::span<const Tensor> inputs, std::spa
 /// Gives f<T>(type)(gradient, saved); f16 and bf16 are computed in f32.
 template <class MakeF> void give_gradient(BackwardArgs& args, const Tensor& saved, MakeF make) {
   const DType dtype = is_half(saved.dtype()) ? DType::f32 : saved.dtype();
-  const Tensor g = in_dtype(args.grad_output(0), dtype);
+  const Tensor g = in_format(in_dtype(args.grad_output(0), dtype), saved.format());
   const Tensor s = in_dtype(saved, dtype);
   Tensor out = Tensor::empty(s.shape(), dtype, s.format());
-  visit_float(dtype, args.call().op->name,
-              [&](auto type) { zip_tensors<decltype(type)>(g, s, out, make(type)); });
+  visit_float(dtype, args.call().op->name, [&](auto type) {
+    using T = decltype(type);
+    zip_contiguous(g.data<T>(), s.data<T>(), out.mutable_data<T>(), out.elements(), make(type));
+  });
   args.set(0, in_dtype(out, saved.dtype()));
 }
 template <class F> void backward_from_input(BackwardArgs& args) {
