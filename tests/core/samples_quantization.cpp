@@ -1,0 +1,74 @@
+// Samples of fake_quantize, quantize_linear and dequantize_linear.
+#include "core/samples.h"
+#include "pare/core/ops/quantization.h"
+
+namespace pare::test {
+namespace {
+
+constexpr MemoryFormat kLast = MemoryFormat::channels_last;
+
+Tensor zeros_for(Generator& g, const Shape& shape, int around) {
+  std::vector<std::int32_t> z;
+  for (std::int64_t i = 0; i < shape.elements(); ++i)
+    z.push_back(around + static_cast<std::int32_t>(g.below(5)));
+  return Tensor::from(z, shape);
+}
+
+}  // namespace
+
+void add_quantization_samples(Samples& samples, Generator& g) {
+  struct Case {
+    Shape shape;
+    std::int64_t axis;  // −1: one scale
+  };
+  const std::vector<Case> cases = {{{}, -1},          {{37}, -1},         {{4, 9}, 0},
+                                   {{4, 9}, 1},       {{2, 9, 3, 5}, -1}, {{2, 9, 3, 5}, 1},
+                                   {{9, 2, 3, 3}, 0}, {{2, 3, 17}, 1},    {{2, 3, 2, 3, 4}, 1}};
+  for (const Case& c : cases) {
+    const Shape shape = c.axis < 0 ? Shape{} : Shape{c.shape[static_cast<int>(c.axis)]};
+    const Tensor x = g.normal(c.shape);
+    const std::string name = c.shape.to_string() + " axis " + std::to_string(c.axis);
+    const Tensor scale = g.uniform(shape, 0.01F, 0.05F);
+
+    // A scale far below the step of a central difference makes the rounding invisible to it, and
+    // the straight-through gradient the true one.
+    const Call fine{&kFakeQuantize,
+                    Attributes::of(FakeQuantizeAttributes{-4000000, 4000000, c.axis})};
+    const Tensor tiny = Tensor::full(shape, 0x1p-20);
+    const Tensor none = Tensor::zeros(shape, DType::i32);
+    samples.push_back({name + ", fine", fine, {x, tiny, none}, false, {0}});
+
+    const Call u8{&kQuantizeLinear, Attributes::of(QuantizeAttributes{DType::u8, c.axis, 0, 255})};
+    const Call s7{&kQuantizeLinear, Attributes::of(QuantizeAttributes{DType::i8, c.axis, -63, 63})};
+    const Call back{&kDequantizeLinear, Attributes::of(DequantizeAttributes{c.axis})};
+    const Tensor zero = zeros_for(g, shape, 120);
+    const Tensor codes = g.uniform(c.shape, 0.0F, 255.0F);
+    samples.push_back({name, u8, {x, scale, zero}});
+    samples.push_back({name + ", s7", s7, {x, scale, none}});
+    samples.push_back({name + ", no zero point", s7, {x, scale, Tensor()}});
+    samples.push_back({name, back, {codes.to(DType::u8), scale, zero}, false, {0}});
+    samples.push_back({name + ", i32", back, {codes.to(DType::i32), scale, none}, false, {0}});
+    if (c.shape.rank() >= 3) {
+      samples.push_back(
+          {name + ", fine, channels last", fine, {x.to(kLast), tiny, none}, false, {0}});
+      samples.push_back({name + ", channels last", u8, {x.to(kLast), scale, zero}});
+      samples.push_back({name + ", channels last",
+                         back,
+                         {codes.to(DType::u8).to(kLast), scale, zero},
+                         false,
+                         {0}});
+    }
+  }
+  const Call wide{&kQuantizeLinear,
+                  Attributes::of(QuantizeAttributes{DType::i32, -1, -2147483647 - 1, 2147483647})};
+  samples.push_back(
+      {"i32",
+       wide,
+       {g.normal({9}, 0.0F, 1e6F), Tensor::scalar(0.001), Tensor::scalar(0, DType::i32)}});
+  const Call i16{&kQuantizeLinear,
+                 Attributes::of(QuantizeAttributes{DType::i16, -1, -32768, 32767})};
+  samples.push_back(
+      {"i16", i16, {g.normal({40}), Tensor::scalar(0.0001), Tensor::scalar(3, DType::i32)}});
+}
+
+}  // namespace pare::test
