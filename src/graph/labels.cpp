@@ -136,11 +136,16 @@ std::string AxisLabels::why_fixed(const Graph& graph, int value, int axis,
                                   std::int64_t index) const {
   const int cause = cause_[at(ids_[at(value)][at(axis)][at(index)])];
   switch (cause) {
-    case kFree: return "it is not fixed";
-    case kInput: return "it is coupled with an input of the graph";
-    case kOutput: return "it is coupled with an output of the graph";
-    case kOneElement: return "it has one channel";
-    default: break;
+    case kFree:
+      return "it is not fixed";
+    case kInput:
+      return "it is coupled with an input of the graph";
+    case kOutput:
+      return "it is coupled with an output of the graph";
+    case kOneElement:
+      return "it has one channel";
+    default:
+      break;
   }
   const Graph::Node& node = graph.node(cause);
   return fmt::format("{} ({}) needs all channels", node.name, node.call.op->name);
@@ -149,10 +154,14 @@ std::string AxisLabels::why_fixed(const Graph& graph, int value, int axis,
 void AxisLabels::label(const Graph& graph, int number) {
   const Graph::Node& node = graph.node(number);
   switch (node.call.op->channels.kind) {
-    case ChannelFact::Kind::elementwise: return label_elementwise(node);
-    case ChannelFact::Kind::movement: return label_movement(graph, number);
-    case ChannelFact::Kind::rule: return label_rule(node, number);
-    case ChannelFact::Kind::barrier: break;
+    case ChannelFact::Kind::elementwise:
+      return label_elementwise(node);
+    case ChannelFact::Kind::movement:
+      return label_movement(graph, number);
+    case ChannelFact::Kind::rule:
+      return label_rule(node, number);
+    case ChannelFact::Kind::barrier:
+      break;
   }
   for (const int v : node.inputs)
     if (v >= 0) fix(v, number);
@@ -325,8 +334,7 @@ void AxisLabels::fix(int value, int cause) {
 
 bool AxisLabels::live(int value, int axis) {
   const Ids& own = ids(value, axis);
-  return std::any_of(own.begin(), own.end(),
-                     [&](int id) { return cause_[at(find(id))] == kFree; });
+  return std::any_of(own.begin(), own.end(), [&](int id) { return cause_[at(find(id))] == kFree; });
 }
 
 }  // namespace pare

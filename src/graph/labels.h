@@ -21,9 +21,8 @@ class AxisLabels {
 
   /// Class of an index; classes are numbered from 0 below `classes()`.
   int class_of(int value, int axis, std::int64_t index) const {
-    return classes_[static_cast<std::size_t>(
-        ids_[static_cast<std::size_t>(value)][static_cast<std::size_t>(axis)]
-            [static_cast<std::size_t>(index)])];
+    return classes_[static_cast<std::size_t>(ids_[static_cast<std::size_t>(
+        value)][static_cast<std::size_t>(axis)][static_cast<std::size_t>(index)])];
   }
   int classes() const { return class_count_; }
   /// Why an index of class kFixed must stay, in words.

@@ -54,8 +54,8 @@ class Resize final : public ChannelResize {
   int value(Operand o) const {
     const auto& list = o.is_output ? node_.outputs : node_.inputs;
     const int v = at(o.index) < list.size() ? list[at(o.index)] : -1;
-    PARE_CHECK(v >= 0, internal, node_.call.op->name, "resize asks for operand {}, which is not there",
-               o.index);
+    PARE_CHECK(v >= 0, internal, node_.call.op->name,
+               "resize asks for operand {}, which is not there", o.index);
     return v;
   }
   const Graph::Node& node_;
@@ -110,10 +110,11 @@ void slice_by_gather(Graph& graph, int number, const AxisLabels& labels, const K
       places.push_back(place - in_kept->begin());
     }
     const Shape places_shape{static_cast<std::int64_t>(places.size())};
-    const int indices =
-        graph.add_leaf(Graph::Kind::constant, node.name + ".kept", Tensor::from(places, places_shape));
-    const int gather = graph.add_node(
-        node.name + ".gather", {&kGather, Attributes::of(GatherAttributes{axis})}, {source, indices});
+    const int indices = graph.add_leaf(Graph::Kind::constant, node.name + ".kept",
+                                       Tensor::from(places, places_shape));
+    const int gather =
+        graph.add_node(node.name + ".gather", {&kGather, Attributes::of(GatherAttributes{axis})},
+                       {source, indices});
     source = graph.node(gather).outputs.front();
   }
   if (rest.axes.empty()) {

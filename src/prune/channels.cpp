@@ -75,8 +75,7 @@ struct ClassSlices {
   }
 
  private:
-  template <class Visit>
-  static void each(const AxisLabels& labels, int value, Visit visit) {
+  template <class Visit> static void each(const AxisLabels& labels, int value, Visit visit) {
     const Shape& shape = labels.shape(value);
     for (int a = 0; a < shape.rank(); ++a)
       for (std::int64_t k = 0; k < shape[a]; ++k)
@@ -111,8 +110,7 @@ std::vector<Group> find_groups(const Graph& graph, const AxisLabels& labels) {
 }
 
 // Calls visit(element) for every element of the slices of `leaf`.
-template <class Visit>
-void each_element(const Shape& shape, const Slice& slice, Visit visit) {
+template <class Visit> void each_element(const Shape& shape, const Slice& slice, Visit visit) {
   const std::int64_t outer = shape.elements(0, slice.axis);
   const std::int64_t size = shape[slice.axis];
   const std::int64_t inner = shape.elements(slice.axis + 1, shape.rank());
@@ -176,13 +174,15 @@ std::vector<std::int64_t> global_counts(const std::vector<std::vector<double>>& 
   std::vector<std::pair<double, std::size_t>> all;
   for (std::size_t g = 0; g < importance.size(); ++g) {
     const auto& own = importance[g];
-    const double mean = std::accumulate(own.begin(), own.end(), 0.0) / static_cast<double>(own.size());
+    const double mean =
+        std::accumulate(own.begin(), own.end(), 0.0) / static_cast<double>(own.size());
     for (const double i : own) all.emplace_back(mean > 0 ? i / mean : i, g);
   }
   std::stable_sort(all.begin(), all.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::int64_t> counts(importance.size());
-  const auto goes = static_cast<std::size_t>(std::nearbyint(ratio * static_cast<double>(all.size())));
+  const auto goes =
+      static_cast<std::size_t>(std::nearbyint(ratio * static_cast<double>(all.size())));
   for (std::size_t k = 0; k < goes; ++k) ++counts[all[k].second];
   return counts;
 }
@@ -286,7 +286,8 @@ std::vector<Replacement> remove_channels(Graph& graph, const std::vector<Channel
 std::string ChannelsReport::to_string() const {
   std::string text = fmt::format("parameters {} → {}\n", parameters_before, parameters_after);
   for (const GroupLine& g : groups)
-    text += fmt::format("  {}: {} → {} channels\n", fmt::join(g.producers, ", "), g.before, g.after);
+    text +=
+        fmt::format("  {}: {} → {} channels\n", fmt::join(g.producers, ", "), g.before, g.after);
   for (const KeptLine& k : kept) text += fmt::format("  {}: kept, {}\n", k.name, k.reason);
   return text;
 }

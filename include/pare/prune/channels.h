@@ -24,8 +24,8 @@ struct Channel {
   std::vector<Slice> slices;
 };
 
-/// Channels that are coupled in the same way: the output channels of one or several layers, with the
-/// norms behind them and the input channels of those that read them.
+/// Channels that are coupled in the same way: the output channels of one or several layers, with
+/// the norms behind them and the input channels of those that read them.
 struct Group {
   std::string name;                    ///< the first node that produces the channels
   std::vector<std::string> producers;  ///< nodes whose output channels these are
@@ -48,10 +48,10 @@ struct PARE_API L1 {
 };
 
 struct ChannelsOptions {
-  double ratio = 0.5;           ///< share of the channels that goes, in [0, 1)
+  double ratio = 0.5;  ///< share of the channels that goes, in [0, 1)
   Criterion criterion = L1{};
-  bool global = false;          ///< rank the channels of all groups together, each group by its mean
-  std::int64_t round_to = 1;    ///< what stays of a group is a multiple of it (or all)
+  bool global = false;        ///< rank the channels of all groups together, each group by its mean
+  std::int64_t round_to = 1;  ///< what stays of a group is a multiple of it (or all)
   std::vector<std::string> exclude = {};  ///< names of nodes ('*' matches anything) to leave alone
 };
 
@@ -76,8 +76,8 @@ struct PARE_API ChannelsReport {
 };
 
 /// Cuts channels out of `graph`, in place: at least one of every group stays. Throws
-/// invalid_argument for options out of range and for an exclusion that matches no node; the graph is
-/// untouched then.
+/// invalid_argument for options out of range and for an exclusion that matches no node; the graph
+/// is untouched then.
 PARE_API ChannelsReport channels(Graph& graph, const ChannelsOptions& options = {});
 
 /// Sets the slices of the given channels to zero instead: what removal must be equal to.
