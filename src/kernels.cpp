@@ -1,8 +1,10 @@
 // The composition: which kernels each op has, best first, and who makes a plan's primitives.
 #include "core/kernels.h"
 
+#include "runtime/primitives.h"
 #if PARE_ONEDNN
 #include "onednn/kernels.h"
+#include "onednn/makers.h"
 #endif
 
 namespace pare::kernels {
@@ -30,3 +32,15 @@ constinit const KernelList kMaxPool2d{}, kAveragePool2d{}, kGlobalAveragePool{},
     kSoftmax{}, kLogSoftmax{};
 
 }  // namespace pare::kernels
+
+namespace pare::runtime {
+
+#if PARE_ONEDNN
+constinit const PrimitiveMaker kPrimitives{onednn::make_convolution, onednn::make_dense};
+#else
+constinit const PrimitiveMaker kPrimitives{
+    [](const ConvolutionSpec&) -> std::unique_ptr<Primitive> { return nullptr; },
+    [](const DenseSpec&) -> std::unique_ptr<Primitive> { return nullptr; }};
+#endif
+
+}  // namespace pare::runtime

@@ -67,5 +67,11 @@ struct Requantization {
 };
 /// With 2 the multipliers go into the attributes, with 3 they are an argument when it runs.
 void set_requantization(dnnl::primitive_attr& attr, const Requantization& how);
+/// That argument of version 3.
+#if DNNL_VERSION_MAJOR >= 3
+inline constexpr int kMultipliersArgument = DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS;
+#else
+inline constexpr int kMultipliersArgument = DNNL_ARG_UNDEF;
+#endif
 
 }  // namespace pare::onednn
