@@ -71,7 +71,7 @@ void set_requantization(dnnl::primitive_attr& attr, const Requantization& how);
 #if DNNL_VERSION_MAJOR >= 3
 inline constexpr int kMultipliersArgument = DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS;
 #else
-inline constexpr int kMultipliersArgument = DNNL_ARG_UNDEF;
+inline constexpr int kMultipliersArgument = 0;  // not used
 #endif
 
 }  // namespace pare::onednn
