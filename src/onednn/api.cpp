@@ -54,6 +54,8 @@ bool saturates() {
   }
 }
 
+bool adds_residuals() { return dnnl_get_effective_cpu_isa() != dnnl_cpu_isa_sse41; }
+
 dnnl::primitive_attr user_scratchpad() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);

@@ -32,8 +32,8 @@ inline ChannelModel channel_model(bool version3, const runtime::Encoding& source
 
 /// What the primitive stores for a sum of products: the code, or the real value for f32.
 inline double model_output(bool version3, std::int64_t sum, const ChannelModel& channel,
-                           const runtime::Epilogue& epilogue,
-                           const runtime::Encoding& destination, double previous) {
+                           const runtime::Epilogue& epilogue, const runtime::Encoding& destination,
+                           double previous) {
   const bool real = destination.dtype == DType::f32;
   const double scale = real ? 1.0 : destination.scale;
   const double zero = real ? 0.0 : destination.zero_point;
