@@ -1,0 +1,163 @@
+// CSV files of numbers.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+
+#include "core/check.h"
+#include "data/byte_source.h"
+#include "pare/data/readers.h"
+
+namespace pare::data {
+namespace {
+
+std::string read_text(const std::string& path, std::int64_t max_bytes) {
+  ByteSource source(path);
+  const auto limit = static_cast<std::uint64_t>(std::max<std::int64_t>(max_bytes, 0));
+  PARE_CHECK(source.compressed() || source.most_left() <= limit, corrupt_data, path,
+             "expected at most {} bytes (CsvOptions::max_bytes), got {}", limit,
+             source.most_left());
+  std::string text;
+  while (true) {
+    const std::size_t old = text.size();
+    // One byte more than allowed tells a text that is too long from one that just fits.
+    const std::uint64_t step = std::min<std::uint64_t>(1 << 20, limit + 1 - old);
+    text.resize(old + step);
+    const std::size_t got = source.read_some(text.data() + old, step);
+    text.resize(old + got);
+    PARE_CHECK(text.size() <= limit, corrupt_data, path,
+               "expected at most {} bytes (CsvOptions::max_bytes), got more", limit);
+    if (got < step) return text;
+  }
+}
+
+std::string_view trimmed(std::string_view s) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!s.empty() && blank(s.front())) s.remove_prefix(1);
+  while (!s.empty() && blank(s.back())) s.remove_suffix(1);
+  return s;
+}
+
+// A field as an error may show it.
+std::string shown(std::string_view field) {
+  constexpr std::size_t kMost = 40;
+  return field.size() <= kMost ? std::string(field) : std::string(field.substr(0, kMost)) + "…";
+}
+
+class Csv {
+ public:
+  Csv(const std::string& path, const CsvOptions& options)
+      : path_(path), options_(options), text_(read_text(path, options.max_bytes)) {}
+
+  TensorDataset read() {
+    std::string_view rest = text_;
+    if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+    while (!rest.empty()) {
+      const std::size_t end = rest.find('\n');
+      std::string_view line = rest.substr(0, end);
+      rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      ++line_;
+      // Empty lines at the end are no examples; in between they are a mistake.
+      if (trimmed(line).empty() && rest.find_first_not_of(" \t\r\n") == std::string_view::npos)
+        break;
+      split(line);
+      if (line_ == 1) begin();
+      if (line_ > 1 || !options_.header) add();
+    }
+    PARE_CHECK(rows_ > 0, corrupt_data, path_, "expected at least one line of numbers, got none");
+    return result();
+  }
+
+ private:
+  void split(std::string_view line) {
+    fields_.clear();
+    while (true) {
+      const std::size_t end = line.find(options_.delimiter);
+      fields_.push_back(trimmed(line.substr(0, end)));
+      if (end == std::string_view::npos) return;
+      line.remove_prefix(end + 1);
+    }
+  }
+
+  // The first line says how many columns there are, and where the label is.
+  void begin() {
+    columns_ = fields_.size();
+    if (options_.label == CsvLabel::none) return;
+    if (!options_.label_name.empty()) {
+      PARE_CHECK(options_.header, invalid_argument, path_,
+                 "expected CsvOptions::header where label_name is given, got false");
+      const auto unquoted = [](std::string_view s) {
+        const bool quoted = s.size() >= 2 && s.front() == '"' && s.back() == '"';
+        return quoted ? s.substr(1, s.size() - 2) : s;
+      };
+      const auto found = std::ranges::find(fields_, options_.label_name, unquoted);
+      PARE_CHECK(found != fields_.end(), corrupt_data, path_,
+                 "line 1: expected a column named '{}', got '{}'", options_.label_name,
+                 fmt::join(fields_, "', '"));
+      label_ = static_cast<std::size_t>(found - fields_.begin());
+      return;
+    }
+    const auto count = static_cast<std::int64_t>(columns_);
+    const std::int64_t column = options_.label_column + (options_.label_column < 0 ? count : 0);
+    PARE_CHECK(column >= 0 && column < count, out_of_range, path_,
+               "line 1: expected a label in column {} (from 0), got {} columns",
+               options_.label_column, count);
+    label_ = static_cast<std::size_t>(column);
+  }
+
+  template <class T> T number(std::size_t column, const char* expected) const {
+    const std::string_view field = fields_[column];
+    T value{};
+    const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
+    bool good = error == std::errc() && end == field.data() + field.size();
+    if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
+    PARE_CHECK(good, corrupt_data, path_, "line {}, column {}: expected {}, got '{}'", line_,
+               column + 1, expected, shown(field));
+    return value;
+  }
+
+  void add() {
+    PARE_CHECK(fields_.size() == columns_, corrupt_data, path_,
+               "line {}: expected {} fields, as in the first line, got {}", line_, columns_,
+               fields_.size());
+    for (std::size_t column = 0; column < columns_; ++column) {
+      if (column != label_ || options_.label == CsvLabel::none) {
+        inputs_.push_back(number<float>(column, "a finite number"));
+      } else if (options_.label == CsvLabel::numbers) {
+        targets_.push_back(number<float>(column, "a finite number"));
+      } else {
+        classes_.push_back(number<std::int64_t>(column, "a whole number as the label"));
+      }
+    }
+    ++rows_;
+  }
+
+  TensorDataset result() const {
+    const std::int64_t width = static_cast<std::int64_t>(inputs_.size()) / rows_;
+    PARE_CHECK(width > 0, corrupt_data, path_, "expected a column besides the label, got none");
+    const Tensor inputs = Tensor::from(inputs_, {rows_, width});
+    if (options_.label == CsvLabel::none) return TensorDataset(inputs);
+    if (options_.label == CsvLabel::numbers) {
+      return TensorDataset(inputs, Tensor::from(targets_, {rows_, 1}));
+    }
+    return TensorDataset(inputs, Tensor::from(classes_, {rows_}));
+  }
+
+  const std::string& path_;
+  const CsvOptions& options_;
+  std::string text_;
+  std::vector<std::string_view> fields_;  // of the present line
+  std::int64_t line_ = 0, rows_ = 0;
+  std::size_t columns_ = 0, label_ = 0;
+  std::vector<float> inputs_, targets_;
+  std::vector<std::int64_t> classes_;
+};
+
+}  // namespace
+
+TensorDataset read_csv(const std::string& path, const CsvOptions& options) {
+  return Csv(path, options).read();
+}
+
+}  // namespace pare::data
