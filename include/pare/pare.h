@@ -56,4 +56,7 @@
 #include "pare/quantize/inspect.h"
 #include "pare/quantize/prepare.h"
 #include "pare/quantize/qconfig.h"
+#include "pare/train/fit.h"
+#include "pare/train/loss.h"
+#include "pare/train/metrics.h"
 #include "pare/version.h"
