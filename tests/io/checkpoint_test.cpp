@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "expect_error.h"
 #include "pare/core/context.h"
 #include "pare/core/ops/elementwise.h"

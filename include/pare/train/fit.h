@@ -38,8 +38,9 @@ struct FitOptions {
 };
 
 struct EpochRecord {
-  Metrics train;  ///< over the batches as they were trained on, so with dropout and augmentation
-  std::optional<Metrics> validation;
+  Metrics train =
+      {};  ///< over the batches as they were trained on, so with dropout and augmentation
+  std::optional<Metrics> validation = {};
   double learning_rate = 0;
 };
 

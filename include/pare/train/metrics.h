@@ -33,9 +33,9 @@ struct Progress {
   double loss = 0;                      ///< mean over the epoch so far
   double accuracy = 0;                  ///< over the epoch so far; NaN as in Metrics
   double learning_rate = 0;
-  double samples_per_second = 0;      ///< of training, this epoch
-  double seconds_left = 0;            ///< of training, all epochs; 0 when done
-  std::optional<Metrics> validation;  ///< at an epoch's end, where there is a validation set
+  double samples_per_second = 0;           ///< of training, this epoch
+  double seconds_left = 0;                 ///< of training, all epochs; 0 when done
+  std::optional<Metrics> validation = {};  ///< at an epoch's end, where there is a validation set
 };
 
 /// Number of samples whose largest output is their class; −1 where outputs are not f32 [N, C] or
