@@ -20,10 +20,21 @@ using ::testing::HasSubstr;
 
 constexpr std::int64_t kBins = 2048;
 
-Tensor batch(int i, bool relu_first) {
-  const Tensor x =
-      Tensor::from(std::vector<float>(golden::kBatches[i], golden::kBatches[i] + 200), {200});
-  return relu_first ? relu(x) : x;
+Tensors batches() {
+  Tensors result;
+  for (const auto& b : golden::kBatches)
+    result.push_back(Tensor::from(std::vector<float>(std::begin(b), std::end(b)), {200}));
+  return result;
+}
+
+// As in make_golden_observers.py.
+Tensor tails() {
+  std::vector<float> values(20010);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double u = static_cast<double>(i % 2001) / 1000 - 1;
+    values[i] = static_cast<float>(50 * u * std::pow(u * u, 4) + 0.3);
+  }
+  return Tensor::from(values, {20010});
 }
 
 struct HistogramState {
@@ -39,12 +50,11 @@ void expect_row(const golden::ObserverRow& row, const ValueRange& range, float t
   EXPECT_EQ(p.zero_point, row.zero_point) << row.name;
 }
 
-void expect_rows(const golden::ObserverRow (&rows)[3], bool relu_first) {
+void expect_rows(const golden::ObserverRow (&rows)[3], const Tensors& batches) {
   const Tensor all = empty_range();
   const Tensor average = empty_range();
   const HistogramState histogram;
-  for (int i = 0; i < 4; ++i) {
-    const Tensor x = batch(i, relu_first);
+  for (const Tensor& x : batches) {
     observe_min_max(x, all);
     observe_min_max(x, average, {.averaging = 0.01});
     observe_histogram(x, histogram.counts, histogram.range);
@@ -57,8 +67,13 @@ void expect_rows(const golden::ObserverRow (&rows)[3], bool relu_first) {
   expect_row(rows[2], quantize::least_squares_range(histogram.counts, seen, 256), 2 * bin);
 }
 
-TEST(Observers, MatchPyTorch) { expect_rows(golden::kPlain, false); }
-TEST(Observers, MatchPyTorchAfterRelu) { expect_rows(golden::kRelu, true); }
+TEST(Observers, MatchPyTorch) { expect_rows(golden::kPlain, batches()); }
+TEST(Observers, MatchPyTorchOnThinTails) { expect_rows(golden::kTails, {tails()}); }
+TEST(Observers, MatchPyTorchAfterRelu) {
+  Tensors positive;
+  for (const Tensor& x : batches()) positive.push_back(relu(x));
+  expect_rows(golden::kRelu, positive);
+}
 
 TEST(Observers, ScalesOfWeightsMatchPyTorch) {
   const Tensor w = Tensor::from(
@@ -177,7 +192,7 @@ TEST(ScaleRule, HoldsZeroAndTheCodesOfBothEnds) {
       const ScaleAndZeroPoint p = affine_parameters(low, high, 0, 255, even);
       EXPECT_GE(p.zero_point, 0);
       EXPECT_LE(p.zero_point, 255);
-      if (even) EXPECT_EQ(p.zero_point % 2, 0);
+      EXPECT_EQ(even ? p.zero_point % 2 : 0, 0);
       const double slack = even ? 1.01 : 0.51;
       EXPECT_GE(std::min(low, 0.0) / p.scale + p.zero_point, -slack);
       EXPECT_LE(std::max(high, 0.0) / p.scale + p.zero_point, 255 + slack);
