@@ -26,6 +26,7 @@ void add_elementwise_samples(Samples& samples, Generator& generator);
 void add_reduction_samples(Samples& samples, Generator& generator);
 void add_loss_samples(Samples& samples, Generator& generator);
 void add_quantization_samples(Samples& samples, Generator& generator);
+void add_observe_samples(Samples& samples, Generator& generator);
 void add_movement_samples(Samples& samples, Generator& generator);
 void add_contraction_samples(Samples& samples, Generator& generator);
 void add_pooling_samples(Samples& samples, Generator& generator);
