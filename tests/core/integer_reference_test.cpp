@@ -1,0 +1,110 @@
+// Integer convolutions and products against loops over int64.
+#include "core/integer_reference.h"
+
+#include <gtest/gtest.h>
+
+#include "core/expect_error.h"
+#include "core/strides.h"
+#include "pare/core/generator.h"
+
+namespace pare {
+namespace {
+
+template <class T> Tensor codes(Generator& generator, const Shape& shape) {
+  std::vector<T> values(static_cast<std::size_t>(shape.elements()));
+  for (T& v : values) v = static_cast<T>(generator.below(256));
+  return Tensor::from(values, shape);
+}
+
+std::int64_t code(const Tensor& x, std::initializer_list<std::int64_t> index) {
+  const Strides strides = strides_of(x);
+  std::int64_t at = 0;
+  std::size_t axis = 0;
+  for (const std::int64_t i : index) at += i * strides[axis++];
+  return x.dtype() == DType::i8 ? std::int64_t{x.data<std::int8_t>()[at]}
+                                : std::int64_t{x.data<std::uint8_t>()[at]};
+}
+
+void expect_convolution(const Tensor& x, std::int32_t zero, const Tensor& w,
+                        const Conv2dAttributes& a) {
+  const Tensor result = conv2d_integer(x, zero, w, a);
+  EXPECT_EQ(result.format(), x.format());
+  const std::vector<std::int32_t> y = result.to_vector<std::int32_t>();
+  const Shape& shape = result.shape();
+  const std::int64_t group_channels = w.dim(1);
+  const std::int64_t group_outputs = w.dim(0) / a.groups;
+  std::size_t at = 0;
+  for (std::int64_t n = 0; n < shape[0]; ++n)
+    for (std::int64_t o = 0; o < shape[1]; ++o)
+      for (std::int64_t oy = 0; oy < shape[2]; ++oy)
+        for (std::int64_t ox = 0; ox < shape[3]; ++ox) {
+          std::int64_t sum = 0;
+          for (std::int64_t c = 0; c < group_channels; ++c)
+            for (std::int64_t ky = 0; ky < w.dim(2); ++ky)
+              for (std::int64_t kx = 0; kx < w.dim(3); ++kx) {
+                const std::int64_t iy = oy * a.stride[0] + ky * a.dilation[0] - a.padding[0];
+                const std::int64_t ix = ox * a.stride[1] + kx * a.dilation[1] - a.padding[1];
+                if (iy < 0 || ix < 0 || iy >= x.dim(2) || ix >= x.dim(3)) continue;
+                const std::int64_t channel = o / group_outputs * group_channels + c;
+                sum += (code(x, {n, channel, iy, ix}) - zero) * code(w, {o, c, ky, kx});
+              }
+          ASSERT_EQ(y[at++], sum) << n << ' ' << o << ' ' << oy << ' ' << ox;
+        }
+}
+
+TEST(IntegerReference, Convolution) {
+  Generator generator(1);
+  const Conv2dAttributes plain{.stride = {2, 1}, .padding = {1, 2, 0, 1}, .dilation = {1, 2}};
+  const Conv2dAttributes grouped{.padding = {1, 1, 1, 1}, .groups = 2};
+  const Conv2dAttributes depthwise{.padding = {1, 1, 1, 1}, .groups = 4};
+  for (const MemoryFormat format : {MemoryFormat::row_major, MemoryFormat::channels_last}) {
+    const Tensor u = codes<std::uint8_t>(generator, {2, 4, 7, 6}).to(format);
+    const Tensor s = codes<std::int8_t>(generator, {2, 4, 7, 6}).to(format);
+    expect_convolution(u, 131, codes<std::int8_t>(generator, {5, 4, 3, 3}), plain);
+    expect_convolution(s, -7, codes<std::int8_t>(generator, {5, 4, 3, 2}), plain);
+    expect_convolution(u, 0, codes<std::int8_t>(generator, {6, 2, 3, 3}), grouped);
+    expect_convolution(s, 127, codes<std::int8_t>(generator, {4, 1, 3, 3}), depthwise);
+    expect_convolution(u, 255, codes<std::int8_t>(generator, {9, 4, 1, 1}), {});
+  }
+}
+
+TEST(IntegerReference, DenseLayersAndProducts) {
+  Generator generator(2);
+  const Tensor x = codes<std::uint8_t>(generator, {2, 3, 19});
+  const Tensor w = codes<std::int8_t>(generator, {6, 19});
+  const std::vector<std::int32_t> y = linear_integer(x, 120, w).to_vector<std::int32_t>();
+  const Tensor b = codes<std::uint8_t>(generator, {19, 6});
+  const std::vector<std::int32_t> z = matmul_integer(x, 120, b, 9).to_vector<std::int32_t>();
+  for (std::int64_t i = 0; i < 6; ++i)
+    for (std::int64_t o = 0; o < 6; ++o) {
+      std::int64_t dense = 0;
+      std::int64_t product = 0;
+      for (std::int64_t k = 0; k < 19; ++k) {
+        const std::int64_t v = code(x, {i / 3, i % 3, k}) - 120;
+        dense += v * code(w, {o, k});
+        product += v * (code(b, {k, o}) - 9);
+      }
+      EXPECT_EQ(y[static_cast<std::size_t>(i * 6 + o)], dense);
+      EXPECT_EQ(z[static_cast<std::size_t>(i * 6 + o)], product);
+    }
+  const Tensor batches = matmul_integer(codes<std::int8_t>(generator, {2, 1, 3, 4}), 0,
+                                        codes<std::int8_t>(generator, {3, 4, 2}), 0);
+  EXPECT_EQ(batches.shape(), (Shape{2, 3, 3, 2}));
+}
+
+TEST(IntegerReference, RefusesBadInput) {
+  const Tensor x = Tensor::zeros({1, 2}, DType::u8);
+  const Tensor w = Tensor::zeros({3, 2}, DType::i8);
+  EXPECT_ERROR(linear_integer(x, 256, w), invalid_argument,
+               "linear_integer: expected a zero point of u8, got 256");
+  EXPECT_ERROR(linear_integer(x.to(DType::f32), 0, w), dtype_mismatch, "linear_integer", "f32");
+  EXPECT_ERROR(linear_integer(x, 0, Tensor::zeros({3, 3}, DType::i8)), shape_mismatch,
+               "linear_integer", "[3, 3]");
+  // 70 000 products of 255 by 127 are more than int32 holds.
+  EXPECT_ERROR(linear_integer(Tensor::zeros({1, 70000}, DType::u8), 0,
+                              Tensor::full({1, 70000}, 127, DType::i8)),
+               out_of_range, "linear_integer: expected sums within int32", "output 0");
+}
+
+}  // namespace
+}  // namespace pare

@@ -1,0 +1,40 @@
+// Samples of batch normalization and dropout.
+#include "core/samples.h"
+#include "pare/core/ops/normalization.h"
+
+namespace pare::test {
+
+void add_normalization_samples(Samples& samples, Generator& generator) {
+  const auto add = [&](const char* name, const BatchNormAttributes& attributes, const Shape& shape,
+                       bool last, bool training) {
+    Tensor x = generator.normal(shape, 1, 2);
+    if (last) x = x.to(MemoryFormat::channels_last);
+    const Shape channels{shape[1]};
+    samples.push_back(
+        {.name = name,
+         .call = {&kBatchNorm, Attributes::of(attributes)},
+         .inputs = {x, generator.uniform(channels, 0.5F, 2), generator.normal(channels),
+                    generator.normal(channels), generator.uniform(channels, 0.5F, 3)},
+         .training = training,
+         .differentiate = {0, 1, 2}});
+  };
+  for (const bool last : {false, true}) {
+    add("evaluation", {}, {2, 3, 4, 5}, last, false);
+    add("training", {}, {2, 3, 4, 5}, last, true);
+    add("training, frozen", {.frozen = true}, {2, 3, 4, 5}, last, true);
+    add("training, many channels", {.epsilon = 1e-3, .momentum = 0.3}, {2, 70, 2, 3}, last, true);
+  }
+  add("training, no pixels", {}, {6, 3}, false, true);
+  add("evaluation, one spatial axis", {}, {2, 3, 5}, false, false);
+
+  samples.push_back({"evaluation",
+                     {&kDropout, Attributes::of(DropoutAttributes{.probability = 0.3})},
+                     {generator.normal({2, 3})}});
+  samples.push_back(
+      {.name = "training, frozen",
+       .call = {&kDropout, Attributes::of(DropoutAttributes{.probability = 0.3, .frozen = true})},
+       .inputs = {generator.normal({2, 3})},
+       .training = true});
+}
+
+}  // namespace pare::test
