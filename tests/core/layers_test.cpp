@@ -39,8 +39,8 @@ class Layers : public testing::TestWithParam<MemoryFormat> {
 };
 INSTANTIATE_TEST_SUITE_P(Formats, Layers,
                          testing::Values(MemoryFormat::row_major, MemoryFormat::channels_last),
-                         [](const auto& info) {
-                           return info.param == MemoryFormat::row_major ? "RowMajor"
+                         [](const auto& format) {
+                           return format.param == MemoryFormat::row_major ? "RowMajor"
                                                                         : "ChannelsLast";
                          });
 
