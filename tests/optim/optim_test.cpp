@@ -1,0 +1,281 @@
+// Optimizers, schedules and clipping against PyTorch's.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <span>
+
+#include "optim/golden_optim.h"
+#include "pare/core/error.h"
+#include "pare/core/generator.h"
+#include "pare/optim/adam.h"
+#include "pare/optim/clip.h"
+#include "pare/optim/schedule.h"
+#include "pare/optim/sgd.h"
+
+namespace pare {
+namespace {
+
+namespace golden = test::golden;
+
+Tensor tensor_of(std::span<const double> values, const Shape& shape) {
+  return Tensor::from(std::vector<float>(values.begin(), values.end()), shape);
+}
+
+Tensors starts() {
+  Tensors result{tensor_of(golden::start_0, {3, 7}), tensor_of(golden::start_1, {5})};
+  for (Tensor& t : result) t.set_requires_grad();
+  return result;
+}
+
+void set_gradients(Tensors& parameters, std::size_t step) {
+  parameters[0].set_grad(tensor_of(std::span(golden::gradients_0).subspan(step * 21, 21), {3, 7}));
+  parameters[1].set_grad(tensor_of(std::span(golden::gradients_1).subspan(step * 5, 5), {5}));
+}
+
+void expect_near(const Tensor& found, std::span<const double> expected, double tolerance) {
+  const std::vector<float> values = found.to_vector<float>();
+  ASSERT_EQ(values.size(), expected.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    ASSERT_NEAR(values[i], expected[i], tolerance * (1 + std::fabs(expected[i]))) << i;
+}
+
+void run(optim::Optimizer& optimizer, Tensors& parameters, std::size_t from, std::size_t to,
+         std::span<const double> expected) {
+  for (std::size_t step = from; step < to; ++step) {
+    set_gradients(parameters, step);
+    if (step == 2) parameters[1].zero_grad();
+    optimizer.step();
+    const auto row = expected.subspan(step * 26, 26);
+    ASSERT_NO_FATAL_FAILURE(expect_near(parameters[0], row.first(21), 2e-6)) << "step " << step;
+    ASSERT_NO_FATAL_FAILURE(expect_near(parameters[1], row.subspan(21), 2e-6)) << "step " << step;
+  }
+}
+
+template <class Optimizer, class Options>
+void expect_trajectory(const Options& options, std::span<const double> expected) {
+  {
+    Tensors parameters = starts();
+    Optimizer optimizer(parameters, options);
+    run(optimizer, parameters, 0, 10, expected);
+  }
+  // The same, saved after five steps and taken up again by a new optimizer.
+  Tensors parameters = starts();
+  Optimizer first(parameters, options);
+  run(first, parameters, 0, 5, expected);
+  Optimizer second(parameters, options);
+  second.load_state(first.state());
+  run(second, parameters, 5, 10, expected);
+}
+
+TEST(Optim, SgdIsPyTorchs) {
+  expect_trajectory<optim::SGD>(optim::SGDOptions{.lr = 0.1}, golden::sgd);
+  expect_trajectory<optim::SGD>(optim::SGDOptions{.lr = 0.1, .weight_decay = 0.05},
+                                golden::sgd_decay);
+  expect_trajectory<optim::SGD>(
+      optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.01},
+      golden::sgd_momentum);
+  expect_trajectory<optim::SGD>(
+      optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true},
+      golden::sgd_nesterov);
+}
+
+TEST(Optim, AdamIsPyTorchs) {
+  expect_trajectory<optim::Adam>(optim::AdamOptions{.lr = 0.01}, golden::adam);
+  expect_trajectory<optim::Adam>(
+      optim::AdamOptions{.lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1},
+      golden::adam_decay);
+}
+
+TEST(Optim, AdamWIsPyTorchs) {
+  expect_trajectory<optim::AdamW>(optim::AdamWOptions{.lr = 0.01}, golden::adamw);
+  expect_trajectory<optim::AdamW>(
+      optim::AdamWOptions{
+          .lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1},
+      golden::adamw_decay);
+}
+
+// Long enough for several pieces of parallel_for, not a multiple of a vector.
+TEST(Optim, LargeTensorsAreUpdatedWhole) {
+  const std::int64_t n = 200'003;
+  Tensor w = Tensor::full({n}, 1);
+  w.set_requires_grad();
+  w.set_grad(Tensor::full({n}, 2));
+  optim::SGD sgd({w}, {.lr = 0.25, .momentum = 0.5});
+  sgd.step();
+  sgd.step();
+  for (const float value : w.to_vector<float>()) ASSERT_EQ(value, 1 - 0.25F * 2 - 0.25F * 3);
+}
+
+TEST(Optim, GradientInAnotherMemoryFormat) {
+  const auto step = [](MemoryFormat format) {
+    Generator generator(1);
+    Tensor w = generator.normal({4, 3, 2, 5});
+    w.set_requires_grad();
+    w.set_grad(generator.normal({4, 3, 2, 5}).to(format));
+    optim::Adam adam({w});
+    adam.step();
+    return w.to_vector<float>();
+  };
+  EXPECT_EQ(step(MemoryFormat::row_major), step(MemoryFormat::channels_last));
+}
+
+TEST(Optim, StepCountsAsChangeAndZeroGradDrops) {
+  Tensors parameters = starts();
+  optim::SGD sgd(parameters);
+  set_gradients(parameters, 0);
+  const auto version = parameters[0].impl()->storage->version.load();
+  sgd.step();
+  EXPECT_GT(parameters[0].impl()->storage->version.load(), version);
+  sgd.zero_grad();
+  EXPECT_FALSE(parameters[0].grad().defined());
+}
+
+TEST(Optim, SchedulesArePyTorchs) {
+  const auto expect = [](const optim::Schedule& schedule, std::span<const double> rates) {
+    for (std::size_t epoch = 0; epoch < rates.size(); ++epoch)
+      EXPECT_NEAR(schedule(0.4, static_cast<std::int64_t>(epoch)), rates[epoch], 1e-14);
+  };
+  expect(optim::StepLR{.step_size = 3, .gamma = 0.5}, golden::step_lr);
+  expect(optim::CosineAnnealingLR{.T_max = 8, .eta_min = 0.01}, golden::cosine_lr);
+  expect(optim::ConstantLR{.factor = 0.25, .total_iters = 4}, golden::constant_lr);
+  EXPECT_THROW(optim::StepLR{.step_size = 0}(1, 1), Error);
+  EXPECT_THROW(optim::CosineAnnealingLR{.T_max = 0}(1, 1), Error);
+}
+
+TEST(Optim, ClipGradNormIsPyTorchs) {
+  const auto expect = [](double p, double norm, std::span<const double> clipped) {
+    Tensors parameters = starts();
+    set_gradients(parameters, 0);
+    EXPECT_NEAR(optim::clip_grad_norm(parameters, {.max_norm = 1.5, .norm_type = p}), norm,
+                1e-5 * norm);
+    expect_near(parameters[0].grad(), clipped.first(21), 1e-6);
+    expect_near(parameters[1].grad(), clipped.subspan(21), 1e-6);
+  };
+  expect(2, golden::norm_2[0], golden::clipped_2);
+  expect(1, golden::norm_1[0], golden::clipped_1);
+  expect(3, golden::norm_3[0], golden::clipped_3);
+  expect(std::numeric_limits<double>::infinity(), golden::norm_inf[0], golden::clipped_inf);
+}
+
+TEST(Optim, ClipGradNormOfLargeTensorsAndSmallNorms) {
+  Tensor w = Tensor::zeros({100'001});
+  w.set_requires_grad();
+  w.set_grad(Tensor::full({100'001}, 0.5));
+  const double norm = 0.5 * std::sqrt(100'001.0);
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_NEAR(optim::clip_grad_norm(Tensors{w}, {.max_norm = 1000}), norm, 1e-9 * norm);
+  EXPECT_EQ(optim::clip_grad_norm(Tensors{w}, {.max_norm = 1000, .norm_type = infinity}), 0.5);
+  EXPECT_EQ(w.grad().data<float>()[100'000], 0.5F);
+  w.grad().mutable_data<float>()[70'000] = std::nanf("");
+  EXPECT_TRUE(std::isnan(optim::clip_grad_norm(Tensors{w}, {.norm_type = infinity})));
+  EXPECT_THROW(optim::clip_grad_norm(Tensors{w}, {.error_if_nonfinite = true}), Error);
+}
+
+TEST(Optim, ClipGradValue) {
+  Tensor w = Tensor::zeros({4});
+  w.set_requires_grad();
+  w.set_grad(Tensor::from({-3, -0.5, 0.25, 2}, {4}));
+  optim::clip_grad_value(Tensors{w}, 0.5);
+  EXPECT_THAT(w.grad().to_vector<float>(), testing::ElementsAre(-0.5F, -0.5F, 0.25F, 0.5F));
+  EXPECT_THROW(optim::clip_grad_value(Tensors{w}, -1), Error);
+}
+
+template <class Run> void expect_error(ErrorCode code, const std::string& part, Run run) {
+  try {
+    run();
+    ADD_FAILURE() << "no error with '" << part << "'";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code);
+    EXPECT_THAT(error.what(), testing::HasSubstr(part));
+  }
+}
+
+TEST(Optim, BadInputIsNamed) {
+  Tensors parameters = starts();
+  expect_error(ErrorCode::invalid_argument, "expected parameters", [] { optim::SGD sgd({}); });
+  expect_error(ErrorCode::invalid_argument, "twice", [&] {
+    optim::Adam adam({parameters[0], parameters[0]});
+  });
+  expect_error(ErrorCode::invalid_argument, "requires none",
+               [&] { optim::Adam adam({Tensor::zeros({2})}); });
+  expect_error(ErrorCode::dtype_mismatch, "got one of f64 [2]",
+               [&] { optim::Adam adam({Tensor::zeros({2}, DType::f64)}); });
+  expect_error(ErrorCode::invalid_argument, "learning rate",
+               [&] { optim::SGD sgd(parameters, {.lr = -1}); });
+  expect_error(ErrorCode::invalid_argument, "nesterov",
+               [&] { optim::SGD sgd(parameters, {.nesterov = true}); });
+  expect_error(ErrorCode::invalid_argument, "beta1",
+               [&] { optim::AdamW adam(parameters, {.beta1 = 1}); });
+}
+
+TEST(Optim, StaleHandlesAreRefusedUntilRebuild) {
+  Tensors parameters = starts();
+  optim::SGD sgd(parameters, {.lr = 1, .momentum = 0.5});
+  set_gradients(parameters, 0);
+  sgd.step();
+  const std::vector<float> before = parameters[1].to_vector<float>();
+
+  Tensor smaller = Tensor::zeros({2, 3});
+  smaller.set_requires_grad();
+  parameters[0].impl()->retired = true;
+  set_gradients(parameters, 1);
+  expect_error(ErrorCode::invalid_state, "optimizer.rebuild(replacements)", [&] { sgd.step(); });
+  EXPECT_EQ(parameters[1].to_vector<float>(), before);
+
+  const std::vector<Replacement> edit{
+      {.old = parameters[0], .now = smaller, .kept = {{{0, 2}}, {{1, 3, 6}}}}};
+  sgd.rebuild(edit);
+  EXPECT_TRUE(sgd.parameters()[0].same_as(smaller));
+  // With a gradient of zero the step is half the old momentum, cut as the parameter was.
+  parameters[1].zero_grad();
+  smaller.set_grad(Tensor::zeros({2, 3}));
+  sgd.step();
+  const std::vector<float> moved = smaller.to_vector<float>();
+  std::size_t i = 0;
+  for (const std::size_t row : {0U, 2U})
+    for (const std::size_t column : {1U, 3U, 6U})
+      EXPECT_FLOAT_EQ(moved[i++], static_cast<float>(-0.5 * golden::gradients_0[row * 7 + column]));
+}
+
+TEST(Optim, RebuildAddsDropsAndStartsAnew) {
+  Tensors parameters = starts();
+  optim::Adam adam(parameters);
+  set_gradients(parameters, 0);
+  adam.step();
+  Tensor u = Tensor::zeros({3, 2}), v = Tensor::zeros({2, 7});
+  u.set_requires_grad();
+  v.set_requires_grad();
+  const std::vector<Replacement> edit{{.old = parameters[0], .now = u},
+                                      {.old = {}, .now = v},
+                                      {.old = parameters[1], .now = {}},
+                                      {.old = Tensor::zeros({1}), .now = u}};
+  adam.rebuild(edit);
+  ASSERT_EQ(adam.parameters().size(), 2U);
+  EXPECT_TRUE(adam.parameters()[0].same_as(u));
+  EXPECT_TRUE(adam.parameters()[1].same_as(v));
+  EXPECT_EQ(adam.state().size(), 1U);  // the learning rate
+  const std::vector<Replacement> wrong{{.old = u, .now = v, .kept = {{{0, 5}}}}};
+  optim::Adam other({u});
+  expect_error(ErrorCode::out_of_range, "from 0 to 2 on axis 0, got 5",
+               [&] { other.rebuild(wrong); });
+}
+
+TEST(Optim, StateOfAnotherIsRefusedWhole) {
+  Tensors parameters = starts();
+  optim::Adam adam(parameters, {.lr = 0.5});
+  set_gradients(parameters, 0);
+  adam.step();
+  optim::SGD sgd(parameters, {.lr = 0.125, .momentum = 0.9});
+  expect_error(ErrorCode::invalid_argument, "'0.exp_avg'", [&] { sgd.load_state(adam.state()); });
+  EXPECT_EQ(sgd.learning_rate(), 0.125);
+  optim::NamedState state = adam.state();
+  for (auto& [name, tensor] : state)
+    if (name == "1.exp_avg") tensor = Tensor::zeros({6});
+  expect_error(ErrorCode::shape_mismatch, "1.exp_avg: expected shape [5], got [6]",
+               [&] { adam.load_state(state); });
+}
+
+}  // namespace
+}  // namespace pare
