@@ -10,7 +10,7 @@
 
 namespace pare::models {
 
-BasicBlock::BasicBlock(const BasicBlockOptions& options)
+BasicBlock::BasicBlock(BasicBlockOptions options)
     : conv1({.in = options.in,
              .out = options.out,
              .kernel = 3,
@@ -61,7 +61,7 @@ nn::Sequential stage(int blocks, const BasicBlockOptions& first) {
 
 }  // namespace
 
-ResNetCifar::ResNetCifar(const ResNetCifarOptions& options)
+ResNetCifar::ResNetCifar(ResNetCifarOptions options)
     : conv1({.in = 3, .out = options.width, .kernel = 3, .padding = 1, .bias = false}),
       bn1({.features = options.width}),
       linear({.in = 4 * options.width, .out = options.classes}) {

@@ -18,12 +18,12 @@ std::string Sigmoid::kind() const { return "Sigmoid"; }
 Tensor Tanh::forward(const Tensor& x) { return tanh(x); }
 std::string Tanh::kind() const { return "Tanh"; }
 
-Softmax::Softmax(const SoftmaxOptions& options)
+Softmax::Softmax(SoftmaxOptions options)
     : call_{&kSoftmax, Attributes::of(SoftmaxAttributes{.axis = options.axis})} {}
 Tensor Softmax::forward(const Tensor& x) { return apply(call_, detail::Borrowed(x)); }
 std::string Softmax::kind() const { return "Softmax"; }
 
-LogSoftmax::LogSoftmax(const SoftmaxOptions& options)
+LogSoftmax::LogSoftmax(SoftmaxOptions options)
     : call_{&kLogSoftmax, Attributes::of(SoftmaxAttributes{.axis = options.axis})} {}
 Tensor LogSoftmax::forward(const Tensor& x) { return apply(call_, detail::Borrowed(x)); }
 std::string LogSoftmax::kind() const { return "LogSoftmax"; }

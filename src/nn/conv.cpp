@@ -17,7 +17,7 @@ void check_at_least(const char* name, Pair value, std::int64_t least) {
 
 }  // namespace
 
-Conv2d::Conv2d(const Conv2dOptions& options) {
+Conv2d::Conv2d(Conv2dOptions options) {
   const auto& [in, out, kernel, stride, padding, dilation, groups, with_bias] = options;
   PARE_CHECK(in > 0 && out > 0, invalid_argument, "Conv2d",
              "expected in and out of at least 1, got in = {}, out = {}", in, out);

@@ -6,7 +6,7 @@
 
 namespace pare::nn {
 
-Dropout::Dropout(const DropoutOptions& options)
+Dropout::Dropout(DropoutOptions options)
     : attributes_(Attributes::of(DropoutAttributes{.probability = options.p})) {
   PARE_CHECK(options.p >= 0 && options.p <= 1, invalid_argument, "Dropout",
              "expected p from 0 to 1, got {}", options.p);

@@ -5,7 +5,7 @@
 
 namespace pare::nn {
 
-Flatten::Flatten(const FlattenOptions& options) : options_(options) {
+Flatten::Flatten(FlattenOptions options) : options_(options) {
   if (options.start < 0 || options.end != -1) return;
   ReshapeAttributes target;
   target.shape.assign(static_cast<std::size_t>(options.start), 0);

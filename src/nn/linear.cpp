@@ -9,7 +9,7 @@
 
 namespace pare::nn {
 
-Linear::Linear(const LinearOptions& options) {
+Linear::Linear(LinearOptions options) {
   PARE_CHECK(options.in > 0 && options.out > 0, invalid_argument, "Linear",
              "expected in and out of at least 1, got in = {}, out = {}", options.in, options.out);
   weight = Parameter({options.out, options.in});

@@ -42,7 +42,7 @@ Tensor BatchNorm::normalize(const Tensor& x) const {
   return batch_norm(x, weight, bias, running_mean, running_var, attributes_);
 }
 
-BatchNorm1d::BatchNorm1d(const BatchNormOptions& options) : BatchNorm("BatchNorm1d", options) {}
+BatchNorm1d::BatchNorm1d(BatchNormOptions options) : BatchNorm("BatchNorm1d", options) {}
 Tensor BatchNorm1d::forward(const Tensor& x) {
   PARE_CHECK(x.rank() == 2 || x.rank() == 3, shape_mismatch, "BatchNorm1d",
              "expected an input of rank 2 or 3, got shape {}", x.shape());
@@ -50,7 +50,7 @@ Tensor BatchNorm1d::forward(const Tensor& x) {
 }
 std::string BatchNorm1d::kind() const { return "BatchNorm1d"; }
 
-BatchNorm2d::BatchNorm2d(const BatchNormOptions& options) : BatchNorm("BatchNorm2d", options) {}
+BatchNorm2d::BatchNorm2d(BatchNormOptions options) : BatchNorm("BatchNorm2d", options) {}
 Tensor BatchNorm2d::forward(const Tensor& x) {
   PARE_CHECK(x.rank() == 4, shape_mismatch, "BatchNorm2d",
              "expected an input of rank 4, got shape {}", x.shape());

@@ -28,14 +28,14 @@ Attributes pool_attributes(const char* where, const AvgPool2dOptions& options) {
 
 }  // namespace
 
-MaxPool2d::MaxPool2d(const MaxPool2dOptions& options)
+MaxPool2d::MaxPool2d(MaxPool2dOptions options)
     : attributes_(pool_attributes(
           "MaxPool2d",
           {.kernel = options.kernel, .stride = options.stride, .padding = options.padding})) {}
 Tensor MaxPool2d::forward(const Tensor& x) { return max_pool2d(x, attributes_); }
 std::string MaxPool2d::kind() const { return "MaxPool2d"; }
 
-AvgPool2d::AvgPool2d(const AvgPool2dOptions& options)
+AvgPool2d::AvgPool2d(AvgPool2dOptions options)
     : attributes_(pool_attributes("AvgPool2d", options)) {}
 Tensor AvgPool2d::forward(const Tensor& x) { return average_pool2d(x, attributes_); }
 std::string AvgPool2d::kind() const { return "AvgPool2d"; }

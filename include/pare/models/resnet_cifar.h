@@ -19,7 +19,7 @@ struct BasicBlockOptions {
 /// stride-th pixel and pads channels with zeros on both sides ("option A"), without parameters.
 /// Throws invalid_argument where out − in is negative or odd.
 struct PARE_API BasicBlock : nn::Module {
-  explicit BasicBlock(const BasicBlockOptions& options);
+  explicit BasicBlock(BasicBlockOptions options);
   void members(nn::Members& m) override;
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
@@ -43,7 +43,7 @@ struct ResNetCifarOptions {
 /// x [N, 3, H, W] (32x32 in the paper) → logits [N, classes]. He et al., "Deep residual learning
 /// for image recognition", 2015, section 4.2; parameter names as akamaster/pytorch_resnet_cifar10.
 struct PARE_API ResNetCifar : nn::Module {
-  explicit ResNetCifar(const ResNetCifarOptions& options = {});
+  explicit ResNetCifar(ResNetCifarOptions options = {});
   void members(nn::Members& m) override;
   Tensor forward(const Tensor& x) override;
   /// Gives convolutions and the linear layer Kaiming's normal weights.

@@ -31,7 +31,7 @@ struct SoftmaxOptions {
 };
 
 struct PARE_API Softmax : Module {
-  explicit Softmax(const SoftmaxOptions& options = {});
+  explicit Softmax(SoftmaxOptions options = {});
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 
@@ -40,7 +40,7 @@ struct PARE_API Softmax : Module {
 };
 
 struct PARE_API LogSoftmax : Module {
-  explicit LogSoftmax(const SoftmaxOptions& options = {});
+  explicit LogSoftmax(SoftmaxOptions options = {});
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 

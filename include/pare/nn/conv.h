@@ -20,7 +20,7 @@ struct Conv2dOptions {
 /// x [N, in, H, W] → [N, out, H', W']. Throws invalid_argument for sizes below 1, a negative
 /// padding, and groups that do not divide in and out.
 struct PARE_API Conv2d : Module {
-  explicit Conv2d(const Conv2dOptions& options);
+  explicit Conv2d(Conv2dOptions options);
   void members(Members& m) override;
   Tensor forward(const Tensor& x) override;
   void reset(Generator& generator) override;

@@ -12,7 +12,7 @@ struct DropoutOptions {
 /// In training zeroes elements and scales the rest by 1 / (1 − p); else (and frozen, `eval()`)
 /// passes through. Throws invalid_argument for p outside [0, 1]. Srivastava et al., 2014.
 struct PARE_API Dropout : Module {
-  explicit Dropout(const DropoutOptions& options = {});
+  explicit Dropout(DropoutOptions options = {});
   Tensor forward(const Tensor& x) override;
   void set_mode(bool train) override;
   std::string kind() const override;

@@ -12,7 +12,7 @@ struct FlattenOptions {
 
 /// [N, C, H, W] → [N, C·H·W].
 struct PARE_API Flatten : Module {
-  explicit Flatten(const FlattenOptions& options = {});
+  explicit Flatten(FlattenOptions options = {});
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 

@@ -13,7 +13,7 @@ struct LinearOptions {
 
 /// x [..., in] → [..., out]. Throws invalid_argument for sizes below 1.
 struct PARE_API Linear : Module {
-  explicit Linear(const LinearOptions& options);
+  explicit Linear(LinearOptions options);
   void members(Members& m) override;
   Tensor forward(const Tensor& x) override;
   void reset(Generator& generator) override;

@@ -40,14 +40,14 @@ struct PARE_API BatchNorm : Module {
 
 /// x [N, C] or [N, C, L]. Throws invalid_argument for features below 1, shape_mismatch.
 struct PARE_API BatchNorm1d : BatchNorm {
-  explicit BatchNorm1d(const BatchNormOptions& options);
+  explicit BatchNorm1d(BatchNormOptions options);
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 };
 
 /// x [N, C, H, W]. Throws invalid_argument for features below 1, shape_mismatch.
 struct PARE_API BatchNorm2d : BatchNorm {
-  explicit BatchNorm2d(const BatchNormOptions& options);
+  explicit BatchNorm2d(BatchNormOptions options);
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 };

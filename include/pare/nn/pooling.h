@@ -21,7 +21,7 @@ struct AvgPool2dOptions {
 /// x [N, C, H, W]; floor mode. Throws invalid_argument for a kernel below 1, a negative stride, and
 /// padding above half the kernel.
 struct PARE_API MaxPool2d : Module {
-  explicit MaxPool2d(const MaxPool2dOptions& options);
+  explicit MaxPool2d(MaxPool2dOptions options);
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 
@@ -31,7 +31,7 @@ struct PARE_API MaxPool2d : Module {
 
 /// As MaxPool2d, with means.
 struct PARE_API AvgPool2d : Module {
-  explicit AvgPool2d(const AvgPool2dOptions& options);
+  explicit AvgPool2d(AvgPool2dOptions options);
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 
