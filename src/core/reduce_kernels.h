@@ -13,9 +13,8 @@ namespace pare::reduction {
 using V8 = float __attribute__((vector_size(32)));
 using V8Unaligned = float __attribute__((vector_size(32), aligned(4), may_alias));
 
-PARE_INLINE const V8Unaligned& load8(const float* p) {
-  return *reinterpret_cast<const V8Unaligned*>(p);
-}
+// By a copy: a reference to the unaligned type would bind to `const V8&`, which is read as aligned.
+PARE_INLINE void load8(V8& to, const float* p) { to = *reinterpret_cast<const V8Unaligned*>(p); }
 
 struct Sum {
   template <class T>
@@ -60,9 +59,16 @@ PARE_INLINE void reduce_row(const T* x, std::int64_t count,
       V8 lane[4];
       for (V8& l : lane) l = V8{} + kStart;
       const std::int64_t end = i + std::min<std::int64_t>(count - i, 8192);
+      V8 value;
       for (; i + 32 <= end; i += 32)
-        for (int k = 0; k < 4; ++k) R::combine(lane[k], load8(x + i + k * 8));
-      for (; i + 8 <= end; i += 8) R::combine(lane[0], load8(x + i));
+        for (int k = 0; k < 4; ++k) {
+          load8(value, x + i + k * 8);
+          R::combine(lane[k], value);
+        }
+      for (; i + 8 <= end; i += 8) {
+        load8(value, x + i);
+        R::combine(lane[0], value);
+      }
       R::combine(lane[0], lane[1]);
       R::combine(lane[2], lane[3]);
       R::combine(lane[0], lane[2]);
