@@ -1,5 +1,7 @@
 // Editing a graph: adding, rewiring, putting in order.
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include "core/check.h"
 #include "graph/infer_node.h"
@@ -8,11 +10,13 @@
 namespace pare {
 
 std::string Graph::unique_name(const std::string& wish) const {
-  const auto taken = [&](const std::string& name) {
-    return find_value(name) >= 0 || find_node(name) >= 0;
-  };
+  std::unordered_set<std::string_view> taken;
+  for (const Value& value : values_)
+    if (value.name.starts_with(wish)) taken.insert(value.name);
+  for (const Node& node : nodes_)
+    if (node.name.starts_with(wish)) taken.insert(node.name);
   std::string name = wish;
-  for (int k = 1; taken(name); ++k) name = fmt::format("{}_{}", wish, k);
+  for (int k = 1; taken.contains(name); ++k) name = fmt::format("{}_{}", wish, k);
   return name;
 }
 

@@ -1,0 +1,133 @@
+// fold_batch_norm: a batch norm becomes a factor on the weight before it and a new bias.
+#include <algorithm>
+#include <optional>
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+#include "pare/graph/passes.h"
+
+namespace pare {
+
+namespace {
+
+// A channel whose gamma is 0 has codes of 0; its scale must only not be 0.
+constexpr double kSmallestFactor = 1e-20;
+
+class Folder {
+ public:
+  explicit Folder(const Graph& graph) : graph_(graph) {}
+
+  PassResult run() {
+    const int count = static_cast<int>(graph_.nodes().size());
+    for (int n = 0; n < count; ++n) {
+      if (graph_.node(n).call.op != &kBatchNorm) continue;
+      const std::string name = graph_.node(n).name;
+      if (const auto reason = obstacle(n)) {
+        report_.left.push_back({name, *reason});
+        continue;
+      }
+      const std::string layer = graph_.node(producer(n)).name;
+      fold(n);
+      report_.done.push_back({name, "folded into " + layer});
+    }
+    graph_.compact();
+    graph_.verify();
+    return {std::move(graph_), std::move(report_)};
+  }
+
+ private:
+  int producer(int norm) const { return graph_.value(graph_.node(norm).inputs[0]).producer; }
+  const OpDef* op(int node) const { return graph_.node(node).call.op; }
+
+  /// Why a batch norm stays.
+  std::optional<std::string> obstacle(int norm) const {
+    const int layer = producer(norm);
+    if (layer < 0 || (op(layer) != &kConv2d && op(layer) != &kLinear))
+      return "its input is no convolution's or linear layer's result";
+    const Graph::Node& node = graph_.node(layer);
+    const int between = node.outputs[0];
+    if (graph_.readers(between).size() != 1 || graph_.is_output(between))
+      return fmt::format("the result of '{}' is also read elsewhere", node.name);
+    if (op(layer) == &kLinear && graph_.value(between).shape.rank() != 2)
+      return fmt::format("the channels of '{}' are not axis 1 of its result", node.name);
+    const int weight = graph_.value(node.inputs[1]).producer;
+    if (weight >= 0 && op(weight) == &kDequantizeLinear)
+      return fmt::format("the weight of '{}' is quantized already", node.name);
+    if (weight >= 0 && op(weight) == &kFakeQuantize && !per_channel(weight))
+      return fmt::format("the weight of '{}' is fake-quantized with one scale for all channels",
+                         node.name);
+    return std::nullopt;
+  }
+
+  bool per_channel(int fake_quantize) const {
+    const Graph::Node& node = graph_.node(fake_quantize);
+    return graph_.value(node.inputs[1]).shape.rank() == 1 &&
+           node.call.attributes.as<FakeQuantizeAttributes>().axis == 0;
+  }
+
+  /// Adds a call; gives its value.
+  int add(const std::string& name, Call call, std::vector<int> inputs) {
+    return graph_.node(graph_.add_node(name, std::move(call), std::move(inputs))).outputs[0];
+  }
+
+  void fold(int norm) {
+    const int layer = producer(norm);
+    const std::string norm_name = graph_.node(norm).name;
+    const std::string layer_name = graph_.node(layer).name;
+    const std::vector<int> statistics = graph_.node(norm).inputs;
+    const int gamma = statistics[1];
+    const int beta = statistics[2];
+    const int mean = statistics[3];
+    const int variance = statistics[4];
+    const double epsilon = graph_.node(norm).call.attributes.as<BatchNormAttributes>().epsilon;
+
+    const int offset = graph_.add_leaf(Graph::Kind::constant, norm_name + ".epsilon",
+                                       Tensor::scalar(epsilon, graph_.value(variance).dtype));
+    int deviation = add(norm_name + ".variance", {&kAdd, {}}, {variance, offset});
+    deviation = add(norm_name + ".deviation", {&kSqrt, {}}, {deviation});
+    const int factor = add(norm_name + ".factor", {&kDiv, {}}, {gamma, deviation});
+
+    std::vector<int> inputs = graph_.node(layer).inputs;
+    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor);
+    inputs.resize(3, -1);
+    const std::string bias_name = layer_name + ".bias";
+    int bias = inputs[2] < 0 ? add(bias_name + ".centred", {&kNeg, {}}, {mean})
+                             : add(bias_name + ".centred", {&kSub, {}}, {inputs[2], mean});
+    bias = add(bias_name + ".scaled", {&kMul, {}}, {bias, factor});
+    inputs[2] = add(bias_name + ".folded", {&kAdd, {}}, {bias, beta});
+    const int between = graph_.node(layer).outputs[0];
+    graph_.edit_node(layer).inputs = std::move(inputs);
+    graph_.replace_uses(graph_.node(norm).outputs[0], between);
+  }
+
+  /// The weight with the factor of its output channels, below a fake_quantize.
+  int scaled(const std::string& name, int weight, int factor) {
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(graph_.value(weight).shape.rank()), 1);
+    shape[0] = -1;
+    const int spread =
+        add(name + ".factor", {&kReshape, Attributes::of(ReshapeAttributes{shape})}, {factor});
+    const Call product{&kMul, {}};
+    const int quantize = graph_.value(weight).producer;
+    if (quantize < 0 || op(quantize) != &kFakeQuantize)
+      return add(name + ".folded", product, {weight, spread});
+
+    const Graph::Node node = graph_.node(quantize);
+    const int inner = add(name + ".folded", product, {node.inputs[0], spread});
+    int size = add(name + ".minus_factor", {&kNeg, {}}, {factor});
+    size = add(name + ".factor_size", {&kMaximum, {}}, {factor, size});
+    ClampAttributes positive;
+    positive.min = kSmallestFactor;
+    size = add(name + ".factor_clamped", {&kClamp, Attributes::of(positive)}, {size});
+    const int scale = add(name + ".scale", product, {node.inputs[1], size});
+    return add(node.name, node.call, {inner, scale, node.inputs[2]});
+  }
+
+  Graph graph_;
+  PassReport report_;
+};
+
+}  // namespace
+
+PassResult fold_batch_norm(const Graph& graph) { return Folder(graph).run(); }
+
+}  // namespace pare

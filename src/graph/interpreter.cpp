@@ -1,0 +1,174 @@
+// The interpreter: runs a graph through apply, node by node.
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "core/check.h"
+#include "graph/integer_call.h"
+#include "pare/core/ops.h"
+#include "pare/graph/graph.h"
+
+namespace pare {
+
+namespace {
+
+void check_inputs(const Graph& graph, const Tensors& inputs) {
+  constexpr const char* kWhere = "Graph";
+  PARE_CHECK(inputs.size() == graph.inputs().size(), invalid_argument, kWhere,
+             "expected {} inputs, got {}", graph.inputs().size(), inputs.size());
+  std::map<std::string, std::int64_t> symbols;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Graph::Value& wanted = graph.value(graph.inputs()[i]);
+    const Tensor& got = inputs[i];
+    PARE_CHECK(got.defined(), invalid_argument, kWhere,
+               "expected a tensor as input '{}', got an undefined one", wanted.name);
+    PARE_CHECK(got.dtype() == wanted.dtype, dtype_mismatch, kWhere,
+               "expected {} as input '{}', got {}", wanted.dtype, wanted.name, got.dtype());
+    bool fits = got.rank() == wanted.shape.rank();
+    for (int axis = 0; fits && axis < got.rank(); ++axis) {
+      if (!wanted.shape.symbolic(axis)) {
+        fits = got.dim(axis) == wanted.shape[axis];
+        continue;
+      }
+      const auto [at, fresh] = symbols.try_emplace(wanted.shape.symbol(axis), got.dim(axis));
+      PARE_CHECK(at->second == got.dim(axis), shape_mismatch, kWhere,
+                 "expected {} = {} in input '{}' as in the inputs before it, got {}", at->first,
+                 at->second, wanted.name, got.shape());
+    }
+    PARE_CHECK(fits, shape_mismatch, kWhere, "expected {} as input '{}', got {}", wanted.shape,
+               wanted.name, got.shape());
+  }
+}
+
+using Visit = std::function<void(int value, const Tensor& tensor)>;
+
+class Interpreter {
+ public:
+  Interpreter(const Graph& graph, const Visit* visit)
+      : graph_(graph),
+        visit_(visit),
+        tensors_(graph.values().size()),
+        uses_(graph.values().size()),
+        integer_of_(graph.nodes().size(), -1) {
+    for (const int v : graph.outputs()) use(v, 1);
+    for (std::size_t n = 0; n < graph.nodes().size(); ++n) plan(static_cast<int>(n));
+  }
+
+  Tensors run(const Tensors& inputs) {
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      tensors_[static_cast<std::size_t>(graph_.inputs()[i])] = inputs[i];
+    for (std::size_t n = 0; n < graph_.nodes().size(); ++n) {
+      const Graph::Node& node = graph_.node(static_cast<int>(n));
+      try {
+        if (integer_of_[n] >= 0)
+          run_on_integers(node, integers_[static_cast<std::size_t>(integer_of_[n])]);
+        else
+          run_node(node);
+      } catch (const Error& error) {
+        throw error.within(node.name);
+      }
+    }
+    Tensors outputs;
+    for (const int v : graph_.outputs()) outputs.push_back(tensor(v));
+    return outputs;
+  }
+
+ private:
+  void use(int v, int count) {
+    if (v >= 0) uses_[static_cast<std::size_t>(v)] += count;
+  }
+
+  void plan(int n) {
+    const Graph::Node& node = graph_.node(n);
+    // A trace records the ops themselves; what wants a gradient goes through them.
+    std::optional<IntegerCall> integer;
+    if (!context().tracer) integer = integer_call(graph_, n);
+    if (!integer || (context().grad && wants_gradient(*integer))) {
+      for (const int v : node.inputs) use(v, 1);
+      return;
+    }
+    for (const int v : integer->reads()) use(v, 1);
+    integer_of_[static_cast<std::size_t>(n)] = static_cast<int>(integers_.size());
+    integers_.push_back(*integer);
+  }
+
+  bool wants_gradient(const IntegerCall& call) const {
+    for (const int v : call.reads())
+      if (graph_.value(v).is_leaf() && graph_.value(v).tensor.requires_grad()) return true;
+    return false;
+  }
+
+  const Tensor& tensor(int v) const {
+    const Graph::Value& value = graph_.value(v);
+    const Tensor& found = value.is_leaf() ? value.tensor : tensors_[static_cast<std::size_t>(v)];
+    PARE_CHECK(found.defined(), internal, "Graph",
+               "expected '{}' to be produced before it is read, got a graph that is not in order",
+               value.name);
+    return found;
+  }
+
+  /// After a read: the last one frees the value.
+  void release(int v) {
+    if (v >= 0 && --uses_[static_cast<std::size_t>(v)] == 0)
+      tensors_[static_cast<std::size_t>(v)] = Tensor();
+  }
+
+  void produce(int v, Tensor tensor) {
+    if (visit_) (*visit_)(v, tensor);
+    if (uses_[static_cast<std::size_t>(v)] > 0)
+      tensors_[static_cast<std::size_t>(v)] = std::move(tensor);
+  }
+
+  void run_on_integers(const Graph::Node& node, const IntegerCall& integer) {
+    Tensors read;
+    for (const int v : integer.reads()) read.push_back(tensor(v));
+    for (const int v : integer.reads()) release(v);
+    produce(node.outputs[0], run_integer(integer, node.call, read));
+  }
+
+  void run_node(const Graph::Node& node) {
+    // Dequantization that only integer calls would read is not run.
+    const auto unread = [&](int v) { return uses_[static_cast<std::size_t>(v)] == 0; };
+    if (!visit_ && node.call.op == &kDequantizeLinear && unread(node.outputs[0])) {
+      for (const int v : node.inputs) release(v);
+      return;
+    }
+    for (const int v : node.inputs) arguments_.push_back(v < 0 ? Tensor() : tensor(v));
+    if (context().tracer) context().tracer->name_next(node.name);
+    if (node.outputs.size() == 1) {
+      Tensor result = pare::apply(node.call, arguments_);
+      arguments_.clear();
+      for (const int v : node.inputs) release(v);
+      produce(node.outputs[0], std::move(result));
+      return;
+    }
+    Tensors results = apply_all(node.call, arguments_);
+    arguments_.clear();
+    for (const int v : node.inputs) release(v);
+    for (std::size_t k = 0; k < results.size(); ++k)
+      produce(node.outputs[k], std::move(results[k]));
+  }
+
+  const Graph& graph_;
+  const Visit* visit_;
+  Tensors tensors_;
+  std::vector<int> uses_;        ///< reads still to come
+  std::vector<int> integer_of_;  ///< by node: its place in integers_, or −1
+  std::vector<IntegerCall> integers_;
+  Tensors arguments_;
+};
+
+}  // namespace
+
+Tensors Graph::run(const Tensors& inputs) {
+  check_inputs(*this, inputs);
+  return Interpreter(*this, nullptr).run(inputs);
+}
+
+Tensors Graph::run_visiting(const Tensors& inputs,
+                            const std::function<void(int value, const Tensor& tensor)>& visit) {
+  check_inputs(*this, inputs);
+  return Interpreter(*this, &visit).run(inputs);
+}
+
+}  // namespace pare

@@ -1,0 +1,131 @@
+// Quantized groups: which nodes of a Q/DQ graph belong to one step on integers.
+#include "graph/quantized_groups.h"
+
+#include <algorithm>
+
+#include "graph/integer_call.h"
+#include "pare/core/ops.h"
+
+namespace pare {
+
+namespace {
+
+bool has_constant_scale(const Graph& graph, const Graph::Node& node) {
+  return node.inputs.size() == 3 && node.inputs[2] >= 0 && graph.value(node.inputs[1]).is_leaf() &&
+         graph.value(node.inputs[2]).is_leaf();
+}
+
+class GroupFinder {
+ public:
+  explicit GroupFinder(const Graph& graph)
+      : graph_(graph), readers_(graph.values().size()), taken_(graph.nodes().size()) {
+    for (std::size_t n = 0; n < graph.nodes().size(); ++n)
+      for (const int v : graph.node(static_cast<int>(n)).inputs)
+        if (v >= 0) readers_[static_cast<std::size_t>(v)].push_back(static_cast<int>(n));
+  }
+
+  std::vector<QuantizedGroup> run() {
+    std::vector<QuantizedGroup> groups;
+    for (std::size_t n = 0; n < graph_.nodes().size(); ++n) {
+      if (taken_[n]) continue;
+      QuantizedGroup group;
+      group.op = static_cast<int>(n);
+      if (!read_inputs(group)) continue;
+      extend(group);
+      // Without integer arithmetic there is nothing in it but the float op.
+      if (group.kind == QuantizedGroup::Kind::other && group.quantize < 0) continue;
+      for (const int member : {group.op, group.add, group.activation, group.quantize})
+        if (member >= 0) taken_[static_cast<std::size_t>(member)] = true;
+      groups.push_back(std::move(group));
+    }
+    return groups;
+  }
+
+ private:
+  /// False where an input that holds real numbers is not quantized (a bias may be).
+  bool read_inputs(QuantizedGroup& group) const {
+    const Graph::Node& node = graph_.node(group.op);
+    if (node.call.op == &kQuantizeLinear || node.call.op == &kDequantizeLinear ||
+        node.outputs.size() != 1)
+      return false;
+    const int count = static_cast<int>(node.inputs.size());
+    if (const auto integer = integer_call(graph_, group.op)) {
+      group.kind = integer->kind;
+      group.inputs = {integer->x, integer->weight};
+      if (count > 2) group.inputs.push_back(integer->bias);
+      return true;
+    }
+    bool any = false;
+    for (int i = 0; i < count; ++i) {
+      group.inputs.push_back(quantized_operand(graph_, group.op, i));
+      const QuantizedOperand& operand = group.inputs.back();
+      if (operand.value < 0 || !is_floating(graph_.value(operand.value).dtype)) continue;
+      if (!operand.quantized()) return false;
+      any = true;
+    }
+    return any;
+  }
+
+  /// The only reader of a value, −1 if there are several or it leaves the graph.
+  int only_reader(int value) const {
+    const std::vector<int>& found = readers_[static_cast<std::size_t>(value)];
+    return found.size() == 1 && !graph_.is_output(value) ? found[0] : -1;
+  }
+
+  void extend(QuantizedGroup& group) const {
+    group.result = graph_.node(group.op).outputs[0];
+    int next = only_reader(group.result);
+    if (next >= 0 && group.kind != QuantizedGroup::Kind::other &&
+        graph_.node(next).call.op == &kAdd) {
+      const bool first = graph_.node(next).inputs[0] == group.result;
+      const QuantizedOperand other = quantized_operand(graph_, next, first ? 1 : 0);
+      if (!other.quantized() || graph_.value(other.value).shape != graph_.value(group.result).shape)
+        return;
+      group.add = next;
+      group.residual = other;
+      group.result = graph_.node(next).outputs[0];
+      next = only_reader(group.result);
+    }
+    if (next >= 0 &&
+        graph_.node(next).call.op->quantization.kind == QuantizationFact::Kind::fused_activation) {
+      group.activation = next;
+      group.result = graph_.node(next).outputs[0];
+      next = only_reader(group.result);
+    }
+    if (next >= 0 && graph_.node(next).call.op == &kQuantizeLinear &&
+        graph_.node(next).inputs[0] == group.result &&
+        has_constant_scale(graph_, graph_.node(next))) {
+      group.quantize = next;
+      group.result = graph_.node(next).outputs[0];
+    }
+  }
+
+  const Graph& graph_;
+  std::vector<std::vector<int>> readers_;  ///< one entry per read, so that x + x is no only reader
+  std::vector<bool> taken_;
+};
+
+}  // namespace
+
+QuantizedOperand quantized_operand(const Graph& graph, int node, int i) {
+  QuantizedOperand operand;
+  const std::vector<int>& inputs = graph.node(node).inputs;
+  if (i >= static_cast<int>(inputs.size())) return operand;
+  operand.value = inputs[static_cast<std::size_t>(i)];
+  const int producer = operand.value < 0 ? -1 : graph.value(operand.value).producer;
+  if (producer < 0 || graph.node(producer).call.op != &kDequantizeLinear) return operand;
+  const Graph::Node& dequantize = graph.node(producer);
+  if (!has_constant_scale(graph, dequantize)) return operand;
+  operand.dequantize = producer;
+  operand.codes = dequantize.inputs[0];
+  operand.scale = dequantize.inputs[1];
+  operand.zero_point = dequantize.inputs[2];
+  operand.axis = dequantize.call.attributes.as<DequantizeAttributes>().axis;
+  return operand;
+}
+
+std::vector<QuantizedGroup> quantized_groups(const Graph& graph) {
+  return GroupFinder(graph).run();
+}
+
+}  // namespace pare
