@@ -8,7 +8,7 @@
 
 namespace pare::test {
 
-class GradientOf final : public BackwardArgs {
+class GradientOf : public BackwardArgs {
  public:
   GradientOf(Call call, Tensors inputs, Tensor grad_output)
       : call_(std::move(call)),

@@ -40,7 +40,6 @@ struct Setting {
   bool bias = true;
   bool per_channel = true;
 };
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 const Encoding kByte{DType::u8, 0.02, 0};
 const Encoding kSigned{DType::i8, 0.03, 0};
 const Setting kSettings[] = {
