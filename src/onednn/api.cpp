@@ -54,7 +54,10 @@ bool saturates() {
   }
 }
 
-bool adds_residuals() { return dnnl_get_effective_cpu_isa() != dnnl_cpu_isa_sse41; }
+bool adds_residuals() {
+  const auto isa = dnnl_get_effective_cpu_isa();
+  return isa != dnnl_cpu_isa_sse41 && isa != dnnl_cpu_isa_avx;
+}
 
 dnnl::primitive_attr user_scratchpad() {
   dnnl::primitive_attr attr;

@@ -31,8 +31,8 @@ void execute(const dnnl::primitive& primitive, const std::vector<dnnl_exec_arg_t
 /// and AVX-512 without VNNI, by what oneDNN itself may use (DNNL_MAX_CPU_ISA included).
 bool saturates();
 
-/// Whether int8 sums in place are right: SSE41's kernels of 2.6.3 got 11 of 432 outputs of a 1x1
-/// convolution wrong.
+/// Whether int8 sums in place are right: the kernels below AVX2 of 2.6.3 got 11 of 432 outputs of a
+/// 1x1 convolution wrong.
 bool adds_residuals();
 
 /// Attributes with the scratchpad in the caller's hands.
