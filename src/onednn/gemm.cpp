@@ -1,14 +1,16 @@
-// Matrix products on dnnl_sgemm.
+// Matrix products on dnnl_sgemm, small ones on our own kernel.
 #include "onednn/gemm.h"
 
 #include "core/check.h"
 #include "core/threads.h"
 #include "onednn/api.h"
+#include "onednn/small_gemm.h"
 
 namespace pare::onednn {
 
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix a, Matrix b, float beta,
               float* c, std::int64_t c_stride) {
+  if (multiply_small(m, n, k, a, b, beta, c, c_stride)) return;
   const ThreadScope threads;
   const dnnl_status_t status =
       dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0F, a.data,

@@ -12,7 +12,7 @@ struct Matrix {
   bool transposed = false;
 };
 
-/// c [m, n] = a [m, k] · b [k, n] + beta · c, in all of max_threads() threads.
+/// c [m, n] = a [m, k] · b [k, n] + beta · c (beta 0 or 1), in up to max_threads() threads.
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix a, Matrix b, float beta,
               float* c, std::int64_t c_stride);
 
