@@ -10,6 +10,8 @@ function(pare_test name)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
   # The expected values must follow the library's float arithmetic.
   target_compile_options(${name} PRIVATE -ffp-contract=off)
+  # Optimising test code costs more than running it.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name} PRIVATE
     PARE_DATA_DIR="${PARE_DATA_DIR}"
     PARE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data"
