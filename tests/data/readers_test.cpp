@@ -75,7 +75,7 @@ TEST(IdxTest, DamagedFilesAreErrorsThatSayWhatIsWrong) {
   expect(bytes({0, 0, 8, 0}), {"1 to 8 axes", "got 0"});
   expect(bytes({0, 0, 8, 9}), {"1 to 8 axes", "got 9"});
   expect(bytes({0, 0, 8, 3, 0, 0, 0, 2, 0, 0}), {"axis length at byte 8", "got 2"});
-  expect(kPictures.substr(0, 20), {"[2, 2, 3] of u8", "at most 4 bytes"});
+  expect(kPictures.substr(0, 20), {"[2, 2, 3] elements of u8", "at most 4 bytes"});
   expect(kPictures + "x", {"end of the file", "byte 28", "got more"});
   // 2^60 elements, and a product that overflows 64 bits.
   expect(bytes({0, 0, 8, 2, 64, 0, 0, 0, 64, 0, 0, 0}), {"[1073741824, 1073741824]", "at most 0"});
