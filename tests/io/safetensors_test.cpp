@@ -26,6 +26,22 @@ std::string file_of(const std::string& header, const std::string& data) {
   return text + header + data;
 }
 
+// One tensor of a header; dtype, shape and offsets are JSON.
+struct Entry {
+  std::string name, dtype, shape, offsets;
+};
+
+std::string file_of(const std::vector<Entry>& entries, const std::string& data) {
+  std::string header;
+  for (const Entry& entry : entries) {
+    header += header.empty() ? "{" : ",";
+    header.append("\"").append(entry.name).append("\":{\"dtype\":").append(entry.dtype);
+    header.append(",\"shape\":").append(entry.shape);
+    header.append(",\"data_offsets\":").append(entry.offsets).append("}");
+  }
+  return file_of(header + "}", data);
+}
+
 const Tensor& tensor(const TensorFile& file, const std::string& name) {
   const Tensor* found = file.find(name);
   if (found == nullptr) throw std::runtime_error("no " + name);
@@ -103,14 +119,9 @@ TEST(SafetensorsTest, DamagedFilesAreErrorsThatNameFileAndTensor) {
     expect_error(code, {"bad.safetensors"}, [&] { load_tensors(path); });
     expect_error(code, words, [&] { load_tensors(path); });
   };
-  const auto entry = [](const std::string& name, const std::string& dtype, const std::string& shape,
-                        const std::string& offsets) {
-    return "\"" + name + "\":{\"dtype\":" + dtype + ",\"shape\":" + shape +
-           ",\"data_offsets\":" + offsets + "}";
-  };
   const auto one = [&](const std::string& dtype, const std::string& shape,
                        const std::string& offsets) {
-    return file_of("{" + entry("w", dtype, shape, offsets) + "}", std::string(8, '\0'));
+    return file_of({{"w", dtype, shape, offsets}}, std::string(8, '\0'));
   };
   load_tensors(folder.write("good", one("\"F32\"", "[2]", "[0,8]")));
 
@@ -123,7 +134,7 @@ TEST(SafetensorsTest, DamagedFilesAreErrorsThatNameFileAndTensor) {
   expect(file_of("not json at all", ""), {"expected JSON"});
   expect(file_of("[1, 2]", ""), {"JSON object", "[1,2]"});
   expect(file_of("{} x", ""), {"expected JSON"});
-  expect(file_of("{\"w\":" + std::string(100'000, '['), ""), {"levels of brackets"});
+  expect(file_of(std::string("{\"w\":").append(100'000, '['), ""), {"levels of brackets"});
   expect(file_of("{\"w\":7}", ""), {"tensor 'w'", "an object", "got 7"});
   expect(file_of("{\"__metadata__\":{\"a\":1}}", ""), {"__metadata__", "text for 'a'"});
   expect(file_of("{\"__metadata__\":3}", ""), {"__metadata__", "an object"});
@@ -153,22 +164,20 @@ TEST(SafetensorsTest, DamagedFilesAreErrorsThatNameFileAndTensor) {
          {"tensor 'w'", "'x'"});
   const auto two = [&](const std::string& first, const std::string& second,
                        const std::string& name = "v") {
-    return file_of(
-        "{" + entry("w", "\"U8\"", "[4]", first) + "," + entry(name, "\"U8\"", "[4]", second) + "}",
-        std::string(8, '\0'));
+    return file_of({{"w", "\"U8\"", "[4]", first}, {name, "\"U8\"", "[4]", second}},
+                   std::string(8, '\0'));
   };
   load_tensors(folder.write("good", two("[4,8]", "[0,4]")));
   expect(two("[0,4]", "[2,6]"), {"tensor 'v'", "byte 4", "got 2", "overlap"});
   expect(two("[0,4]", "[0,4]"), {"byte 4", "got 0", "overlap"});
-  expect(file_of("{" + entry("w", "\"U8\"", "[2]", "[0,2]") + "," +
-                     entry("v", "\"U8\"", "[4]", "[4,8]") + "}",
+  expect(file_of({{"w", "\"U8\"", "[2]", "[0,2]"}, {"v", "\"U8\"", "[4]", "[4,8]"}},
                  std::string(8, '\0')),
          {"tensor 'v'", "byte 2", "got 4", "hole"});
   expect(two("[0,4]", "[4,8]") + "x", {"fill the 9 bytes", "got 8"});
   expect(two("[0,4]", "[4,8]", "w"), {"'w' twice"});
   const std::string whole = two("[0,4]", "[4,8]");
   expect(whole.substr(0, whole.size() - 1), {"tensor 'v'", "7 bytes of data"});
-  expect(file_of("{" + entry("w", "\"BOOL\"", "[2]", "[0,2]") + "}", bytes({1, 2})),
+  expect(file_of({{"w", "\"BOOL\"", "[2]", "[0,2]"}}, bytes({1, 2})),
          {"tensor 'w'", "element 1", "0 or 1", "got 2"});
 }
 

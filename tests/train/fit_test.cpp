@@ -133,10 +133,10 @@ TEST(FitTest, RepeatsWithTheSeed) {
 
 TEST(FitTest, EndsInTheBestEpochAndSavesIt) {
   const TemporaryFolder folder;
-  data::Loader train(circle(100, 1), {.batch_size = 10});
+  data::Loader train(circle(1000, 1), {.batch_size = 10});
   data::Loader test(circle(200, 2), {.batch_size = 100});
   Net net = fresh();
-  optim::SGD sgd(net.parameters(), {.lr = 0.1});
+  optim::SGD sgd(net.parameters(), {.lr = 0.5});
   // From the third epoch on the weights are thrown far away.
   const optim::Schedule schedule = [](double base, std::int64_t epoch) {
     return epoch < 2 ? base : 1e4;
