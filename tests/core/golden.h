@@ -1,0 +1,86 @@
+// Golden cases: what PyTorch gave for an op, values and gradients, and how to compare with them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "pare/core/op.h"
+
+namespace pare::test {
+
+struct GoldenTensor {
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+  Tensor tensor() const { return Tensor::from(values, Shape(std::span(shape))); }
+};
+/// A call by name; `numbers` are its attributes, in the order of their fields.
+struct GoldenCase {
+  const char* op;
+  std::vector<double> numbers;
+  std::vector<GoldenTensor> inputs;
+  GoldenTensor output;
+  GoldenTensor given;                   ///< the gradient of the output
+  std::vector<GoldenTensor> gradients;  ///< of the inputs that have one, in order
+};
+
+/// Every element within `tolerance` of its own size and of the largest's; NaN equals NaN.
+inline void expect_close(const Tensor& found, const GoldenTensor& expected, float tolerance,
+                         const std::string& what) {
+  ASSERT_TRUE(found.defined()) << what;
+  ASSERT_EQ(found.shape().to_vector(), expected.shape) << what;
+  const std::vector<float> values = found.to(DType::f32).to_vector<float>();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const float e = expected.values[i];
+    if (std::isnan(e) || std::isinf(e)) {
+      EXPECT_EQ(std::isnan(e), std::isnan(values[i])) << what << " at " << i;
+      if (std::isinf(e)) {
+        EXPECT_EQ(values[i], e) << what << " at " << i;
+      }
+      continue;
+    }
+    EXPECT_NEAR(values[i], e, tolerance * std::max(std::abs(e), 1e-3F)) << what << " at " << i;
+  }
+}
+
+/// Runs the call in both memory formats, forwards and backwards.
+template <class MakeCall>
+void expect_golden(const std::vector<GoldenCase>& cases, float tolerance, MakeCall make_call) {
+  for (const GoldenCase& c : cases) {
+    for (const bool last : {false, true}) {
+      Tensors inputs;
+      std::string what = c.op;
+      for (const GoldenTensor& t : c.inputs) {
+        Tensor x = t.tensor();
+        if (last && x.rank() >= 3 && x.rank() <= 5) x = x.to(MemoryFormat::channels_last);
+        inputs.push_back(x.clone());
+        what += " " + x.shape().to_string();
+      }
+      for (std::size_t i = 0; i < c.gradients.size(); ++i) inputs[i].set_requires_grad();
+      what += last ? ", channels last" : "";
+      const Call call = make_call(c, inputs);
+      const Tensor y = apply(call, inputs);
+      expect_close(y, c.output, tolerance, what);
+      if (c.gradients.empty()) continue;
+      y.backward(c.given.tensor());
+      for (std::size_t i = 0; i < c.gradients.size(); ++i)
+        expect_close(inputs[i].grad(), c.gradients[i], tolerance,
+                     what + ", gradient " + std::to_string(i));
+    }
+  }
+}
+
+/// The text of the error that `run` throws, "" if none; its code in `code`.
+template <class Run> std::string error_of(Run run, ErrorCode* code = nullptr) {
+  try {
+    run();
+  } catch (const Error& e) {
+    if (code) *code = e.code();
+    return e.message();
+  }
+  return "";
+}
+
+}  // namespace pare::test
