@@ -25,7 +25,8 @@ template <class F> double worst_ulp(const OpDef& op, float from, float to, F exa
   for (int i = 0; i < kCount; ++i)
     x.push_back(from + (to - from) * static_cast<float>(i) / static_cast<float>(kCount - 1));
   const Tensor in = Tensor::from(x, {kCount});
-  const std::vector<float> y = apply({&op, {}}, detail::Borrowed(in)).to_vector<float>();
+  const Tensor result = pare::apply({&op, {}}, {&in, 1});
+  const std::vector<float> y = result.to_vector<float>();
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double e = exact(static_cast<double>(x[i]));
@@ -151,6 +152,12 @@ TEST(Elementwise, DetachSharesMemoryAndStopsTheGradient) {
   const Tensor y = apply({&kDetach, {}}, detail::Borrowed(x));
   EXPECT_EQ(y.raw(), x.raw());
   EXPECT_FALSE(y.requires_grad());
+}
+
+TEST(Elementwise, ClampPassesTheGradientAtItsBounds) {
+  Tensor x = Tensor::from({-1.5F, -1.0F, 2.0F, 2.5F}, {4}).set_requires_grad();
+  clamp(x, -1, 2).backward(Tensor::ones({4}));
+  EXPECT_EQ(x.grad().to_vector<float>(), (std::vector<float>{0, 1, 1, 0}));
 }
 
 TEST(Elementwise, NumbersTakeTheTensorsType) {

@@ -101,7 +101,8 @@ def elementwise():
     out.append(case("relu", [], [edges], torch.relu))
     out.append(case("relu6", [], [edges], torch.nn.functional.relu6))
     for low, high in [(-1.0, 2.0), (0.0, float("inf"))]:
-        x = torch.tensor([-3.0, -1.0, 0.0, 0.5, 2.0, 2.5, float("nan")])
+        # Not at the bounds: there PyTorch has passed the gradient in some versions only.
+        x = torch.tensor([-3.0, -0.9, 0.1, 0.5, 1.9, 2.5, float("nan")])
         out.append(case("clamp", [low, high], [x], lambda t, l=low, h=high: torch.clamp(t, l, h)))
     write("elementwise", out)
 

@@ -84,7 +84,7 @@ struct Relu6Gradient {
 };
 template <class T> struct ClampGradient {
   T min, max;
-  PARE_INLINE T operator()(T g, T x) const { return (x < min) | (x > max) ? T(0) : g; }
+  PARE_INLINE T operator()(T g, T x) const { return (x >= min) & (x <= max) ? g : T(0); }
 };
 
 void infer_number(InferArgs& args) {
