@@ -26,11 +26,7 @@ PARE_INLINE void reduce_column_tile(const float* x, std::int64_t rows, std::int6
     for (V8& l : lane) l = V8{} + kStart;
     const std::int64_t end = std::min<std::int64_t>(rows, r + 256);
     for (; r < end; ++r)
-      for (int k = 0; k < Vectors; ++k) {
-        V8 value;
-        load8(value, x + r * row_stride + k * 8);
-        R::combine(lane[k], value);
-      }
+      for (int k = 0; k < Vectors; ++k) combine8<R>(lane[k], x + r * row_stride + k * 8);
     for (int k = 0; k < Vectors; ++k)
       for (int l = 0; l < 8; ++l) R::combine(acc[k * 8 + l], static_cast<A>(lane[k][l]));
   }

@@ -13,8 +13,12 @@ namespace pare::reduction {
 using V8 = float __attribute__((vector_size(32)));
 using V8Unaligned = float __attribute__((vector_size(32), aligned(4), may_alias));
 
-// By a copy: a reference to the unaligned type would bind to `const V8&`, which is read as aligned.
-PARE_INLINE void load8(V8& to, const float* p) { to = *reinterpret_cast<const V8Unaligned*>(p); }
+/// Combines eight neighbours, lane by lane. They are copied first: a reference to them would claim
+/// V8's alignment.
+template <class R> PARE_INLINE void combine8(V8& lanes, const float* p) {
+  const V8 values = *reinterpret_cast<const V8Unaligned*>(p);
+  R::combine(lanes, values);
+}
 
 struct Sum {
   template <class T>
@@ -59,16 +63,9 @@ PARE_INLINE void reduce_row(const T* x, std::int64_t count,
       V8 lane[4];
       for (V8& l : lane) l = V8{} + kStart;
       const std::int64_t end = i + std::min<std::int64_t>(count - i, 8192);
-      V8 value;
       for (; i + 32 <= end; i += 32)
-        for (int k = 0; k < 4; ++k) {
-          load8(value, x + i + k * 8);
-          R::combine(lane[k], value);
-        }
-      for (; i + 8 <= end; i += 8) {
-        load8(value, x + i);
-        R::combine(lane[0], value);
-      }
+        for (int k = 0; k < 4; ++k) combine8<R>(lane[k], x + i + k * 8);
+      for (; i + 8 <= end; i += 8) combine8<R>(lane[0], x + i);
       R::combine(lane[0], lane[1]);
       R::combine(lane[2], lane[3]);
       R::combine(lane[0], lane[2]);

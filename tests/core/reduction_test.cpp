@@ -11,7 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(Reduction, GoldenValues) {
-  expect_golden(reduction_golden(), 2e-6F, [](const GoldenCase& c, Tensors&) {
+  expect_golden(reduction_golden(), 4e-6F, [](const GoldenCase& c, Tensors&) {
     const OpDef* op = find_op(c.op);
     if (op == &kSoftmax || op == &kLogSoftmax)
       return Call{op, Attributes::of(SoftmaxAttributes{static_cast<std::int64_t>(c.numbers[0])})};
