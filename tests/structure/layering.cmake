@@ -24,7 +24,7 @@ list(APPEND modules cli)
 set(third_parties
   "^(oneapi/dnnl/|dnnl)" "^src/onednn/"
   "^Eigen/" "^src/(core|quantize|prune|distill|factorize|share)/"
-  "^omp\\.h$" "^src/core/parallel_for\\.cpp$"
+  "^omp\\.h$" "^src/core/parallel\\.cpp$"
   "^fmt/" "^src/"
   "^hwy/" "^src/"
   "^nlohmann/" "^src/(io|cli)/"
