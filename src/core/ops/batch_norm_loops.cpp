@@ -27,111 +27,120 @@ std::int64_t stripe_of(const NormLayout& l) {
 }
 
 /// Per-channel values repeated to a stripe.
-std::vector<float> striped(const NormLayout& l, const float* values) {
-  std::vector<float> out(static_cast<std::size_t>(stripe_of(l)));
-  const auto period = static_cast<std::size_t>(period_of(l));
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = values[i % period];
-  return out;
-}
-
-PARE_INLINE void add_stripes_body(const float* x, std::int64_t floats, std::int64_t stripe,
-                                  float* sums) {
-  std::int64_t p = 0;
-  for (; p + stripe <= floats; p += stripe)
-    for (std::int64_t i = 0; i < stripe; ++i) sums[i] += x[p + i];
-  for (std::int64_t i = 0; i < floats - p; ++i) sums[i] += x[p + i];
-}
-PARE_MULTIVERSION(void, add_stripes,
-                  (const float* x, std::int64_t floats, std::int64_t stripe,
-                   float* __restrict sums),
-                  (x, floats, stripe, sums))
-
-PARE_INLINE void add_squares_body(const float* x, std::int64_t floats, std::int64_t stripe,
-                                  const float* mean, float* sums) {
-  std::int64_t p = 0;
-  for (; p + stripe <= floats; p += stripe)
-    for (std::int64_t i = 0; i < stripe; ++i) {
-      const float d = x[p + i] - mean[i];
-      sums[i] += d * d;
-    }
-  for (std::int64_t i = 0; i < floats - p; ++i) {
-    const float d = x[p + i] - mean[i];
-    sums[i] += d * d;
+class Stripe {
+ public:
+  Stripe(const NormLayout& l, const float* values)
+      : values_(values), fixed_(l.channels_last), lanes_(static_cast<std::size_t>(stripe_of(l))) {
+    const auto period = static_cast<std::size_t>(period_of(l));
+    for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i] = values[i % period];
   }
+  /// For a run that begins with channel `first`.
+  const float* from(std::int64_t first) {
+    if (!fixed_ && current_ != first) std::fill(lanes_.begin(), lanes_.end(), values_[first]);
+    current_ = first;
+    return lanes_.data();
+  }
+
+ private:
+  const float* values_;
+  bool fixed_;
+  std::int64_t current_ = 0;
+  std::vector<float> lanes_;
+};
+
+/// Memory that is looked at together: `pieces` stretches of `floats`, `step` apart, each of whole
+/// stripes but for its end. Channels-last rows are one stretch; of row-major tensors, the planes of
+/// one channel.
+struct Run {
+  std::int64_t begin, pieces, step, floats;
+  std::int64_t stripe;
+};
+
+/// Calls one(place in memory, place in the stripe) for every element of the run.
+template <class One> PARE_INLINE void each_element(const Run& run, const One& one) {
+  const std::int64_t stripe = run.stripe;
+  for (std::int64_t piece = 0; piece < run.pieces; ++piece) {
+    std::int64_t p = run.begin + piece * run.step;
+    const std::int64_t end = p + run.floats;
+    for (; p + stripe <= end; p += stripe)
+      for (std::int64_t i = 0; i < stripe; ++i) one(p + i, i);
+    for (std::int64_t i = 0; i < end - p; ++i) one(p + i, i);
+  }
+}
+
+PARE_INLINE void add_values_body(Run run, const float* x, float* sums) {
+  each_element(run, [=](std::int64_t at, std::int64_t i) PARE_INLINE_LAMBDA { sums[i] += x[at]; });
+}
+PARE_MULTIVERSION(void, add_values, (Run run, const float* x, float* __restrict sums),
+                  (run, x, sums))
+
+PARE_INLINE void add_squares_body(Run run, const float* x, const float* mean, float* sums) {
+  each_element(run, [=](std::int64_t at, std::int64_t i) PARE_INLINE_LAMBDA {
+    const float d = x[at] - mean[i];
+    sums[i] += d * d;
+  });
 }
 PARE_MULTIVERSION(void, add_squares,
-                  (const float* x, std::int64_t floats, std::int64_t stripe, const float* mean,
-                   float* __restrict sums),
-                  (x, floats, stripe, mean, sums))
+                  (Run run, const float* x, const float* mean, float* __restrict sums),
+                  (run, x, mean, sums))
 
-PARE_INLINE void add_gradients_body(const float* g, const float* x, std::int64_t floats,
-                                    std::int64_t stripe, const float* mean, float* plain,
-                                    float* deviation) {
-  std::int64_t p = 0;
-  for (; p + stripe <= floats; p += stripe)
-    for (std::int64_t i = 0; i < stripe; ++i) {
-      plain[i] += g[p + i];
-      deviation[i] += g[p + i] * (x[p + i] - mean[i]);
-    }
-  for (std::int64_t i = 0; i < floats - p; ++i) {
-    plain[i] += g[p + i];
-    deviation[i] += g[p + i] * (x[p + i] - mean[i]);
-  }
+PARE_INLINE void add_gradients_body(Run run, const float* g, const float* x, const float* mean,
+                                    float* plain, float* deviation) {
+  each_element(run, [=](std::int64_t at, std::int64_t i) PARE_INLINE_LAMBDA {
+    plain[i] += g[at];
+    deviation[i] += g[at] * (x[at] - mean[i]);
+  });
 }
 PARE_MULTIVERSION(void, add_gradients,
-                  (const float* g, const float* x, std::int64_t floats, std::int64_t stripe,
-                   const float* mean, float* __restrict plain, float* __restrict deviation),
-                  (g, x, floats, stripe, mean, plain, deviation))
+                  (Run run, const float* g, const float* x, const float* mean,
+                   float* __restrict plain, float* __restrict deviation),
+                  (run, g, x, mean, plain, deviation))
 
-PARE_INLINE void affine_stripes_body(const float* x, std::int64_t floats, std::int64_t stripe,
-                                     const float* scale, const float* shift, float* y) {
-  std::int64_t p = 0;
-  for (; p + stripe <= floats; p += stripe)
-    for (std::int64_t i = 0; i < stripe; ++i) y[p + i] = x[p + i] * scale[i] + shift[i];
-  for (std::int64_t i = 0; i < floats - p; ++i) y[p + i] = x[p + i] * scale[i] + shift[i];
+PARE_INLINE void scale_shift_body(Run run, const float* x, const float* scale, const float* shift,
+                                  float* y) {
+  each_element(run, [=](std::int64_t at, std::int64_t i)
+                        PARE_INLINE_LAMBDA { y[at] = x[at] * scale[i] + shift[i]; });
 }
-PARE_MULTIVERSION(void, affine_stripes,
-                  (const float* x, std::int64_t floats, std::int64_t stripe, const float* scale,
-                   const float* shift, float* __restrict y),
-                  (x, floats, stripe, scale, shift, y))
+PARE_MULTIVERSION(void, scale_shift,
+                  (Run run, const float* x, const float* scale, const float* shift,
+                   float* __restrict y),
+                  (run, x, scale, shift, y))
 
 struct GradientFactors {
   const float *mean, *plain, *slope, *scale;
 };
-PARE_INLINE void gradient_stripes_body(const float* g, const float* x, std::int64_t floats,
-                                       std::int64_t stripe, GradientFactors f, float* gx) {
-  const auto one = [=](std::int64_t at, std::int64_t i) PARE_INLINE_LAMBDA {
-    return (g[at] - f.plain[i] - (x[at] - f.mean[i]) * f.slope[i]) * f.scale[i];
-  };
-  std::int64_t p = 0;
-  for (; p + stripe <= floats; p += stripe)
-    for (std::int64_t i = 0; i < stripe; ++i) gx[p + i] = one(p + i, i);
-  for (std::int64_t i = 0; i < floats - p; ++i) gx[p + i] = one(p + i, i);
+PARE_INLINE void input_gradient_body(Run run, const float* g, const float* x, GradientFactors f,
+                                     float* gx) {
+  each_element(run, [=](std::int64_t at, std::int64_t i) PARE_INLINE_LAMBDA {
+    gx[at] = (g[at] - f.plain[i] - (x[at] - f.mean[i]) * f.slope[i]) * f.scale[i];
+  });
 }
-PARE_MULTIVERSION(void, gradient_stripes,
-                  (const float* g, const float* x, std::int64_t floats, std::int64_t stripe,
-                   GradientFactors f, float* __restrict gx),
-                  (g, x, floats, stripe, f, gx))
+PARE_MULTIVERSION(void, input_gradient,
+                  (Run run, const float* g, const float* x, GradientFactors f,
+                   float* __restrict gx),
+                  (run, g, x, f, gx))
 
-/// Contiguous memory: channels-last rows, or the plane of one channel.
-struct Piece {
-  std::int64_t begin, end;  // in floats
-  std::int64_t first;       // channel
-};
-
-/// Calls visit(piece) with the pieces of `part` of `parts`.
+/// Calls visit(run, first channel) with the runs of `part` of `parts`: short enough to sum in
+/// single precision, and to stay in the cache.
 template <class Visit>
-void each_piece(const NormLayout& l, std::int64_t part, std::int64_t parts, const Visit& visit) {
+void each_run(const NormLayout& l, std::int64_t part, std::int64_t parts, const Visit& visit) {
+  const std::int64_t stripe = stripe_of(l);
+  const std::int64_t most = std::clamp<std::int64_t>(kRunFloats / stripe, 1, kRun) * stripe;
   if (l.channels_last) {
     const std::int64_t rows = l.count();
-    visit(Piece{rows * part / parts * l.channels, rows * (part + 1) / parts * l.channels, 0});
+    const std::int64_t end = rows * (part + 1) / parts * l.channels;
+    for (std::int64_t p = rows * part / parts * l.channels; p < end; p += most)
+      visit(Run{p, 1, 0, std::min(most, end - p), stripe}, 0);
     return;
   }
+  const std::int64_t step = l.channels * l.pixels;
+  const std::int64_t planes = std::max<std::int64_t>(1, most / l.pixels);
   for (std::int64_t c = l.channels * part / parts; c < l.channels * (part + 1) / parts; ++c)
-    for (std::int64_t n = 0; n < l.batch; ++n) {
-      const std::int64_t begin = (n * l.channels + c) * l.pixels;
-      visit(Piece{begin, begin + l.pixels, c});
-    }
+    for (std::int64_t n = 0; n < l.batch; n += planes)
+      for (std::int64_t p = 0; p < l.pixels; p += most)
+        visit(Run{n * step + c * l.pixels + p, std::min(planes, l.batch - n), step,
+                  std::min(most, l.pixels - p), stripe},
+              c);
 }
 
 std::int64_t parts_of(const NormLayout& l) {
@@ -139,12 +148,6 @@ std::int64_t parts_of(const NormLayout& l) {
   const std::int64_t wanted = l.batch * l.channels * l.pixels / kGrain;
   return std::clamp<std::int64_t>(std::min<std::int64_t>(wanted, max_threads()), 1,
                                   std::max<std::int64_t>(1, most));
-}
-
-/// Floats of one run of a piece: whole rows, short enough to sum in single precision.
-std::int64_t run_floats(const NormLayout& l) {
-  const std::int64_t stripe = stripe_of(l);
-  return std::clamp<std::int64_t>(kRunFloats / stripe, 1, kRun) * stripe;
 }
 
 /// Adds up the lanes of a stripe that stand for one channel.
@@ -173,40 +176,33 @@ Moments channel_moments(const NormLayout& l, const float* x) {
   };
   std::vector<Part> done(static_cast<std::size_t>(parts));
   parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t period = period_of(l);
+    std::vector<float> sums(static_cast<std::size_t>(stripe_of(l)));
+    std::vector<float> means(sums.size());
+    std::vector<double> run_mean(static_cast<std::size_t>(period));
+    std::vector<double> run_squares(run_mean.size());
     for (std::int64_t part = begin; part < end; ++part) {
       Part& mine = done[static_cast<std::size_t>(part)];
       mine = {std::vector<double>(channels), std::vector<double>(channels),
               std::vector<double>(channels)};
-      const std::int64_t period = period_of(l);
-      const std::int64_t stripe = stripe_of(l);
-      std::vector<float> sums(static_cast<std::size_t>(stripe));
-      std::vector<float> means(static_cast<std::size_t>(stripe));
-      std::vector<double> run(static_cast<std::size_t>(period));
-      std::vector<double> run_mean(static_cast<std::size_t>(period));
-      each_piece(l, part, parts, [&](const Piece& piece) {
-        const std::int64_t step = run_floats(l);
-        for (std::int64_t p = piece.begin; p < piece.end; p += step) {
-          const std::int64_t floats = std::min(step, piece.end - p);
-          const auto count = static_cast<double>(floats / period);
-          std::fill(sums.begin(), sums.end(), 0.0F);
-          std::fill(run.begin(), run.end(), 0.0);
-          add_stripes(x + p, floats, stripe, sums.data());
-          fold(sums, period, run.data());
-          for (std::int64_t i = 0; i < stripe; ++i)
-            means[static_cast<std::size_t>(i)] =
-                static_cast<float>(run[static_cast<std::size_t>(i % period)] / count);
-          for (std::int64_t c = 0; c < period; ++c)
-            run_mean[static_cast<std::size_t>(c)] = run[static_cast<std::size_t>(c)] / count;
-          std::fill(sums.begin(), sums.end(), 0.0F);
-          std::fill(run.begin(), run.end(), 0.0);
-          add_squares(x + p, floats, stripe, means.data(), sums.data());
-          fold(sums, period, run.data());
-          for (std::int64_t c = 0; c < period; ++c) {
-            const auto i = static_cast<std::size_t>(c);
-            const auto at = static_cast<std::size_t>(piece.first + c);
-            join(mine.mean[at], mine.squares[at], mine.count[at], run_mean[i], run[i], count);
-            mine.count[at] += count;
-          }
+      each_run(l, part, parts, [&](const Run& run, std::int64_t first) {
+        const auto count = static_cast<double>(run.pieces * run.floats / period);
+        std::fill(sums.begin(), sums.end(), 0.0F);
+        std::fill(run_mean.begin(), run_mean.end(), 0.0);
+        add_values(run, x, sums.data());
+        fold(sums, period, run_mean.data());
+        for (double& mean : run_mean) mean /= count;
+        for (std::size_t i = 0; i < means.size(); i += run_mean.size())
+          std::copy(run_mean.begin(), run_mean.end(),
+                    means.begin() + static_cast<std::ptrdiff_t>(i));
+        std::fill(sums.begin(), sums.end(), 0.0F);
+        std::fill(run_squares.begin(), run_squares.end(), 0.0);
+        add_squares(run, x, means.data(), sums.data());
+        fold(sums, period, run_squares.data());
+        for (std::size_t i = 0; i < run_mean.size(); ++i) {
+          const std::size_t c = static_cast<std::size_t>(first) + i;
+          join(mine.mean[c], mine.squares[c], mine.count[c], run_mean[i], run_squares[i], count);
+          mine.count[c] += count;
         }
       });
     }
@@ -229,25 +225,19 @@ GradientSums channel_gradient_sums(const NormLayout& l, const float* g, const fl
   const auto channels = static_cast<std::size_t>(l.channels);
   std::vector<GradientSums> done(static_cast<std::size_t>(parts));
   parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t period = period_of(l);
+    Stripe means(l, mean);
+    std::vector<float> plain(static_cast<std::size_t>(stripe_of(l)));
+    std::vector<float> deviation(plain.size());
     for (std::int64_t part = begin; part < end; ++part) {
       GradientSums& mine = done[static_cast<std::size_t>(part)];
       mine = {std::vector<double>(channels), std::vector<double>(channels)};
-      const std::int64_t period = period_of(l);
-      const std::int64_t stripe = stripe_of(l);
-      std::vector<float> means = striped(l, mean);
-      std::vector<float> plain(static_cast<std::size_t>(stripe));
-      std::vector<float> deviation(static_cast<std::size_t>(stripe));
-      each_piece(l, part, parts, [&](const Piece& piece) {
-        if (period == 1) std::fill(means.begin(), means.end(), mean[piece.first]);
-        const std::int64_t step = run_floats(l);
-        for (std::int64_t p = piece.begin; p < piece.end; p += step) {
-          std::fill(plain.begin(), plain.end(), 0.0F);
-          std::fill(deviation.begin(), deviation.end(), 0.0F);
-          add_gradients(g + p, x + p, std::min(step, piece.end - p), stripe, means.data(),
-                        plain.data(), deviation.data());
-          fold(plain, period, mine.plain.data() + piece.first);
-          fold(deviation, period, mine.deviation.data() + piece.first);
-        }
+      each_run(l, part, parts, [&](const Run& run, std::int64_t first) {
+        std::fill(plain.begin(), plain.end(), 0.0F);
+        std::fill(deviation.begin(), deviation.end(), 0.0F);
+        add_gradients(run, g, x, means.from(first), plain.data(), deviation.data());
+        fold(plain, period, mine.plain.data() + first);
+        fold(deviation, period, mine.deviation.data() + first);
       });
     }
   });
@@ -263,18 +253,11 @@ void channel_affine(const NormLayout& l, const float* x, const float* scale, con
                     float* y) {
   const std::int64_t parts = parts_of(l);
   parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t period = period_of(l);
-    std::vector<float> scales = striped(l, scale);
-    std::vector<float> shifts = striped(l, shift);
+    Stripe scales(l, scale);
+    Stripe shifts(l, shift);
     for (std::int64_t part = begin; part < end; ++part)
-      each_piece(l, part, parts, [&](const Piece& piece) {
-        if (period == 1) {
-          std::fill(scales.begin(), scales.end(), scale[piece.first]);
-          std::fill(shifts.begin(), shifts.end(), shift[piece.first]);
-        }
-        affine_stripes(x + piece.begin, piece.end - piece.begin,
-                       static_cast<std::int64_t>(scales.size()), scales.data(), shifts.data(),
-                       y + piece.begin);
+      each_run(l, part, parts, [&](const Run& run, std::int64_t first) {
+        scale_shift(run, x, scales.from(first), shifts.from(first), y);
       });
   });
 }
@@ -283,19 +266,15 @@ void channel_gradient(const NormLayout& l, const float* g, const float* x, const
                       const float* plain, const float* slope, const float* scale, float* gx) {
   const std::int64_t parts = parts_of(l);
   parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t period = period_of(l);
-    const float* values[] = {mean, plain, slope, scale};
-    std::vector<float> lanes[4];
-    for (int k = 0; k < 4; ++k) lanes[k] = striped(l, values[k]);
+    Stripe means(l, mean);
+    Stripe plains(l, plain);
+    Stripe slopes(l, slope);
+    Stripe scales(l, scale);
     for (std::int64_t part = begin; part < end; ++part)
-      each_piece(l, part, parts, [&](const Piece& piece) {
-        if (period == 1)
-          for (int k = 0; k < 4; ++k)
-            std::fill(lanes[k].begin(), lanes[k].end(), values[k][piece.first]);
-        gradient_stripes(g + piece.begin, x + piece.begin, piece.end - piece.begin,
-                         static_cast<std::int64_t>(lanes[0].size()),
-                         {lanes[0].data(), lanes[1].data(), lanes[2].data(), lanes[3].data()},
-                         gx + piece.begin);
+      each_run(l, part, parts, [&](const Run& run, std::int64_t first) {
+        input_gradient(
+            run, g, x,
+            {means.from(first), plains.from(first), slopes.from(first), scales.from(first)}, gx);
       });
   });
 }
