@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/expect_error.h"
 #include "pare/core/generator.h"
 #include "pare/core/ops.h"
@@ -113,6 +116,46 @@ TEST(Normalization, FrozenBatchNormKeepsItsStatistics) {
   EXPECT_EQ(mean.to_vector<float>(), (std::vector<float>{0, 0, 0}));
   batch_norm(x, c, c, mean, variance, Attributes::of(BatchNormAttributes{}));
   EXPECT_NE(mean.to_vector<float>(), (std::vector<float>{0, 0, 0}));
+}
+
+/// The results and gradients of a stack of layers with `threads` threads.
+std::vector<float> stack(const Tensor& picture, int threads) {
+  Generator generator(3);
+  ContextScope scope;
+  scope->training = true;
+  scope->threads = threads;
+  const std::int64_t channels = picture.dim(1);
+  Tensor x = picture.clone().set_requires_grad();
+  Tensor weight = generator.normal({channels, channels, 3, 3}, 0, 0.1F).set_requires_grad();
+  Tensor scale = Tensor::ones({channels}).set_requires_grad();
+  const Tensor bias = Tensor::zeros({channels});
+  const Tensor mean = Tensor::zeros({channels});
+  Tensor y = conv2d(x, weight, {}, Conv2dAttributes{.padding = {1, 1, 1, 1}});
+  y = batch_norm(y, scale, bias, mean, Tensor::ones({channels}),
+                 Attributes::of(BatchNormAttributes{}));
+  y = pad(slice(y, 2, 0, 100, 2), {0, 1, 0, 0}, {0, 0, 0, 0});
+  y = average_pool2d(max_pool2d(y, {.kernel = {3, 3}, .stride = {1, 1}}));
+  y = global_average_pool(y);
+  y.backward(generator.normal(y.shape()));
+  std::vector<float> all = y.to_vector<float>();
+  for (const Tensor& t : {x.grad(), weight.grad(), scale.grad(), mean}) {
+    const std::vector<float> values = t.to_vector<float>();
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+TEST(Threads, ResultsDoNotDependOnThreadsBeyondRounding) {
+  Generator generator(11);
+  const Tensor x = generator.normal({7, 13, 24, 20}, 3, 1);
+  for (const MemoryFormat format : {MemoryFormat::row_major, MemoryFormat::channels_last}) {
+    const std::vector<float> one = stack(x.to(format), 1);
+    const std::vector<float> three = stack(x.to(format), 3);
+    EXPECT_EQ(three, stack(x.to(format), 3));
+    ASSERT_EQ(one.size(), three.size());
+    for (std::size_t i = 0; i < one.size(); ++i)
+      ASSERT_NEAR(one[i], three[i], 1e-4F * (1 + std::abs(one[i]))) << i;
+  }
 }
 
 TEST(Dropout, KeepsAndScales) {

@@ -41,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, Layers,
                          testing::Values(MemoryFormat::row_major, MemoryFormat::channels_last),
                          [](const auto& format) {
                            return format.param == MemoryFormat::row_major ? "RowMajor"
-                                                                        : "ChannelsLast";
+                                                                          : "ChannelsLast";
                          });
 
 // Through apply with whatever kernels there are, and by the portable code itself.
