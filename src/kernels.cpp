@@ -1,6 +1,7 @@
 // The composition: which kernels each op has, best first, and who makes a plan's primitives.
 #include "core/kernels.h"
 
+#include "runtime/byte_primitive.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
 #include "onednn/kernels.h"
@@ -34,13 +35,23 @@ constinit const KernelList kMaxPool2d{}, kAveragePool2d{}, kGlobalAveragePool{},
 }  // namespace pare::kernels
 
 namespace pare::runtime {
+namespace {
+
+std::unique_ptr<Primitive> convolution(const ConvolutionSpec& spec) {
+  if (auto own = make_byte_convolution(spec)) return own;
+#if PARE_ONEDNN
+  return onednn::make_convolution(spec);
+#else
+  return nullptr;
+#endif
+}
+
+}  // namespace
 
 #if PARE_ONEDNN
-constinit const PrimitiveMaker kPrimitives{onednn::make_convolution, onednn::make_dense};
+constinit const PrimitiveMaker kPrimitives{convolution, onednn::make_dense};
 #else
-constinit const PrimitiveMaker kPrimitives{
-    [](const ConvolutionSpec&) -> std::unique_ptr<Primitive> { return nullptr; },
-    [](const DenseSpec&) -> std::unique_ptr<Primitive> { return nullptr; }};
+constinit const PrimitiveMaker kPrimitives{convolution, nullptr};
 #endif
 
 }  // namespace pare::runtime

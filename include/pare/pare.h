@@ -62,4 +62,6 @@
 #include "pare/train/fit.h"
 #include "pare/train/loss.h"
 #include "pare/train/metrics.h"
+#include "pare/runtime/compile.h"
+#include "pare/runtime/plan.h"
 #include "pare/version.h"

@@ -80,7 +80,8 @@ class Primitive {
   virtual std::unique_ptr<Execution> execution(const void* constants) const = 0;
 };
 
-/// Who makes primitives; src/kernels.cpp defines it. A null result: not made here, interpret.
+/// Who makes primitives; src/kernels.cpp defines it. A null result: not made here, interpret. Null
+/// itself: no oneDNN.
 struct PrimitiveMaker {
   std::unique_ptr<Primitive> (*convolution)(const ConvolutionSpec& spec);
   std::unique_ptr<Primitive> (*dense)(const DenseSpec& spec);

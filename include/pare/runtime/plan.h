@@ -1,0 +1,66 @@
+// Plan: a graph compiled for the CPU it runs on; what production code runs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pare/core/export.h"
+#include "pare/core/tensor.h"
+#include "pare/graph/passes.h"
+
+namespace pare {
+
+namespace runtime {
+class Engine;
+}
+
+/// One row of a plan's table.
+struct PARE_API PlanStep {
+  std::string node;    ///< of the graph; several joined by " + " where one step runs them
+  std::string kernel;  ///< the implementation's name
+  DType source = DType::f32;
+  DType destination = DType::f32;
+  std::size_t bytes = 0;  ///< read and written, weights included
+  std::int64_t macs = 0;  ///< multiply-accumulates of a convolution or dense layer
+  bool slow = false;      ///< a reference implementation or a general matrix product runs it
+};
+
+struct PlanMemory {
+  std::size_t arena = 0;    ///< bytes of activations per concurrent run
+  std::size_t live = 0;     ///< the most that is alive at once: no arena can be smaller
+  std::size_t scratch = 0;  ///< working memory of the kernels, per concurrent run
+  std::size_t weights = 0;  ///< packed weights, shared by all runs
+};
+
+/// An immutable handle; copies share everything. Independent of the graph it was compiled from.
+/// Any number of threads may run it at once. A run allocates nothing but its outputs once as many
+/// runs have gone on side by side, and sizes of symbolic axes been seen, as there will be.
+class PARE_API Plan {
+ public:
+  explicit Plan(std::shared_ptr<runtime::Engine> engine);
+
+  /// For graphs of one input and one output. Throws as the other.
+  Tensor run(const Tensor& input) const;
+  /// Inputs and outputs in the graph's order; inputs in either memory format, outputs row-major.
+  /// A new size of a symbolic axis is compiled when it is first seen; the last few are kept.
+  /// Throws invalid_argument (their number), shape_mismatch or dtype_mismatch naming the input.
+  Tensors run(const Tensors& inputs) const;
+
+  int threads() const;
+  /// In the order in which they run, for size 1 of symbolic axes.
+  std::span<const PlanStep> steps() const;
+  PlanMemory memory() const;
+  /// What the passes did, and which layers run otherwise than the graph asks, with the reason.
+  const PassReport& report() const;
+  /// The steps and the memory as a table, for people.
+  std::string to_string() const;
+
+ private:
+  std::shared_ptr<runtime::Engine> engine_;
+};
+
+}  // namespace pare

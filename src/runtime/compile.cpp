@@ -1,0 +1,38 @@
+// compile: passes over a copy of the graph, then the engine.
+#include "pare/runtime/compile.h"
+
+#include "core/check.h"
+#include "pare/core/parallel.h"
+#include "runtime/engine.h"
+
+namespace pare {
+namespace {
+
+void append(PassReport& report, const PassReport& more) {
+  report.done.insert(report.done.end(), more.done.begin(), more.done.end());
+  report.left.insert(report.left.end(), more.left.begin(), more.left.end());
+}
+
+}  // namespace
+
+Plan compile(const Graph& graph, const CompileOptions& options) {
+  PARE_CHECK(options.threads >= 0, invalid_argument, "compile", "expected threads ≥ 0, got {}",
+             options.threads);
+  PARE_CHECK(!graph.outputs().empty(), invalid_argument, "compile",
+             "expected a graph with an output, got none");
+  const NoGrad no_grad;
+  PassReport report;
+  PassResult result = remove_identities(graph);
+  append(report, result.report);
+  for (const auto pass : {fold_batch_norm, remove_identities}) {
+    result = pass(result.graph);
+    append(report, result.report);
+  }
+  result = fold_constants(result.graph, {});
+  append(report, result.report);
+  const int threads = options.threads ? options.threads : max_threads();
+  return Plan(
+      std::make_shared<runtime::Engine>(std::move(result.graph), std::move(report), threads));
+}
+
+}  // namespace pare

@@ -1,0 +1,129 @@
+// Engine: checks inputs, finds or compiles the program for their sizes.
+#include "runtime/engine.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/threads.h"
+#include "pare/core/parallel.h"
+#include "runtime/lowering.h"
+
+namespace pare::runtime {
+namespace {
+
+// Programs that are kept for sizes of symbolic axes and memory formats of inputs.
+constexpr std::size_t kVariants = 8;
+
+constexpr const char* kWhere = "plan";
+
+// Nothing of the caller's training, tape or tracer reaches what compiles and runs.
+struct QuietContext {
+  explicit QuietContext(int threads) {
+    context() = Context();
+    scope->grad = false;
+    scope->observing = false;
+    scope->threads = threads;
+  }
+  ContextScope scope;
+};
+struct Scope {
+  explicit Scope(int threads) : context(threads) {}
+  QuietContext context;
+  ThreadScope openmp;
+};
+
+}  // namespace
+
+Engine::Engine(Graph graph, PassReport report, int threads)
+    : graph_(std::move(graph)), threads_(threads), report_(std::move(report)) {
+  std::vector<Shape> shapes;
+  for (const int v : graph_.inputs()) {
+    const Graph::Value& value = graph_.value(v);
+    inputs_.push_back({value.name, value.shape, value.dtype});
+    Shape shape = value.shape;
+    for (int a = 0; a < shape.rank(); ++a)
+      if (shape.symbolic(a)) shape.set(a, 1);
+    shapes.push_back(shape);
+  }
+  const std::vector<MemoryFormat> formats(inputs_.size(), MemoryFormat::row_major);
+  const auto first = compile_for(shapes, formats);
+  variants_.push_back(first);
+  const Program& program = first->program();
+  for (const auto& step : program.steps) steps_.push_back(step->info);
+  memory_ = {program.arena, program.live, program.scratch, weights_.bytes()};
+}
+
+std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
+                                             const std::vector<MemoryFormat>& formats) {
+  const Scope scope(threads_);
+  Graph graph = graph_.share();
+  for (std::size_t i = 0; i < shapes.size(); ++i)
+    graph.edit_value(graph.inputs()[i]).shape = shapes[i];
+  graph.infer_shapes();
+  for (const Graph::Value& value : graph.values())
+    PARE_CHECK(!value.shape.symbolic(), unsupported, "compile",
+               "expected a shape that follows from the inputs' shapes, got {} of '{}'", value.shape,
+               value.name);
+  Program program = Lowering(graph, formats, weights_, report_).run();
+  return std::make_shared<Variant>(std::move(program), shapes, formats);
+}
+
+void Engine::check(std::span<const Tensor> inputs) const {
+  PARE_CHECK(inputs.size() == inputs_.size(), invalid_argument, kWhere,
+             "expected {} inputs, got {}", inputs_.size(), inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor& given = inputs[i];
+    const Input& wanted = inputs_[i];
+    PARE_CHECK(given.defined(), invalid_argument, kWhere, "expected a tensor for '{}', got none",
+               wanted.name);
+    PARE_CHECK(given.dtype() == wanted.dtype, dtype_mismatch, kWhere,
+               "expected {} {} for '{}', got {}", wanted.dtype, wanted.shape, wanted.name,
+               given.dtype());
+    PARE_CHECK(fits(inputs, i), shape_mismatch, kWhere, "expected {} {} for '{}', got {}",
+               wanted.dtype, wanted.shape, wanted.name, given.shape());
+  }
+}
+
+// A symbol stands for the size that it has where it comes first.
+bool Engine::fits(std::span<const Tensor> inputs, std::size_t i) const {
+  const Shape& shape = inputs_[i].shape;
+  if (inputs[i].rank() != shape.rank()) return false;
+  for (int a = 0; a < shape.rank(); ++a) {
+    const std::int64_t size = inputs[i].dim(a);
+    if (!shape.symbolic(a)) {
+      if (size != shape[a]) return false;
+      continue;
+    }
+    if (size < 1) return false;
+    for (std::size_t j = 0; j <= i; ++j)
+      for (int b = 0; b < inputs[j].rank(); ++b)
+        if (inputs_[j].shape.same_axis(b, shape, a) && inputs[j].dim(b) != size) return false;
+  }
+  return true;
+}
+
+std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
+  const std::lock_guard lock(mutex_);
+  for (auto it = variants_.begin(); it != variants_.end(); ++it) {
+    if (!(*it)->fits(inputs)) continue;
+    if (it != variants_.begin()) variants_.splice(variants_.begin(), variants_, it);
+    return variants_.front();
+  }
+  std::vector<Shape> shapes;
+  std::vector<MemoryFormat> formats;
+  for (const Tensor& t : inputs) {
+    shapes.push_back(t.shape());
+    formats.push_back(t.format());
+  }
+  variants_.push_front(compile_for(shapes, formats));
+  if (variants_.size() > kVariants) variants_.pop_back();
+  return variants_.front();
+}
+
+void Engine::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+  check(inputs);
+  const Scope scope(threads_);
+  variant_for(inputs)->run(inputs, outputs);
+}
+
+}  // namespace pare::runtime

@@ -1,0 +1,83 @@
+// Engine: what a plan's handles share: the folded graph and a program per set of input sizes.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pare/graph/graph.h"
+#include "pare/runtime/compile.h"
+#include "runtime/program.h"
+#include "runtime/weights.h"
+
+namespace pare::runtime {
+
+/// Memory and bound steps of one run at a time.
+struct RunContext {
+  Frame frame;
+  std::vector<std::unique_ptr<StepState>> states;
+  std::shared_ptr<std::byte> memory;  ///< arena, then scratch
+};
+
+/// A program with the contexts that its runs take turns with.
+class Variant {
+ public:
+  Variant(Program program, std::vector<Shape> shapes, std::vector<MemoryFormat> formats);
+  bool fits(std::span<const Tensor> inputs) const;
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  const Program& program() const { return program_; }
+
+ private:
+  struct External {
+    int slot;
+    int number;
+  };
+  std::unique_ptr<RunContext> take();
+  std::unique_ptr<RunContext> make() const;
+
+  Program program_;
+  std::vector<Shape> shapes_;
+  std::vector<MemoryFormat> formats_;
+  std::vector<External> inputs_, outputs_;  // every slot whose memory is the caller's
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<RunContext>> idle_;
+};
+
+class Engine {
+ public:
+  Engine(Graph graph, PassReport report, int threads);
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+
+  std::size_t outputs() const { return graph_.outputs().size(); }
+  int threads() const { return threads_; }
+  const PassReport& report() const { return report_; }
+  const std::vector<PlanStep>& steps() const { return steps_; }
+  const PlanMemory& memory() const { return memory_; }
+
+ private:
+  struct Input {
+    std::string name;
+    Shape shape;
+    DType dtype;
+  };
+  void check(std::span<const Tensor> inputs) const;
+  bool fits(std::span<const Tensor> inputs, std::size_t i) const;
+  std::shared_ptr<Variant> variant_for(std::span<const Tensor> inputs);
+  std::shared_ptr<Variant> compile_for(const std::vector<Shape>& shapes,
+                                       const std::vector<MemoryFormat>& formats);
+
+  Graph graph_;
+  std::vector<Input> inputs_;
+  int threads_ = 1;
+  PassReport report_;
+  std::vector<PlanStep> steps_;
+  PlanMemory memory_;
+  WeightStore weights_;
+  std::mutex mutex_;
+  std::list<std::shared_ptr<Variant>> variants_;  // the last used first
+};
+
+}  // namespace pare::runtime

@@ -1,0 +1,273 @@
+// Lowering: values, chains, outputs.
+#include "runtime/lowering.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+
+namespace pare::runtime {
+namespace {
+
+// Whether both memory formats order the elements the same.
+bool one_order(const Shape& shape) {
+  if (shape.rank() < 3 || shape.rank() > 5) return true;
+  return shape[1] == 1 || shape.elements(2, shape.rank()) == 1;
+}
+
+}  // namespace
+
+std::unique_ptr<Primitive> make_convolution(const ConvolutionSpec& spec) {
+  return kPrimitives.convolution ? kPrimitives.convolution(spec) : nullptr;
+}
+
+std::unique_ptr<Primitive> make_dense(const DenseSpec& spec) {
+  return kPrimitives.dense ? kPrimitives.dense(spec) : nullptr;
+}
+
+Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_formats,
+                   WeightStore& weights, PassReport& report)
+    : graph_(graph),
+      weights_(weights),
+      report_(report),
+      groups_(quantized_groups(graph)),
+      group_at_(graph.nodes().size(), -1),
+      chain_at_(graph.nodes().size(), -1),
+      inside_(graph.nodes().size()),
+      readers_(graph.values().size()),
+      primary_(graph.values().size(), -1),
+      is_constant_(graph.values().size()) {
+  for (std::size_t n = 0; n < graph.nodes().size(); ++n)
+    for (const int v : graph.node(static_cast<int>(n)).inputs)
+      if (v >= 0) readers_[static_cast<std::size_t>(v)].push_back(static_cast<int>(n));
+  for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
+    const int slot = add_result(graph.inputs()[i], input_formats[i]);
+    Slot& s = program_.slots[static_cast<std::size_t>(slot)];
+    s.place = Slot::Place::input;
+    s.number = static_cast<int>(i);
+  }
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    int last = -1;
+    for (const int n : {groups_[g].op, groups_[g].add, groups_[g].activation, groups_[g].quantize})
+      if (n >= 0) {
+        inside_[static_cast<std::size_t>(n)] = true;
+        last = n;
+      }
+    group_at_[static_cast<std::size_t>(last)] = static_cast<int>(g);
+  }
+  for (std::size_t v = 0; v < graph.values().size(); ++v)
+    is_constant_[v] = graph.value(static_cast<int>(v)).is_leaf();
+  for (const Graph::Node& n : graph.nodes()) {
+    const bool all = std::all_of(n.inputs.begin(), n.inputs.end(),
+                                 [&](int v) { return v < 0 || is_constant(v); });
+    for (const int v : n.outputs) is_constant_[static_cast<std::size_t>(v)] = all;
+  }
+  find_chains();
+}
+
+int Lowering::only_reader(int value) const {
+  const auto& found = readers_[static_cast<std::size_t>(value)];
+  return found.size() == 1 && !graph_.is_output(value) ? found[0] : -1;
+}
+
+Chain Lowering::chain_from(int op) const {
+  const auto is_free = [&](int n) { return n >= 0 && !inside_[static_cast<std::size_t>(n)]; };
+  Chain chain{op, -1, -1, -1};
+  int value = output_of(op);
+  int next = only_reader(value);
+  const bool contraction = node(op).call.op != &kAdd;
+  if (contraction && is_free(next) && node(next).call.op == &kAdd) {
+    const int other = node(next).inputs[node(next).inputs[0] == value ? 1 : 0];
+    if (shape_of(other) != shape_of(value)) return chain;
+    chain.add = next;
+    chain.other = other;
+    value = output_of(next);
+    next = only_reader(value);
+  }
+  if (!is_free(next)) return chain;
+  const OpDef* reader = node(next).call.op;
+  if (reader == &kRelu || reader == &kRelu6 || reader == &kClamp) chain.activation = next;
+  return chain;
+}
+
+void Lowering::find_chains() {
+  for (std::size_t i = 0; i < graph_.nodes().size(); ++i) {
+    const int n = static_cast<int>(i);
+    const OpDef* op = node(n).call.op;
+    if (inside_[i] || is_constant(output_of(n)) || graph_.value(output_of(n)).dtype != DType::f32)
+      continue;
+    if (op != &kConv2d && op != &kLinear && op != &kMatmul && op != &kAdd) continue;
+    const Chain chain = chain_from(n);
+    int last = -1;
+    for (const int member : {chain.op, chain.add, chain.activation})
+      if (member >= 0) {
+        inside_[static_cast<std::size_t>(member)] = true;
+        last = member;
+      }
+    chain_at_[static_cast<std::size_t>(last)] = static_cast<int>(chains_.size());
+    chains_.push_back(chain);
+  }
+}
+
+Program Lowering::run() {
+  for (std::size_t i = 0; i < graph_.nodes().size(); ++i) {
+    const int n = static_cast<int>(i);
+    if (is_constant(output_of(n))) continue;
+    if (group_at_[i] >= 0)
+      lower_group(groups_[static_cast<std::size_t>(group_at_[i])]);
+    else if (chain_at_[i] >= 0)
+      lower_chain(chains_[static_cast<std::size_t>(chain_at_[i])]);
+    else if (!inside_[i] && node(n).call.op != &kDequantizeLinear)
+      lower_node(n);
+  }
+  lower_outputs();
+  weights_.pack(packed_);
+  program_.finish();
+  return std::move(program_);
+}
+
+Tensor Lowering::constant_of(int value) {
+  const Graph::Value& v = graph_.value(value);
+  if (v.is_leaf()) return v.tensor;
+  if (!is_constant(value)) return {};
+  if (const auto known = constants_.find(value); known != constants_.end()) return known->second;
+  const Graph::Node& producer = node(v.producer);
+  Tensors inputs;
+  for (const int input : producer.inputs)
+    inputs.push_back(input < 0 ? Tensor() : constant_of(input));
+  const Tensors outputs = apply_all(producer.call, inputs);
+  for (std::size_t k = 0; k < producer.outputs.size(); ++k)
+    constants_[producer.outputs[k]] = outputs[k];
+  return constants_[value];
+}
+
+int Lowering::add_constant(const Tensor& tensor) {
+  const int slot = program_.add_slot(tensor.shape(), tensor.dtype(), tensor.format());
+  Slot& s = program_.slots[static_cast<std::size_t>(slot)];
+  s.place = Slot::Place::constant;
+  s.constant = tensor;
+  return slot;
+}
+
+int Lowering::add_result(int value, MemoryFormat format) {
+  const Graph::Value& v = graph_.value(value);
+  return primary_[static_cast<std::size_t>(value)] = program_.add_slot(v.shape, v.dtype, format);
+}
+
+int Lowering::slot_of(int value) {
+  int& slot = primary_[static_cast<std::size_t>(value)];
+  if (slot >= 0) return slot;
+  if (const Tensor constant = constant_of(value); constant.defined())
+    return slot = add_constant(constant);
+  const int producer = graph_.value(value).producer;
+  if (const auto view = views_.find(value); view != views_.end()) {
+    const View seen = view->second;
+    views_.erase(view);
+    const MemoryFormat format = program_.slots[static_cast<std::size_t>(seen.slot)].format;
+    CopyPiece piece{seen.slot,    seen.shape, seen.begin,
+                    seen.strides, 0,          strides_of(seen.shape, format),
+                    nullptr};
+    Rearrangement what;
+    what.to = add_result(value, format);
+    what.element_bytes = bytes_of({1}, graph_.value(value).dtype);
+    what.bytes = program_.slot_bytes(what.to);
+    what.pieces = {piece};
+    emit(rearrange_step(std::move(what)), node(producer).name);
+    return primary_[static_cast<std::size_t>(value)];
+  }
+  PARE_ASSERT(node(producer).call.op == &kDequantizeLinear);
+  lower_node(producer);
+  return primary_[static_cast<std::size_t>(value)];
+}
+
+MemoryFormat Lowering::format_of(int value) {
+  return program_.slots[static_cast<std::size_t>(slot_of(value))].format;
+}
+
+int Lowering::convert(int slot, const Shape& shape, MemoryFormat format, const std::string& name) {
+  const Slot from = program_.slots[static_cast<std::size_t>(slot)];
+  if (from.place == Slot::Place::constant) return add_constant(from.constant.to(format));
+  const int to = program_.add_slot(shape, from.dtype, format);
+  if (one_order(shape)) {
+    program_.slots[static_cast<std::size_t>(to)].root = slot;
+    return to;
+  }
+  Rearrangement what;
+  what.to = to;
+  what.element_bytes = bytes_of({1}, from.dtype);
+  what.bytes = program_.slot_bytes(to);
+  what.pieces = {
+      {slot, shape, 0, strides_of(shape, from.format), 0, strides_of(shape, format), nullptr}};
+  emit(rearrange_step(std::move(what)), name);
+  return to;
+}
+
+int Lowering::slot_of(int value, MemoryFormat format) {
+  const int slot = slot_of(value);
+  if (program_.slots[static_cast<std::size_t>(slot)].format == format) return slot;
+  const auto key = std::make_pair(value, format);
+  if (const auto known = converted_.find(key); known != converted_.end()) return known->second;
+  return converted_[key] = convert(slot, shape_of(value), format, graph_.value(value).name);
+}
+
+View Lowering::view_of(int value) {
+  if (const auto view = views_.find(value); view != views_.end()) return view->second;
+  const int slot = slot_of(value);
+  const Slot& s = program_.slots[static_cast<std::size_t>(slot)];
+  return {slot, s.shape, 0, strides_of(s.shape, s.format)};
+}
+
+Step& Lowering::emit(std::unique_ptr<Step> step, const std::string& name, std::int64_t macs) {
+  PlanStep& info = step->info;
+  const auto& slots = program_.slots;
+  if (!step->reads.empty()) info.source = slots[static_cast<std::size_t>(step->reads[0])].dtype;
+  info.destination = slots[static_cast<std::size_t>(step->writes[0])].dtype;
+  for (const int slot : step->reads) info.bytes += program_.slot_bytes(slot);
+  for (const int slot : step->writes) info.bytes += program_.slot_bytes(slot);
+  info.node = name;
+  info.macs = macs;
+  program_.steps.push_back(std::move(step));
+  return *program_.steps.back();
+}
+
+void Lowering::copy_output(int number, int value, int slot) {
+  const int to =
+      program_.add_slot(shape_of(value), graph_.value(value).dtype, MemoryFormat::row_major);
+  Slot& s = program_.slots[static_cast<std::size_t>(to)];
+  s.place = Slot::Place::output;
+  s.number = number;
+  emit(copy_step(slot, to, program_.slot_bytes(slot)), graph_.value(value).name);
+  program_.outputs.push_back(to);
+}
+
+void Lowering::lower_outputs() {
+  // All are made first: the making of one may still read what another one becomes.
+  std::vector<int> slots;
+  for (const int value : graph_.outputs()) slots.push_back(slot_of(value, MemoryFormat::row_major));
+  for (std::size_t k = 0; k < slots.size(); ++k) {
+    const int slot = slots[k];
+    Slot& root = program_.slots[static_cast<std::size_t>(program_.root(slot))];
+    if (root.place != Slot::Place::arena) {
+      copy_output(static_cast<int>(k), graph_.outputs()[k], slot);
+      continue;
+    }
+    root.place = Slot::Place::output;
+    root.number = static_cast<int>(k);
+    program_.outputs.push_back(slot);
+  }
+}
+
+std::string Lowering::name_of(const Chain& chain) const {
+  std::string name = node(chain.op).name;
+  for (const int n : {chain.add, chain.activation})
+    if (n >= 0) name += " + " + node(n).name;
+  return name;
+}
+
+void Lowering::left(int n, const std::string& text) {
+  for (const PassReport::Line& line : report_.left)
+    if (line.node == node(n).name && line.text == text) return;
+  report_.left.push_back({node(n).name, text});
+}
+
+}  // namespace pare::runtime

@@ -1,0 +1,143 @@
+// Lowering: from a graph of known sizes to a program.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/quantized_groups.h"
+#include "pare/graph/passes.h"
+#include "runtime/program.h"
+#include "runtime/steps.h"
+#include "runtime/weights.h"
+
+namespace pare::runtime {
+
+/// A node with what one step can do after it: op → [add] → [activation].
+struct Chain {
+  int op = -1;
+  int add = -1;
+  int other = -1;  ///< the value that add reads besides the chain's
+  int activation = -1;
+};
+
+/// Elements of a slot, seen in another shape and order.
+struct View {
+  int slot = -1;
+  Shape shape;
+  std::int64_t begin = 0;
+  Strides strides{};
+};
+
+/// What a quantize_linear node asks for.
+struct QuantizedResult {
+  Encoding encoding;
+  int qmin = 0;
+  int qmax = 255;
+};
+
+/// Null where nobody makes it.
+std::unique_ptr<Primitive> make_convolution(const ConvolutionSpec& spec);
+std::unique_ptr<Primitive> make_dense(const DenseSpec& spec);
+
+/// Goes through the nodes once, in order. A group or chain becomes a step where its last node
+/// stands; dequantizations, slices and what depends on constants alone only where a step reads it.
+class Lowering {
+ public:
+  Lowering(const Graph& graph, std::span<const MemoryFormat> input_formats, WeightStore& weights,
+           PassReport& report);
+  Program run();
+
+ private:
+  // lowering.cpp: values
+  const Graph::Node& node(int n) const { return graph_.node(n); }
+  const Shape& shape_of(int value) const { return graph_.value(value).shape; }
+  int output_of(int n) const { return node(n).outputs[0]; }
+  int only_reader(int value) const;
+  bool is_constant(int value) const { return is_constant_[static_cast<std::size_t>(value)]; }
+  Tensor constant_of(int value);  // undefined if it is none
+  int slot_of(int value);
+  int slot_of(int value, MemoryFormat format);
+  MemoryFormat format_of(int value);
+  View view_of(int value);
+  int add_result(int value, MemoryFormat format);
+  int add_constant(const Tensor& tensor);
+  Step& emit(std::unique_ptr<Step> step, const std::string& name, std::int64_t macs = 0);
+  void find_chains();
+  Chain chain_from(int op) const;
+  std::string name_of(const Chain& chain) const;
+  void lower_outputs();
+  void copy_output(int number, int value, int slot);
+  int convert(int slot, const Shape& shape, MemoryFormat format, const std::string& name);
+  void left(int n, const std::string& text);
+
+  // lower_float.cpp
+  void lower_chain(const Chain& chain);
+  void lower_node(int n);
+  bool lower_convolution(const Chain& chain);
+  bool lower_dense(const Chain& chain);
+  bool emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
+                      const std::string& name, std::int64_t macs);
+  bool lower_add(const Chain& chain);
+  bool lower_clip(int n);
+  bool lower_pool(int n);
+  bool lower_quantize(int n);
+  bool lower_dequantize(int n);
+  void lower_call(int n);
+  Epilogue epilogue_of(const Chain& chain) const;
+
+  // lower_movement.cpp; `from` and `to` are the node's own values or the codes that stand for them
+  struct Moved {
+    std::vector<int> from;
+    std::vector<std::shared_ptr<const ByteTable>> tables;
+    int to = -1;
+    double fill = 0;  ///< of a pad, in numbers of the destination
+  };
+  bool lower_movement(int n);
+  bool lower_movement(int n, const Moved& moved);
+  void lower_reshape(int n, const Moved& moved);
+  void lower_slice(int n, const Moved& moved);
+  void rearrange(int n, const Moved& moved, Rearrangement what);
+
+  // lower_integer.cpp
+  void lower_group(const QuantizedGroup& group);
+  bool lower_integer_convolution(const QuantizedGroup& group);
+  bool lower_integer_dense(const QuantizedGroup& group);
+  bool lower_integer_call(const QuantizedGroup& group);
+  bool lower_other(const QuantizedGroup& group);
+  bool lower_integer_add(const QuantizedGroup& group);
+  bool lower_integer_pool(const QuantizedGroup& group);
+  bool lower_integer_movement(const QuantizedGroup& group);
+  bool lower_table(const QuantizedGroup& group);
+  void lower_pieces(const QuantizedGroup& group);
+  std::optional<Encoding> encoding_of(const QuantizedOperand& operand);
+  std::optional<QuantizedResult> result_of(int quantize);
+  bool read_contraction(const QuantizedGroup& group, Encoding& source, Tensor& weight,
+                        std::vector<float>& scales, Tensor& bias);
+  bool read_epilogue(const QuantizedGroup& group, Encoding& destination, Epilogue& epilogue);
+  int residual_for(const QuantizedGroup& group, int to, Epilogue& epilogue);
+  Chain chain_of(const QuantizedGroup& group) const;
+  std::string name_of(const QuantizedGroup& group) const;
+
+  const Graph& graph_;
+  WeightStore& weights_;
+  PassReport& report_;
+  Program program_;
+  std::vector<QuantizedGroup> groups_;
+  std::vector<Chain> chains_;
+  std::vector<int> group_at_;  // by node: the group that ends there, −1
+  std::vector<int> chain_at_;
+  std::vector<bool> inside_;  // by node: in a group or chain
+  std::vector<std::vector<int>> readers_;
+  std::vector<int> primary_;       // by value: its slot, −1: none yet
+  std::vector<bool> is_constant_;  // by value
+  std::map<std::pair<int, MemoryFormat>, int> converted_;
+  std::map<int, View> views_;
+  std::map<int, Tensor> constants_;
+  std::vector<std::shared_ptr<Packed>> packed_;
+};
+
+}  // namespace pare::runtime

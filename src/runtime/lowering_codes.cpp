@@ -1,0 +1,152 @@
+// Lowering of ops between dequantization and quantization that run on the codes themselves.
+#include <algorithm>
+#include <numeric>
+
+#include "core/check.h"
+#include "pare/core/ops.h"
+#include "runtime/lowering.h"
+
+namespace pare::runtime {
+namespace {
+
+bool same(const Encoding& a, const Encoding& b) {
+  return a.dtype == b.dtype && a.scale == b.scale && a.zero_point == b.zero_point;
+}
+
+// All 256 codes of a dtype, in the order of their bits.
+Tensor all_codes(DType dtype) {
+  std::vector<std::uint8_t> codes(256);
+  std::iota(codes.begin(), codes.end(), std::uint8_t{0});
+  if (dtype == DType::u8) return Tensor::from(codes, {256});
+  std::vector<std::int8_t> as_signed(codes.begin(), codes.end());
+  return Tensor::from(as_signed, {256});
+}
+
+// What the graph's own calls make of every code: dequantize → the op, if any → quantize.
+std::shared_ptr<const ByteTable> table_of(const Encoding& from, const Call* op,
+                                          const Call* activation, const QuantizedResult& to) {
+  const auto number = [](double v, DType dtype) { return Tensor::scalar(v, dtype); };
+  Tensor x = dequantize_linear(all_codes(from.dtype), number(from.scale, DType::f32),
+                               number(from.zero_point, DType::i32));
+  for (const Call* call : {op, activation})
+    if (call) x = pare::apply(*call, detail::Borrowed(x));
+  const QuantizeAttributes attributes{to.encoding.dtype, -1, to.qmin, to.qmax};
+  const Tensor q = quantize_linear(x, number(to.encoding.scale, DType::f32),
+                                   number(to.encoding.zero_point, DType::i32), attributes);
+  auto table = std::make_shared<ByteTable>();
+  const auto* codes = static_cast<const std::uint8_t*>(q.raw());
+  std::copy_n(codes, table->size(), table->begin());
+  return table;
+}
+
+}  // namespace
+
+bool Lowering::lower_other(const QuantizedGroup& group) {
+  const OpDef* op = node(group.op).call.op;
+  if (group.quantize < 0 || !result_of(group.quantize)) return false;
+  for (const QuantizedOperand& operand : group.inputs)
+    if (operand.quantized() && !encoding_of(operand)) return false;
+  if (op == &kAdd) return lower_integer_add(group);
+  if (op == &kMaxPool2d || op == &kAveragePool2d || op == &kGlobalAveragePool)
+    return lower_integer_pool(group);
+  if (op->channels.kind == ChannelFact::Kind::elementwise && group.inputs.size() == 1)
+    return lower_table(group);
+  return lower_integer_movement(group);
+}
+
+bool Lowering::lower_table(const QuantizedGroup& group) {
+  const Graph::Node& op = node(group.op);
+  const Encoding from = *encoding_of(group.inputs[0]);
+  const Call* activation = group.activation >= 0 ? &node(group.activation).call : nullptr;
+  const auto table = table_of(from, &op.call, activation, *result_of(group.quantize));
+  const int codes = group.inputs[0].codes;
+  const MemoryFormat format = format_of(codes);
+  emit(table_step(slot_of(codes), add_result(group.result, format), shape_of(codes).elements(),
+                  table),
+       name_of(group));
+  return true;
+}
+
+bool Lowering::lower_integer_add(const QuantizedGroup& group) {
+  if (group.inputs.size() != 2 || !group.inputs[0].quantized() || !group.inputs[1].quantized())
+    return false;
+  const int a = group.inputs[0].codes;
+  const int b = group.inputs[1].codes;
+  if (shape_of(a) != shape_of(b)) return false;
+  const QuantizedResult to = *result_of(group.quantize);
+  AddStepSpec spec;
+  spec.a_encoding = *encoding_of(group.inputs[0]);
+  spec.b_encoding = *encoding_of(group.inputs[1]);
+  spec.to_encoding = to.encoding;
+  if (spec.a_encoding.dtype != spec.b_encoding.dtype ||
+      (spec.a_encoding.dtype == DType::u8 && spec.to_encoding.dtype == DType::i8))
+    return false;
+  const Epilogue epilogue = epilogue_of(chain_of(group));
+  spec.low = static_cast<float>(epilogue.low);
+  spec.high = static_cast<float>(epilogue.high);
+  spec.qmin = to.qmin;
+  spec.qmax = to.qmax;
+  const MemoryFormat format =
+      format_of(a) == MemoryFormat::channels_last || format_of(b) == MemoryFormat::channels_last
+          ? MemoryFormat::channels_last
+          : MemoryFormat::row_major;
+  spec.a = slot_of(a, format);
+  spec.b = slot_of(b, format);
+  spec.to = add_result(group.result, format);
+  spec.count = shape_of(a).elements();
+  emit(add_step(spec), name_of(group));
+  return true;
+}
+
+bool Lowering::lower_integer_pool(const QuantizedGroup& group) {
+  const Graph::Node& pool = node(group.op);
+  const Shape& in = shape_of(pool.inputs[0]);
+  const Shape& out = shape_of(output_of(group.op));
+  const OpDef* op = pool.call.op;
+  if (in.rank() != 4 || group.activation >= 0) return false;
+  const QuantizedResult to = *result_of(group.quantize);
+  PoolStepSpec spec;
+  spec.source = *encoding_of(group.inputs[0]);
+  spec.destination = to.encoding;
+  spec.qmin = to.qmin;
+  spec.qmax = to.qmax;
+  spec.kind = op == &kMaxPool2d       ? PoolStepSpec::Kind::max
+              : op == &kAveragePool2d ? PoolStepSpec::Kind::average
+                                      : PoolStepSpec::Kind::global_average;
+  if (spec.kind == PoolStepSpec::Kind::max && !same(spec.source, spec.destination)) return false;
+  if (op != &kGlobalAveragePool) spec.attributes = pool.call.attributes.as<Pool2dAttributes>();
+  spec.batch = in[0];
+  spec.channels = in[1];
+  spec.height = in[2];
+  spec.width = in[3];
+  spec.out_height = out[2];
+  spec.out_width = out[3];
+  spec.from = slot_of(group.inputs[0].codes, MemoryFormat::channels_last);
+  spec.to = add_result(group.result, MemoryFormat::channels_last);
+  emit(pool_step(spec), name_of(group));
+  return true;
+}
+
+bool Lowering::lower_integer_movement(const QuantizedGroup& group) {
+  if (group.activation >= 0) return false;
+  const QuantizedResult to = *result_of(group.quantize);
+  Moved moved;
+  moved.to = group.result;
+  for (const QuantizedOperand& operand : group.inputs) {
+    if (!operand.quantized()) continue;
+    const Encoding from = *encoding_of(operand);
+    moved.from.push_back(operand.codes);
+    moved.tables.push_back(same(from, to.encoding) ? nullptr
+                                                   : table_of(from, nullptr, nullptr, to));
+  }
+  if (moved.from.size() != group.inputs.size()) return false;
+  const Call& call = node(group.op).call;
+  if (call.op == &kPad) {
+    const double value = call.attributes.as<PadAttributes>().value;
+    moved.fill = std::clamp(std::nearbyint(value / to.encoding.scale) + to.encoding.zero_point,
+                            static_cast<double>(to.qmin), static_cast<double>(to.qmax));
+  }
+  return lower_movement(group.op, moved);
+}
+
+}  // namespace pare::runtime

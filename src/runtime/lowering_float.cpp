@@ -1,0 +1,276 @@
+// Lowering of what runs in f32.
+#include <algorithm>
+#include <cmath>
+
+#include "pare/core/ops.h"
+#include "runtime/lowering.h"
+
+namespace pare::runtime {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+};
+
+Range range_of(const Call& call) {
+  if (call.op == &kRelu) return {0, kInfinity};
+  if (call.op == &kRelu6) return {0, 6};
+  const auto& clamp = call.attributes.as<ClampAttributes>();
+  return {clamp.min, clamp.max};
+}
+
+bool is_activation(const OpDef* op) { return op == &kRelu || op == &kRelu6 || op == &kClamp; }
+
+}  // namespace
+
+Epilogue Lowering::epilogue_of(const Chain& chain) const {
+  Epilogue epilogue;
+  if (chain.activation >= 0) {
+    const Range range = range_of(node(chain.activation).call);
+    epilogue.low = range.low;
+    epilogue.high = range.high;
+  }
+  return epilogue;
+}
+
+void Lowering::lower_chain(const Chain& chain) {
+  const OpDef* op = node(chain.op).call.op;
+  if (op == &kConv2d && lower_convolution(chain)) return;
+  if ((op == &kLinear || op == &kMatmul) && lower_dense(chain)) return;
+  if (op == &kAdd) {
+    if (lower_add(chain)) return;
+    lower_call(chain.op);
+    if (chain.activation >= 0) lower_node(chain.activation);
+    return;
+  }
+  lower_call(chain.op);
+  if (chain.add >= 0) {
+    lower_chain({chain.add, -1, -1, chain.activation});
+    return;
+  }
+  if (chain.activation >= 0) lower_node(chain.activation);
+}
+
+bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
+                              const std::string& name, std::int64_t macs) {
+  auto packed = std::make_shared<Packed>();
+  packed->name = name;
+  packed->primitive = std::move(primitive);
+  packed_.push_back(packed);
+  Step& step = emit(primitive_step(from, to, packed), name, macs);
+  step.residual = residual;
+  step.info.bytes += packed->primitive->constant_bytes();
+  if (residual >= 0) step.info.bytes += program_.slot_bytes(residual);
+  return true;
+}
+
+bool Lowering::lower_convolution(const Chain& chain) {
+  const Graph::Node& conv = node(chain.op);
+  const Shape& x = shape_of(conv.inputs[0]);
+  const int out = chain.activation >= 0 ? output_of(chain.activation)
+                  : chain.add >= 0      ? output_of(chain.add)
+                                        : output_of(chain.op);
+  const bool has_bias = conv.inputs.size() > 2 && conv.inputs[2] >= 0;
+  ConvolutionSpec spec;
+  spec.weight = constant_of(conv.inputs[1]);
+  if (has_bias) spec.bias = constant_of(conv.inputs[2]);
+  if (!spec.weight.defined() || (has_bias && !spec.bias.defined())) return false;
+  spec.batch = x[0];
+  spec.height = x[2];
+  spec.width = x[3];
+  spec.attributes = conv.call.attributes.as<Conv2dAttributes>();
+  spec.epilogue = epilogue_of(chain);
+  spec.epilogue.residual = chain.add >= 0;
+  auto primitive = make_convolution(spec);
+  if (!primitive) return false;
+  const int from = slot_of(conv.inputs[0], MemoryFormat::channels_last);
+  const int residual = chain.add >= 0 ? slot_of(chain.other, MemoryFormat::channels_last) : -1;
+  const std::int64_t macs = shape_of(out).elements() * spec.weight.elements() /
+                            std::max<std::int64_t>(1, shape_of(out)[1]);
+  return emit_primitive(std::move(primitive), from, add_result(out, MemoryFormat::channels_last),
+                        residual, name_of(chain), macs);
+}
+
+bool Lowering::lower_dense(const Chain& chain) {
+  const Graph::Node& dense = node(chain.op);
+  const Shape& x = shape_of(dense.inputs[0]);
+  const int out = chain.activation >= 0 ? output_of(chain.activation)
+                  : chain.add >= 0      ? output_of(chain.add)
+                                        : output_of(chain.op);
+  DenseSpec spec;
+  const Tensor weight = constant_of(dense.inputs[1]);
+  if (!weight.defined() || weight.rank() != 2 || x.rank() < 2) return false;
+  if (dense.call.op == &kMatmul) {
+    spec.weight = transpose(weight, {1, 0});
+  } else {
+    spec.weight = weight;
+    if (dense.inputs.size() > 2 && dense.inputs[2] >= 0) {
+      spec.bias = constant_of(dense.inputs[2]);
+      if (!spec.bias.defined()) return false;
+    }
+  }
+  spec.rows = x.elements(0, x.rank() - 1);
+  spec.epilogue = epilogue_of(chain);
+  spec.epilogue.residual = chain.add >= 0;
+  const std::int64_t macs = spec.rows * spec.weight.elements();
+  auto primitive = make_dense(spec);
+  if (!primitive) return false;
+  const int from = slot_of(dense.inputs[0], MemoryFormat::row_major);
+  const int residual = chain.add >= 0 ? slot_of(chain.other, MemoryFormat::row_major) : -1;
+  return emit_primitive(std::move(primitive), from, add_result(out, MemoryFormat::row_major),
+                        residual, name_of(chain), macs);
+}
+
+bool Lowering::lower_add(const Chain& chain) {
+  const Graph::Node& sum = node(chain.op);
+  const int a = sum.inputs[0];
+  const int b = sum.inputs[1];
+  if (shape_of(a) != shape_of(b)) return false;
+  const MemoryFormat format =
+      format_of(a) == MemoryFormat::channels_last || format_of(b) == MemoryFormat::channels_last
+          ? MemoryFormat::channels_last
+          : MemoryFormat::row_major;
+  const Epilogue epilogue = epilogue_of(chain);
+  AddStepSpec spec;
+  spec.a = slot_of(a, format);
+  spec.b = slot_of(b, format);
+  spec.to = add_result(output_of(chain.activation >= 0 ? chain.activation : chain.op), format);
+  spec.count = shape_of(a).elements();
+  spec.low = static_cast<float>(epilogue.low);
+  spec.high = static_cast<float>(epilogue.high);
+  emit(add_step(spec), name_of(chain));
+  return true;
+}
+
+void Lowering::lower_node(int n) {
+  const OpDef* op = node(n).call.op;
+  if (op == &kAdd && graph_.value(output_of(n)).dtype == DType::f32 && lower_add({n, -1, -1, -1}))
+    return;
+  if (is_activation(op) && lower_clip(n)) return;
+  if (op == &kQuantizeLinear && lower_quantize(n)) return;
+  if (op == &kDequantizeLinear && lower_dequantize(n)) return;
+  if (lower_movement(n) || lower_pool(n)) return;
+  lower_call(n);
+}
+
+bool Lowering::lower_clip(int n) {
+  const int x = node(n).inputs[0];
+  if (graph_.value(x).dtype != DType::f32) return false;
+  const Range range = range_of(node(n).call);
+  const MemoryFormat format = format_of(x);
+  emit(clip_step(slot_of(x), add_result(output_of(n), format), shape_of(x).elements(),
+                 static_cast<float>(range.low), static_cast<float>(range.high)),
+       node(n).name);
+  return true;
+}
+
+bool Lowering::lower_pool(int n) {
+  const Graph::Node& pool = node(n);
+  const int x = pool.inputs.empty() ? -1 : pool.inputs[0];
+  const OpDef* op = pool.call.op;
+  if (op != &kMaxPool2d && op != &kAveragePool2d && op != &kGlobalAveragePool) return false;
+  const Shape& in = shape_of(x);
+  if (in.rank() != 4 || graph_.value(x).dtype != DType::f32) return false;
+  const Shape& out = shape_of(output_of(n));
+  PoolStepSpec spec;
+  spec.kind = op == &kMaxPool2d       ? PoolStepSpec::Kind::max
+              : op == &kAveragePool2d ? PoolStepSpec::Kind::average
+                                      : PoolStepSpec::Kind::global_average;
+  if (op != &kGlobalAveragePool) spec.attributes = pool.call.attributes.as<Pool2dAttributes>();
+  spec.batch = in[0];
+  spec.channels = in[1];
+  spec.height = in[2];
+  spec.width = in[3];
+  spec.out_height = out[2];
+  spec.out_width = out[3];
+  spec.from = slot_of(x, MemoryFormat::channels_last);
+  spec.to = add_result(output_of(n), MemoryFormat::channels_last);
+  emit(pool_step(spec), pool.name);
+  return true;
+}
+
+bool Lowering::lower_quantize(int n) {
+  const auto result = result_of(n);
+  const int x = node(n).inputs[0];
+  if (!result || graph_.value(x).dtype != DType::f32) return false;
+  const Shape& shape = shape_of(x);
+  const MemoryFormat format = format_of(x);
+  QuantizeStepSpec spec;
+  spec.encoding = result->encoding;
+  spec.qmin = result->qmin;
+  spec.qmax = result->qmax;
+  spec.from = slot_of(x);
+  const bool picture = shape.rank() == 4 && format == MemoryFormat::row_major;
+  spec.batch = picture ? shape[0] : 1;
+  spec.channels = picture ? shape[1] : 1;
+  spec.pixels = picture ? shape[2] * shape[3] : shape.elements();
+  spec.to_channels_last = picture && spec.channels > 1 && spec.pixels > 1;
+  spec.to = add_result(output_of(n), picture ? MemoryFormat::channels_last : format);
+  emit(quantize_step(spec), node(n).name);
+  return true;
+}
+
+bool Lowering::lower_dequantize(int n) {
+  const Graph::Node& dequantize = node(n);
+  const QuantizedOperand operand{-1,
+                                 n,
+                                 dequantize.inputs[0],
+                                 dequantize.inputs[1],
+                                 dequantize.inputs.size() > 2 ? dequantize.inputs[2] : -1,
+                                 dequantize.call.attributes.as<DequantizeAttributes>().axis};
+  const auto encoding = encoding_of(operand);
+  if (!encoding) return false;
+  const int from = slot_of(operand.codes);
+  const int to = add_result(output_of(n), format_of(operand.codes));
+  emit(dequantize_step(from, to, shape_of(operand.codes).elements(), *encoding), dequantize.name);
+  return true;
+}
+
+void Lowering::lower_call(int n) {
+  const Graph::Node& call = node(n);
+  const OpDef& op = *call.call.op;
+  std::vector<InferArgs::Input> known;
+  Tensors constants;
+  for (const int v : call.inputs) constants.push_back(v < 0 ? Tensor() : constant_of(v));
+  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+    const int v = call.inputs[i];
+    if (v < 0)
+      known.push_back({nullptr, DType::f32, nullptr});
+    else
+      known.push_back(
+          {&shape_of(v), graph_.value(v).dtype, constants[i].defined() ? &constants[i] : nullptr});
+  }
+  const auto outputs = infer(call.call, known);
+  std::vector<int> from;
+  int channels_last_rank = -1;
+  for (const int v : call.inputs) {
+    if (v < 0) {
+      from.push_back(-1);
+      continue;
+    }
+    from.push_back(op.format == FormatRule::keep ? slot_of(v)
+                                                 : slot_of(v, MemoryFormat::row_major));
+    const Slot& slot = program_.slots[static_cast<std::size_t>(from.back())];
+    if (slot.format == MemoryFormat::channels_last) channels_last_rank = slot.shape.rank();
+  }
+  std::vector<int> to;
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (!outputs[k].produced) {
+      to.push_back(-1);
+      continue;
+    }
+    const MemoryFormat format = outputs[k].shape.rank() == channels_last_rank
+                                    ? MemoryFormat::channels_last
+                                    : MemoryFormat::row_major;
+    to.push_back(k < call.outputs.size()
+                     ? add_result(call.outputs[k], format)
+                     : program_.add_slot(outputs[k].shape, outputs[k].dtype, format));
+  }
+  Step& step = emit(call_step(program_, call.call, std::move(from), std::move(to)), call.name);
+  if (step.info.slow) step.info.kernel = std::string(op.name) + " " + step.info.kernel;
+}
+
+}  // namespace pare::runtime

@@ -1,0 +1,238 @@
+// Lowering of quantized groups: contractions on codes, and what stands around them.
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+#include "graph/integer_call.h"
+#include "pare/core/ops.h"
+#include "runtime/lowering.h"
+
+namespace pare::runtime {
+namespace {
+
+bool is_code(DType dtype) { return dtype == DType::u8 || dtype == DType::i8; }
+
+// One dtype's range.
+int lowest(DType dtype) { return dtype == DType::u8 ? 0 : -128; }
+int highest(DType dtype) { return dtype == DType::u8 ? 255 : 127; }
+
+// The bias as whole numbers in units of source scale · weight scale; undefined where one does not
+// fit.
+Tensor whole_bias(const Tensor& bias, double source_scale, const std::vector<float>& scales) {
+  const std::vector<float> values = bias.to_vector<float>();
+  std::vector<std::int32_t> whole(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double unit = source_scale * static_cast<double>(scales[scales.size() == 1 ? 0 : i]);
+    const double q = std::nearbyint(static_cast<double>(values[i]) / unit);
+    if (!(std::abs(q) < 2147483648.0)) return {};
+    whole[i] = static_cast<std::int32_t>(q);
+  }
+  return Tensor::from(whole, {static_cast<std::int64_t>(whole.size())});
+}
+
+}  // namespace
+
+std::optional<Encoding> Lowering::encoding_of(const QuantizedOperand& operand) {
+  if (!operand.quantized()) return std::nullopt;
+  const Tensor scale = constant_of(operand.scale);
+  const Tensor zero = operand.zero_point >= 0 ? constant_of(operand.zero_point) : Tensor();
+  const DType dtype = graph_.value(operand.codes).dtype;
+  if (!scale.defined() || scale.elements() != 1 || !is_code(dtype) ||
+      (zero.defined() && zero.elements() != 1))
+    return std::nullopt;
+  return Encoding{dtype, scale.item(), zero.defined() ? static_cast<int>(zero.item()) : 0};
+}
+
+std::optional<QuantizedResult> Lowering::result_of(int quantize) {
+  const Graph::Node& q = node(quantize);
+  const auto& attributes = q.call.attributes.as<QuantizeAttributes>();
+  const Tensor scale = constant_of(q.inputs[1]);
+  const Tensor zero = q.inputs.size() > 2 && q.inputs[2] >= 0 ? constant_of(q.inputs[2]) : Tensor();
+  if (!scale.defined() || scale.elements() != 1 || !is_code(attributes.dtype) ||
+      (zero.defined() && zero.elements() != 1))
+    return std::nullopt;
+  return QuantizedResult{
+      {attributes.dtype, scale.item(), zero.defined() ? static_cast<int>(zero.item()) : 0},
+      static_cast<int>(attributes.qmin),
+      static_cast<int>(attributes.qmax)};
+}
+
+Chain Lowering::chain_of(const QuantizedGroup& group) const {
+  Chain chain{group.op, group.add, -1, group.activation};
+  if (group.add >= 0) chain.other = group.residual.value;
+  return chain;
+}
+
+std::string Lowering::name_of(const QuantizedGroup& group) const {
+  std::string name = name_of(chain_of(group));
+  return group.quantize >= 0 ? name + " + " + node(group.quantize).name : name;
+}
+
+void Lowering::lower_group(const QuantizedGroup& group) {
+  switch (group.kind) {
+    case QuantizedGroup::Kind::conv2d:
+      if (lower_integer_convolution(group)) return;
+      break;
+    case QuantizedGroup::Kind::linear:
+    case QuantizedGroup::Kind::matmul:
+      if (lower_integer_dense(group)) return;
+      break;
+    case QuantizedGroup::Kind::other:
+      if (lower_other(group)) return;
+      break;
+  }
+  lower_pieces(group);
+}
+
+void Lowering::lower_pieces(const QuantizedGroup& group) {
+  const Chain chain = chain_of(group);
+  const OpDef* op = node(group.op).call.op;
+  if (op == &kConv2d || op == &kLinear || op == &kMatmul || op == &kAdd) {
+    lower_chain(chain);
+  } else {
+    lower_node(group.op);
+    if (group.activation >= 0) lower_node(group.activation);
+  }
+  if (group.quantize >= 0) lower_node(group.quantize);
+}
+
+bool Lowering::read_contraction(const QuantizedGroup& group, Encoding& source, Tensor& weight,
+                                std::vector<float>& scales, Tensor& bias) {
+  const QuantizedOperand& w = group.inputs[1];
+  const auto x = encoding_of(group.inputs[0]);
+  if (!x || !w.quantized()) return false;
+  source = *x;
+  weight = constant_of(w.codes);
+  const Tensor scale = constant_of(w.scale);
+  const Tensor zero = w.zero_point >= 0 ? constant_of(w.zero_point) : Tensor();
+  if (!weight.defined() || weight.dtype() != DType::i8 || !scale.defined()) return false;
+  if (zero.defined()) {
+    const auto zeros = zero.to_vector<std::int32_t>();
+    if (std::any_of(zeros.begin(), zeros.end(), [](int z) { return z != 0; })) return false;
+  }
+  scales = scale.to_vector<float>();
+  if (group.inputs.size() < 3 || group.inputs[2].value < 0) return true;
+  const QuantizedOperand& b = group.inputs[2];
+  if (b.quantized()) {
+    bias = constant_of(b.codes);
+    return bias.defined() && bias.dtype() == DType::i32;
+  }
+  const Tensor real = constant_of(b.value);
+  if (!real.defined()) return false;
+  bias = whole_bias(real, source.scale, scales);
+  return bias.defined();
+}
+
+bool Lowering::read_epilogue(const QuantizedGroup& group, Encoding& destination,
+                             Epilogue& epilogue) {
+  epilogue = epilogue_of(chain_of(group));
+  if (group.add >= 0) {
+    const auto residual = encoding_of(group.residual);
+    if (!residual) return false;
+    epilogue.residual = true;
+    epilogue.residual_encoding = *residual;
+  }
+  if (group.quantize < 0) return true;
+  const auto result = result_of(group.quantize);
+  if (!result) return false;
+  destination = result->encoding;
+  const auto real = [&](int q) { return (q - destination.zero_point) * destination.scale; };
+  if (result->qmin > lowest(destination.dtype))
+    epilogue.low = std::max(epilogue.low, real(result->qmin));
+  if (result->qmax < highest(destination.dtype))
+    epilogue.high = std::min(epilogue.high, real(result->qmax));
+  // Where the codes end anyway there is nothing to clip.
+  if (epilogue.low <= real(lowest(destination.dtype)))
+    epilogue.low = -std::numeric_limits<double>::infinity();
+  if (epilogue.high >= real(highest(destination.dtype)))
+    epilogue.high = std::numeric_limits<double>::infinity();
+  return true;
+}
+
+// The slot of the residual as the destination needs it; −1 where it was written there already.
+int Lowering::residual_for(const QuantizedGroup& group, int to, Epilogue& epilogue) {
+  if (group.add < 0) return -1;
+  const Slot destination = program_.slots[static_cast<std::size_t>(to)];
+  const int slot = slot_of(group.residual.codes, destination.format);
+  if (program_.slot_bytes(slot) == program_.slot_bytes(to)) return slot;
+  emit(dequantize_step(slot, to, destination.shape.elements(), epilogue.residual_encoding),
+       node(group.add).name);
+  epilogue.residual_encoding = {};
+  return -1;
+}
+
+bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
+  ConvolutionSpec spec;
+  if (!read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias) ||
+      !read_epilogue(group, spec.destination, spec.epilogue))
+    return lower_integer_call(group);
+  const Graph::Node& conv = node(group.op);
+  const Shape& x = shape_of(conv.inputs[0]);
+  const Shape& y = shape_of(group.result);
+  spec.batch = x[0];
+  spec.height = x[2];
+  spec.width = x[3];
+  spec.attributes = conv.call.attributes.as<Conv2dAttributes>();
+  const bool widened = spec.epilogue.residual && spec.destination.dtype == DType::f32;
+  const Encoding residual_encoding = spec.epilogue.residual_encoding;
+  if (widened) spec.epilogue.residual_encoding = {};
+  const std::int64_t macs = y.elements() * spec.weight.elements() / std::max<std::int64_t>(1, y[1]);
+  auto primitive = make_convolution(spec);
+  if (!primitive) return lower_integer_call(group);
+  const int from = slot_of(group.inputs[0].codes, MemoryFormat::channels_last);
+  const int to = add_result(group.result, MemoryFormat::channels_last);
+  spec.epilogue.residual_encoding = residual_encoding;
+  const int residual = residual_for(group, to, spec.epilogue);
+  emit_primitive(std::move(primitive), from, to, residual, name_of(group), macs);
+  if (widened) program_.steps.back()->reads.push_back(to);
+  return true;
+}
+
+bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
+  DenseSpec spec;
+  const Shape& x = shape_of(group.inputs[0].value);
+  if (x.rank() < 2 ||
+      !read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias) ||
+      !read_epilogue(group, spec.destination, spec.epilogue) || spec.weight.rank() != 2)
+    return lower_integer_call(group);
+  if (group.kind == QuantizedGroup::Kind::matmul) spec.weight = transpose(spec.weight, {1, 0});
+  spec.rows = x.elements(0, x.rank() - 1);
+  const bool widened = spec.epilogue.residual && spec.destination.dtype == DType::f32;
+  const Encoding residual_encoding = spec.epilogue.residual_encoding;
+  if (widened) spec.epilogue.residual_encoding = {};
+  const std::int64_t macs = spec.rows * spec.weight.elements();
+  auto primitive = make_dense(spec);
+  if (!primitive) return lower_integer_call(group);
+  const int from = slot_of(group.inputs[0].codes, MemoryFormat::row_major);
+  const int to = add_result(group.result, MemoryFormat::row_major);
+  spec.epilogue.residual_encoding = residual_encoding;
+  const int residual = residual_for(group, to, spec.epilogue);
+  emit_primitive(std::move(primitive), from, to, residual, name_of(group), macs);
+  if (widened) program_.steps.back()->reads.push_back(to);
+  return true;
+}
+
+// Without a primitive: f32 where that has one, since that is the faster, else whole numbers in the
+// reference.
+bool Lowering::lower_integer_call(const QuantizedGroup& group) {
+  if (kPrimitives.dense) {
+    left(group.op, "runs in f32: no exact int8 kernel for it on this CPU");
+    return false;
+  }
+  const auto integer = integer_call(graph_, group.op);
+  if (!integer) return false;
+  std::vector<int> from;
+  for (const int value : integer->reads()) from.push_back(slot_of(value));
+  const int out = output_of(group.op);
+  const MemoryFormat format = MemoryFormat::row_major;
+  const int to = add_result(out, format);
+  emit(integer_step(program_, *integer, node(group.op).call, from, to), node(group.op).name);
+  if (group.add >= 0)
+    lower_chain({group.add, -1, -1, group.activation});
+  else if (group.activation >= 0)
+    lower_node(group.activation);
+  if (group.quantize >= 0) lower_node(group.quantize);
+  return true;
+}
+
+}  // namespace pare::runtime

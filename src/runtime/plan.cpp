@@ -1,0 +1,53 @@
+// Plan: the handle, and its table for people.
+#include "pare/runtime/plan.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "runtime/engine.h"
+
+namespace pare {
+
+Plan::Plan(std::shared_ptr<runtime::Engine> engine) : engine_(std::move(engine)) {}
+
+Tensors Plan::run(const Tensors& inputs) const {
+  Tensors outputs(engine_->outputs());
+  engine_->run(inputs, outputs);
+  return outputs;
+}
+
+Tensor Plan::run(const Tensor& input) const {
+  PARE_CHECK(engine_->outputs() == 1, invalid_argument, "plan", "expected one output, got {}",
+             engine_->outputs());
+  Tensor output;
+  engine_->run({&input, 1}, {&output, 1});
+  return output;
+}
+
+int Plan::threads() const { return engine_->threads(); }
+std::span<const PlanStep> Plan::steps() const { return engine_->steps(); }
+PlanMemory Plan::memory() const { return engine_->memory(); }
+const PassReport& Plan::report() const { return engine_->report(); }
+
+std::string Plan::to_string() const {
+  std::size_t width = 4;
+  for (const PlanStep& step : steps()) width = std::max(width, step.node.size());
+  width = std::min<std::size_t>(width, 60);
+  std::string text = fmt::format("{:<{}}  {:<26} {:<11} {:>10} {:>12}\n", "node", width, "kernel",
+                                 "types", "bytes", "MACs");
+  for (const PlanStep& step : steps())
+    text += fmt::format(
+        "{:<{}}  {:<26} {:<11} {:>10} {:>12}{}\n", step.node, width, step.kernel,
+        fmt::format("{} → {}", traits(step.source).name, traits(step.destination).name), step.bytes,
+        step.macs ? std::to_string(step.macs) : "", step.slow ? "  slow" : "");
+  const PlanMemory m = memory();
+  text += fmt::format(
+      "{} threads; {} bytes of weights; per run {} bytes of activations (alive at once: {}), {} of "
+      "scratch\n",
+      threads(), m.weights, m.arena, m.live, m.scratch);
+  for (const PassReport::Line& line : report().left)
+    text += fmt::format("{}: {}\n", line.node, line.text);
+  return text;
+}
+
+}  // namespace pare

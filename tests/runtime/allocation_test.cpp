@@ -1,0 +1,95 @@
+// A run of pare's own allocates its outputs and nothing else: counted where malloc can be replaced.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "pare/models/resnet_cifar.h"
+#include "pare/quantize/convert.h"
+#include "pare/quantize/prepare.h"
+#include "runtime/nets.h"
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define PARE_COUNTS_ALLOCATIONS 1
+#else
+#define PARE_COUNTS_ALLOCATIONS 0
+#endif
+
+namespace {
+std::atomic<int> allocations{0};
+}  // namespace
+
+#if PARE_COUNTS_ALLOCATIONS
+extern "C" {
+void* __libc_malloc(std::size_t size);                           // NOLINT
+void* __libc_calloc(std::size_t count, std::size_t size);        // NOLINT
+void* __libc_memalign(std::size_t alignment, std::size_t size);  // NOLINT
+void* malloc(std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_calloc(count, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  *memory = __libc_memalign(alignment, size);
+  return *memory ? 0 : 12;
+}
+}
+#endif
+
+namespace pare {
+namespace {
+
+template <class Action> int count(Action action) {
+  const int before = allocations.load();
+  action();
+  return allocations.load() - before;
+}
+
+class PlanAllocations : public testing::Test {
+ protected:
+  void SetUp() override {
+#if PARE_COUNTS_ALLOCATIONS && defined(PARE_ONEDNN)
+    auto net = models::resnet8();
+    graph = test::traced(net, test::random({2, 3, 32, 32}));
+    one_output = count([] { const Tensor t = Tensor::empty({1, 10}); });
+    ASSERT_GT(one_output, 0);
+#else
+    GTEST_SKIP() << "allocations cannot be counted here, or the reference kernels allocate";
+#endif
+  }
+  void expect_none(const Plan& plan) const {
+    const Tensor x = test::random({1, 3, 32, 32});
+    plan.run(x);
+    // oneDNN's execute makes a small map of its arguments in every call.
+    constexpr int kOfOnednn = 7;
+    int most = one_output;
+    for (const PlanStep& step : plan.steps())
+      if (step.macs > 0) most += kOfOnednn;
+    for (int k = 0; k < 3; ++k) {
+      Tensor y;
+      EXPECT_LE(count([&] { y = plan.run(x); }), most) << plan.to_string();
+    }
+  }
+  Graph graph;
+  int one_output = 0;
+};
+
+TEST_F(PlanAllocations, Float) { expect_none(compile(graph, {.threads = 1})); }
+
+TEST_F(PlanAllocations, Int8) {
+  const NoGrad no_grad;
+  Graph prepared = quantize::prepare(graph);
+  prepared(test::random({4, 3, 32, 32}));
+  expect_none(compile(quantize::convert(prepared).graph, {.threads = 1}));
+}
+
+}  // namespace
+}  // namespace pare

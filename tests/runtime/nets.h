@@ -1,0 +1,158 @@
+// Networks that the plan's tests compile, and helpers to compare.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "pare/pare.h"
+
+namespace pare::test {
+
+inline Tensor random(const Shape& shape, std::uint64_t seed = 1) {
+  return Generator(seed).normal(shape);
+}
+
+/// Largest difference, relative to the largest value.
+inline double difference(const Tensor& expected, const Tensor& found) {
+  EXPECT_EQ(expected.shape(), found.shape());
+  const auto a = expected.to_vector<float>();
+  const auto b = found.to_vector<float>();
+  double most = 0;
+  double scale = 1e-30;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    most = std::max(most, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    scale = std::max(scale, std::abs(static_cast<double>(a[i])));
+  }
+  return most / scale;
+}
+
+template <class Net> Graph traced(Net& net, const Tensor& example, std::uint64_t seed = 7) {
+  Generator generator(seed);
+  nn::initialize(net, generator);
+  return trace(net, example).copy();
+}
+
+/// Builds graphs by hand.
+class Builder {
+ public:
+  int input(const std::string& name, const Shape& shape, DType dtype = DType::f32) {
+    return graph.add_input(name, shape, dtype);
+  }
+  int constant(const Tensor& tensor) {
+    return graph.add_leaf(Graph::Kind::constant, "constant", tensor);
+  }
+  int number(double value, DType dtype = DType::f32) {
+    return constant(Tensor::scalar(value, dtype));
+  }
+  int call(const OpDef& op, const std::vector<int>& inputs, Attributes attributes = {}) {
+    const int n = graph.add_node(op.name, {&op, std::move(attributes)}, inputs);
+    return graph.node(n).outputs[0];
+  }
+  int quantize(int x, double scale, int zero, DType dtype = DType::u8) {
+    const QuantizeAttributes range{dtype, -1, dtype == DType::u8 ? 0 : -128,
+                                   dtype == DType::u8 ? 255 : 127};
+    return call(kQuantizeLinear, {x, number(scale), number(zero, DType::i32)},
+                Attributes::of(range));
+  }
+  int dequantize(int codes, double scale, int zero) {
+    return call(kDequantizeLinear, {codes, number(scale), number(zero, DType::i32)},
+                Attributes::of(DequantizeAttributes{}));
+  }
+  /// Codes of weights within ±limit behind their dequantization, a scale per channel of axis 0.
+  int weight(const Shape& shape, int limit, std::uint64_t seed) {
+    const std::vector<float> drawn = random(shape, seed).to_vector<float>();
+    std::vector<std::int8_t> codes;
+    for (const float w : drawn)
+      codes.push_back(static_cast<std::int8_t>(
+          std::clamp(static_cast<int>(w * static_cast<float>(limit) / 2), -limit, limit)));
+    std::vector<float> scales(static_cast<std::size_t>(shape[0]));
+    for (std::size_t c = 0; c < scales.size(); ++c)
+      scales[c] = 0.01F + 0.001F * static_cast<float>(c % 7);
+    weight_scales = scales;
+    const std::vector<std::int32_t> zeros(scales.size());
+    return call(kDequantizeLinear,
+                {constant(Tensor::from(codes, shape)), constant(Tensor::from(scales, {shape[0]})),
+                 constant(Tensor::from(zeros, {shape[0]}))},
+                Attributes::of(DequantizeAttributes{0}));
+  }
+  /// An i32 bias in units of source scale · the last weight's scales.
+  int bias(double source_scale, std::uint64_t seed) {
+    const auto channels = static_cast<std::int64_t>(weight_scales.size());
+    const std::vector<float> drawn = random({channels}, seed).to_vector<float>();
+    std::vector<std::int32_t> codes;
+    std::vector<float> units;
+    for (std::size_t c = 0; c < drawn.size(); ++c) {
+      codes.push_back(static_cast<std::int32_t>(drawn[c] * 2000));
+      units.push_back(static_cast<float>(source_scale) * weight_scales[c]);
+    }
+    const std::vector<std::int32_t> zeros(units.size());
+    return call(
+        kDequantizeLinear,
+        {constant(Tensor::from(codes, {channels})), constant(Tensor::from(units, {channels})),
+         constant(Tensor::from(zeros, {channels}))},
+        Attributes::of(DequantizeAttributes{0}));
+  }
+  Graph finish(const std::vector<int>& outputs) {
+    graph.set_outputs(outputs);
+    graph.compact();
+    graph.verify();
+    return std::move(graph);
+  }
+
+  Graph graph;
+  std::vector<float> weight_scales;
+};
+
+inline Shape batch_of(const Shape& sample) {
+  Shape shape;
+  shape.append_symbol("batch");
+  for (int a = 0; a < sample.rank(); ++a) shape.append(sample[a]);
+  return shape;
+}
+
+/// A residual block with an option-A shortcut, batch norms and a linear head.
+struct ResidualNet : nn::Module {
+  nn::Conv2d conv1{{.in = 3, .out = 8, .kernel = 3, .padding = 1, .bias = false}};
+  nn::BatchNorm2d bn1{{.features = 8}};
+  nn::Conv2d conv2{{.in = 8, .out = 16, .kernel = 3, .stride = 2, .padding = 1, .bias = false}};
+  nn::BatchNorm2d bn2{{.features = 16}};
+  nn::Conv2d conv3{{.in = 16, .out = 16, .kernel = 3, .padding = 1}};
+  nn::Linear fc{{.in = 16, .out = 5}};
+
+  void members(nn::Members& m) override {
+    m("conv1", conv1)("bn1", bn1)("conv2", conv2)("bn2", bn2)("conv3", conv3)("fc", fc);
+  }
+  Tensor forward(const Tensor& x) override {
+    const Tensor y = relu(bn1(conv1(x)));
+    const Tensor strided =
+        slice(y, {.axes = {2, 3}, .starts = {0, 0}, .ends = {64, 64}, .steps = {2, 2}});
+    const Tensor shortcut = pad(strided, {0, 4, 0, 0}, {0, 4, 0, 0});
+    const Tensor z = relu(bn2(conv2(y)) + shortcut);
+    const Tensor last = relu(conv3(z) + z);
+    return fc(flatten(global_average_pool(last)));
+  }
+};
+
+/// Branches of several kinds joined by a concatenation.
+struct ConcatNet : nn::Module {
+  nn::Conv2d left{{.in = 3, .out = 4, .kernel = 3, .padding = 1}};
+  nn::Conv2d right{{.in = 3, .out = 6, .kernel = 1}};
+  nn::Conv2d depthwise{{.in = 10, .out = 10, .kernel = 3, .padding = 1, .groups = 10}};
+  nn::Linear fc{{.in = 40, .out = 4}};
+
+  void members(nn::Members& m) override {
+    m("left", left)("right", right)("depthwise", depthwise)("fc", fc);
+  }
+  Tensor forward(const Tensor& x) override {
+    const Tensor both = concat({relu(left(x)), relu6(right(x))}, 1);
+    const Tensor pooled = max_pool2d(relu(depthwise(both)), Pool2dAttributes{});
+    const Tensor small = average_pool2d(pooled, Pool2dAttributes{});
+    return softmax(fc(flatten(small)), 1);
+  }
+};
+
+}  // namespace pare::test
