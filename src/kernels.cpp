@@ -28,9 +28,6 @@ constexpr std::span<const BackwardKernel> kConv2dBackward, kLinearBackward, kMat
 constinit const KernelList kConv2d{kConv2dForward, kConv2dBackward};
 constinit const KernelList kLinear{kLinearForward, kLinearBackward};
 constinit const KernelList kMatmul{kMatmulForward, kMatmulBackward};
-// The ops' own loops were as fast as oneDNN for these.
-constinit const KernelList kMaxPool2d{}, kAveragePool2d{}, kGlobalAveragePool{}, kBatchNorm{},
-    kSoftmax{}, kLogSoftmax{};
 
 }  // namespace pare::kernels
 

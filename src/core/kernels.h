@@ -5,7 +5,6 @@
 
 namespace pare::kernels {
 
-extern const KernelList kConv2d, kLinear, kMatmul, kMaxPool2d, kAveragePool2d, kGlobalAveragePool,
-    kBatchNorm, kSoftmax, kLogSoftmax;
+extern const KernelList kConv2d, kLinear, kMatmul;
 
 }  // namespace pare::kernels

@@ -68,7 +68,7 @@ std::vector<float> taps_first(const Tensor& weight) {
 }  // namespace
 
 bool prefers_gemm(const Conv2dAttributes& attributes, const Shape& source, const Shape& weight) {
-  return attributes.groups == 1 && source[1] % 8 != 0 && weight[0] >= 48 &&
+  return attributes.groups == 1 && source[1] % 8 != 0 && std::max(source[1], weight[0]) >= 48 &&
          weight[2] * weight[3] > 1;
 }
 

@@ -4,7 +4,6 @@
 #include <type_traits>
 
 #include "core/check.h"
-#include "core/kernels.h"
 #include "core/multiversion.h"
 #include "core/ops/layout.h"
 #include "core/ops/pooling.h"
@@ -190,7 +189,6 @@ constinit const OpDef kAveragePool2d = {
     .infer = infer_average_pool2d,
     .forward = forward_average_pool2d,
     .backward = backward_average_pool2d,
-    .kernels = &kernels::kAveragePool2d,
     .defaults = [] { return Attributes::of(Pool2dAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_channels},
     .quantization = {.kind = QuantizationFact::Kind::own_range},

@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "core/check.h"
-#include "core/kernels.h"
 #include "core/ops/batch_norm_loops.h"
 #include "core/ops/layout.h"
 #include "pare/core/ops/normalization.h"
@@ -186,7 +185,6 @@ constinit const OpDef kBatchNorm = {
     .backward = backward_batch_norm,
     .saves_inputs = 1U << kX | 1U << kWeight | 1U << kRunningMean | 1U << kRunningVariance,
     .saves_outputs = 1U << kSavedMean | 1U << kSavedInverse,
-    .kernels = &kernels::kBatchNorm,
     .defaults = [] { return Attributes::of(BatchNormAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_batch_norm},
     .onnx = {.op_type = "BatchNormalization", .opset = 9, .emit = emit_batch_norm},

@@ -4,7 +4,6 @@
 #include <type_traits>
 
 #include "core/check.h"
-#include "core/kernels.h"
 #include "core/multiversion.h"
 #include "core/ops/layout.h"
 #include "core/ops/pooling.h"
@@ -156,7 +155,6 @@ constinit const OpDef kGlobalAveragePool = {
     .infer = infer_global_average_pool,
     .forward = forward_global_average_pool,
     .backward = backward_global_average_pool,
-    .kernels = &kernels::kGlobalAveragePool,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_channels},
     .quantization = {.kind = QuantizationFact::Kind::own_range},
     .onnx = {.op_type = "GlobalAveragePool", .opset = 1},

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "core/check.h"
-#include "core/kernels.h"
 #include "core/multiversion.h"
 #include "core/ops/layout.h"
 #include "core/ops/pooling.h"
@@ -336,7 +335,6 @@ constinit const OpDef kMaxPool2d = {
     .forward = forward_max_pool2d,
     .backward = backward_max_pool2d,
     .saves_outputs = 0b10,
-    .kernels = &kernels::kMaxPool2d,
     .defaults = [] { return Attributes::of(Pool2dAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_channels},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},
