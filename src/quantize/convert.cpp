@@ -232,6 +232,7 @@ class Converter {
                before_.value(node.inputs[0]).name);
     const auto& attributes = quantizer.call.attributes.as<FakeQuantizeAttributes>();
     LayerWeights layer;
+    layer.name = node.name;
     layer.weight = evaluate_(quantizer.inputs[0]);
     layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
     layer.qmax = attributes.qmax;

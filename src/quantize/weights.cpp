@@ -20,20 +20,22 @@ struct Channel {
   float scale;   // of the codes
   float divide;  // what the weight is divided by: the scale before the factor
   float sign;    // of the factor; 0 drops the weight
+  bool raised;   // the scale, for the bias
 };
 
 Channel channel_of(const LayerWeights& layer, std::size_t c) {
   const double f = layer.factor.empty() ? 1.0 : layer.factor[c];
   const auto folded = static_cast<float>(static_cast<double>(layer.scales[c]) * std::fabs(f));
-  Channel channel{folded, layer.scales[c], f < 0 ? -1.0F : 1.0F};
+  Channel channel{folded, layer.scales[c], f < 0 ? -1.0F : 1.0F, false};
   // A factor so small that the scale (or the bias's) would vanish takes the weight with it.
   if (folded * std::min(layer.source_scale, 1.0F) < std::numeric_limits<float>::min())
-    channel = {std::max(layer.scales[c], kScaleOfNothing), layer.scales[c], 0};
+    channel = {std::max(layer.scales[c], kScaleOfNothing), layer.scales[c], 0, false};
   if (layer.bias.empty()) return channel;
   const auto least = static_cast<float>(std::fabs(layer.bias[c]) /
                                         (static_cast<double>(layer.source_scale) * kLargestBias));
   if (channel.scale < least) {
     const double before_factor = f == 0 ? 1.0 : static_cast<double>(least) / std::fabs(f);
+    channel.raised = true;
     channel.scale = least;
     channel.divide = static_cast<float>(before_factor);
   }
@@ -51,9 +53,11 @@ LayerCodes code_layer(const LayerWeights& layer) {
 
   std::vector<Channel> channel(channels);
   std::vector<float> scales(channels);
+  int raised = 0;
   for (std::size_t c = 0; c < channels; ++c) {
     channel[c] = channel_of(layer, c);
     scales[c] = channel[c].scale;
+    raised += channel[c].raised ? 1 : 0;
   }
   std::vector<std::int8_t> codes(w.size());
   std::vector<std::int64_t> magnitude(channels, 0);
@@ -65,6 +69,8 @@ LayerCodes code_layer(const LayerWeights& layer) {
   }
 
   LayerCodes result;
+  if (raised > 0)
+    result.note = fmt::format("weights beside a far larger bias in {} channels", raised);
   result.weight = Tensor::from(codes, shape);
   const Shape per_channel{static_cast<std::int64_t>(channels)};
   result.scale = Tensor::from(scales, per_channel);
@@ -79,13 +85,12 @@ LayerCodes code_layer(const LayerWeights& layer) {
     result.bias = Tensor::from(bias, per_channel);
     result.bias_scale = Tensor::from(bias_scales, per_channel);
   }
-  std::int64_t risky = 0;
   for (std::size_t c = 0; c < channels; ++c) {
     const std::int64_t most = magnitude[c] * kLargestActivation + std::abs(std::int64_t{bias[c]});
-    risky += most > std::numeric_limits<std::int32_t>::max() ? 1 : 0;
+    PARE_CHECK(most <= std::numeric_limits<std::int32_t>::max(), unsupported, layer.name,
+               "expected sums that fit 32 bits, got up to {} in channel {}; exclude this layer",
+               most, c);
   }
-  if (risky > 0)
-    result.note = fmt::format("32-bit sums may overflow in {} of {} channels", risky, channels);
   return result;
 }
 

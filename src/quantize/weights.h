@@ -10,6 +10,7 @@ namespace pare::quantize {
 
 /// A layer as training saw it. Channels are those of the weight's `axis`.
 struct LayerWeights {
+  std::string name;           ///< of the node, for errors
   Tensor weight;              ///< before fake-quantization
   std::vector<float> scales;  ///< of its fake-quantization
   std::int64_t qmax = 127;
@@ -29,7 +30,8 @@ struct LayerCodes {
 
 /// Codes of W·f are codes(W)·sign(f), their scale is s·|f|: fake-quantization commutes with f. Two
 /// cases apart: where f = 0 the codes are 0; where the bias would not fit 30 bits in units of
-/// s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded anew.
+/// s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded anew. Throws
+/// unsupported where a sum of products could leave 32 bits.
 LayerCodes code_layer(const LayerWeights& layer);
 
 }  // namespace pare::quantize

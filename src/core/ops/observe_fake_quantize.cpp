@@ -41,7 +41,8 @@ PARE_MULTIVERSION(void, mask,
                    float high),
                   (x, dy, dx, n, low, high))
 
-// The outermost value whose unclamped code is still within: from near `at` towards `outwards`.
+// The outermost value whose unclamped code is still within [low, high], searched from `at`, which
+// is a few roundings away.
 float last_passing(float at, float outwards, float scale, float low, float high) {
   const auto passes = [&](float v) {
     const float code = std::nearbyint(v / scale);
@@ -78,8 +79,8 @@ void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor>
       affine_parameters(range.min, range.max, a.qmin, a.qmax, a.even_zero_point);
   const auto low = static_cast<float>(a.qmin - p.zero_point);
   const auto high = static_cast<float>(a.qmax - p.zero_point);
-  const float lowest = last_passing(low * p.scale, -kAny, p.scale, low, high);
-  const float highest = last_passing(high * p.scale, kAny, p.scale, low, high);
+  const float lowest = last_passing((low - 0.5F) * p.scale, -kAny, p.scale, low, high);
+  const float highest = last_passing((high + 0.5F) * p.scale, kAny, p.scale, low, high);
   const bool all = !seen.empty() && seen.min >= lowest && seen.max <= highest;
   *passing = {lowest, highest, all ? 1.0F : 0.0F};
   const float* from = x.data<float>();

@@ -1,0 +1,229 @@
+// Quantization after training: placement, accuracy, reports, and what is refused.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pare/pare.h"
+#include "quantize/nets.h"
+
+namespace pare::quantize {
+namespace {
+
+using test::Branchy;
+using test::graph_of;
+using test::infer_with;
+using ::testing::HasSubstr;
+
+const Shape kShape{8, 3, 8, 8};
+
+Graph branchy() {
+  Branchy net;
+  return graph_of(net, Tensor::zeros(kShape));
+}
+
+void calibrate(Graph& prepared, int batches = 4) {
+  Generator generator(2);
+  const NoGrad no_grad;
+  for (int i = 0; i < batches; ++i) prepared(generator.normal(kShape, 0.1F, 1));
+}
+
+double sqnr(const Tensor& a, const Tensor& b) {
+  const auto x = a.to_vector<float>(), y = b.to_vector<float>();
+  double signal = 0, noise = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    signal += static_cast<double>(x[i]) * x[i];
+    noise += (static_cast<double>(x[i]) - y[i]) * (static_cast<double>(x[i]) - y[i]);
+  }
+  return 10 * std::log10(signal / noise);
+}
+
+int count(const Graph& graph, const OpDef& op) {
+  return static_cast<int>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
+                                        [&](const auto& n) { return n.call.op == &op; }));
+}
+
+void expect_error(ErrorCode code, const std::vector<std::string>& parts,
+                  const std::function<void()>& run) {
+  try {
+    run();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), code) << e.what();
+    for (const std::string& part : parts) EXPECT_THAT(e.what(), HasSubstr(part));
+  }
+}
+
+TEST(Static, IsCloseToTheFloatGraphWithEveryObserver) {
+  Graph graph = branchy();
+  Generator generator(7);
+  const Tensor x = generator.normal(kShape, 0.1F, 1);
+  const Tensor expected = infer_with(graph, x);
+  for (const Observer observer : {Observer::min_max, Observer::moving_average, Observer::histogram})
+    for (QConfig config : {QConfig::x86(Isa::avx512_vnni), QConfig::portable()}) {
+      config.observer = observer;
+      Graph prepared = prepare(graph, config);
+      calibrate(prepared);
+      Graph int8 = convert(prepared).graph;
+      const double floor = config.weight_qmax == 127 ? 28 : 24;
+      EXPECT_GT(sqnr(expected, infer_with(int8, x)), floor)
+          << config.isa << " " << static_cast<int>(observer);
+    }
+}
+
+TEST(Static, PutsQuantizationWhereTheOpsSay) {
+  Graph prepared = prepare(branchy(), QConfig::portable());
+  // Input; stem + norm + relu; inner + norm + add + relu (max pooling has its codes); left + relu
+  // and right + relu6 (concat has theirs); global average pooling.
+  EXPECT_EQ(count(prepared, kObserveHistogram), 6);
+  EXPECT_EQ(count(prepared, kBatchNorm), 0);
+  calibrate(prepared);
+  const Converted converted = convert(prepared);
+  // The six, and max pooling and concat again; the result of the last layer is float.
+  EXPECT_EQ(count(converted.graph, kQuantizeLinear), 8 + 1) << converted.graph.to_string();
+  EXPECT_EQ(count(converted.graph, kObserveHistogram), 0);
+  EXPECT_EQ(count(converted.graph, kDropout), 0);
+  EXPECT_EQ(count(converted.graph, kFakeQuantize), 0);
+  EXPECT_EQ(converted.graph.metadata().at("quantize.isa"), "portable");
+  // What concat joins shares one scale.
+  std::set<float> shared;
+  for (const Graph::Node& node : converted.graph.nodes())
+    if (node.call.op == &kConcat)
+      for (const int v : node.inputs)
+        shared.insert(
+            converted.graph.value(converted.graph.node(converted.graph.value(v).producer).inputs[1])
+                .tensor.data<float>()[0]);
+  EXPECT_EQ(shared.size(), 1U);
+}
+
+TEST(Static, ZeroPointsAreEvenAndZeroAfterRelu) {
+  Graph prepared = prepare(branchy(), QConfig::portable());
+  calibrate(prepared);
+  for (const ActivationRange& a : convert(prepared).report.activations) {
+    EXPECT_EQ(a.zero_point % 2, 0) << a.value;
+    const bool positive = a.value.find("relu") != std::string::npos;
+    EXPECT_EQ(positive ? a.zero_point : 0, 0) << a.value;
+  }
+}
+
+TEST(Static, LeavesTheInputGraphAlone) {
+  Graph graph = branchy();
+  const std::string before = graph.to_string();
+  Generator generator(7);
+  const Tensor x = generator.normal(kShape);
+  const auto y = infer_with(graph, x).to_vector<float>();
+  Graph prepared = prepare(graph);
+  calibrate(prepared);
+  const std::string between = prepared.to_string();
+  convert(prepared);
+  EXPECT_EQ(graph.to_string(), before);
+  EXPECT_EQ(prepared.to_string(), between);
+  EXPECT_EQ(infer_with(graph, x).to_vector<float>(), y);
+}
+
+TEST(Static, ReportsWhatStayedFloatAndWhy) {
+  QConfig config = QConfig::portable();
+  config.exclude = {"ste*"};
+  config.overrides = {{.op = "global_average_pool", .quantize = false}};
+  Graph prepared = prepare(branchy(), config);
+  calibrate(prepared);
+  const Converted converted = convert(prepared);
+  std::set<std::string> floats;
+  for (const Report::Node& node : converted.report.nodes)
+    if (!node.quantized) {
+      floats.insert(node.name);
+      EXPECT_FALSE(node.note.empty()) << node.name;
+    }
+  EXPECT_EQ(floats.count("stem"), 1U);
+  EXPECT_EQ(floats.count("inner"), 0U);
+  const std::string text = to_string(converted.report);
+  EXPECT_THAT(text, HasSubstr("excluded by name ('ste*')"));
+  EXPECT_THAT(text, HasSubstr("excluded by op ('global_average_pool')"));
+  EXPECT_THAT(text, HasSubstr("for portable"));
+  EXPECT_LT(converted.report.bytes_after, converted.report.bytes_before);
+  EXPECT_EQ(converted.report.bytes_after, converted.graph.bytes());
+}
+
+TEST(Static, ShowsIntegersScalesAndRanges) {
+  Graph prepared = prepare(branchy(), QConfig::portable());
+  EXPECT_TRUE(observed_ranges(prepared).empty());
+  calibrate(prepared);
+  EXPECT_EQ(observed_ranges(prepared).size(), 6U);
+  const Graph int8 = convert(prepared).graph;
+  const Tensor q = int_repr(int8, "fc.weight");
+  EXPECT_EQ(q.dtype(), DType::i8);
+  EXPECT_EQ(q.shape(), (Shape{5, 14}));
+  const auto codes = q.to(DType::i32).to_vector<std::int32_t>();
+  int largest = 0;
+  for (const std::int32_t code : codes) largest = std::max(largest, std::abs(code));
+  EXPECT_EQ(largest, 63);
+  const Tensor s = scale(int8, "fc.weight");
+  EXPECT_EQ(s.shape(), Shape{5});
+  for (const std::int32_t z : zero_point(int8, "fc.weight").to_vector<std::int32_t>())
+    EXPECT_EQ(z, 0);
+  const Tensor w = prepared.value(prepared.find_value("fc.weight")).tensor;
+  const auto original = w.to_vector<float>(),
+             back = dequantized(int8, "fc.weight").to_vector<float>();
+  const auto scales = s.to_vector<float>();
+  for (std::size_t i = 0; i < original.size(); ++i)
+    EXPECT_NEAR(back[i], original[i], 0.501F * scales[i / 14]);
+  EXPECT_EQ(int_repr(int8, "fc.bias").dtype(), DType::i32);
+  expect_error(ErrorCode::invalid_argument, {"int_repr", "'fc.wieght'", "'fc.weight'"},
+               [&] { int_repr(int8, "fc.wieght"); });
+}
+
+TEST(Static, KeepsMasksAsZeros) {
+  Branchy net;
+  Graph graph = graph_of(net, Tensor::zeros(kShape));
+  Tensor& w = graph.edit_value(graph.find_value("fc.weight")).tensor;
+  for (std::int64_t i = 0; i < w.elements(); i += 2) w.mutable_data<float>()[i] = 0;
+  Graph prepared = prepare(graph);
+  calibrate(prepared);
+  const auto q = int_repr(convert(prepared).graph, "fc.weight").to_vector<std::int8_t>();
+  for (std::size_t i = 0; i < q.size(); i += 2) EXPECT_EQ(q[i], 0);
+}
+
+TEST(Static, RefusesToConvertWithoutCalibration) {
+  const Graph prepared = prepare(branchy());
+  expect_error(ErrorCode::invalid_state, {"convert", "calibrated", "'fc", "relu"}, [&] {
+    QConfig config;
+    config.quantize_outputs = true;
+    convert(prepare(branchy(), config));
+  });
+  expect_error(ErrorCode::invalid_state, {"convert", "without observers"},
+               [&] { convert(branchy()); });
+  expect_error(ErrorCode::invalid_state, {"prepare", "prepared or quantized already"},
+               [&] { prepare(prepared); });
+}
+
+TEST(Static, RefusesNamesThatMatchNothing) {
+  QConfig config;
+  config.exclude = {"stme"};
+  expect_error(ErrorCode::invalid_argument, {"prepare", "'stme'", "'stem'"},
+               [&] { prepare(branchy(), config); });
+  config.exclude = {};
+  config.overrides = {{.op = "lineer"}};
+  expect_error(ErrorCode::invalid_argument, {"prepare_qat", "'lineer'", "'linear'"},
+               [&] { prepare_qat(branchy(), config); });
+  config.overrides = {};
+  config.exclude = {"*"};
+  expect_error(ErrorCode::unsupported, {"prepare", "excluded by name"},
+               [&] { prepare(branchy(), config); });
+}
+
+TEST(Static, NamesTheNodeThatSawANumberThatIsNotFinite) {
+  Graph prepared = prepare(branchy());
+  Tensor x = Tensor::zeros(kShape);
+  x.mutable_data<float>()[7] = std::numeric_limits<float>::quiet_NaN();
+  expect_error(ErrorCode::invalid_argument, {"_observer", "expected finite values, got nan"},
+               [&] { prepared(x); });
+}
+
+}  // namespace
+}  // namespace pare::quantize
