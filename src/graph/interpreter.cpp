@@ -165,6 +165,12 @@ Tensors Graph::run(const Tensors& inputs) {
   return Interpreter(*this, nullptr).run(inputs);
 }
 
+Tensor Graph::forward(const Tensor& x) {
+  PARE_CHECK(outputs_.size() == 1, invalid_argument, "graph",
+             "expected one output, which forward(x) returns, got {}; call run", outputs_.size());
+  return run({x}).front();
+}
+
 Tensors Graph::run_visiting(const Tensors& inputs,
                             const std::function<void(int value, const Tensor& tensor)>& visit) {
   check_inputs(*this, inputs);

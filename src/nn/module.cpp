@@ -81,40 +81,15 @@ void Module::reset(Generator&) {}
 void Module::set_mode(bool) {}
 std::string Module::kind() const { return "Module"; }
 
-namespace {
-
-// The module whose base forward or run hands over to the other: a second handing over means that
-// neither was overridden.
-thread_local const Module* handing_over = nullptr;
-
-class HandOver {
- public:
-  explicit HandOver(const Module* module) : saved_(std::exchange(handing_over, module)) {
-    PARE_CHECK(saved_ != module, invalid_state, module->kind(),
-               "expected forward or run to be overridden, got neither");
-  }
-  ~HandOver() { handing_over = saved_; }
-  HandOver(const HandOver&) = delete;
-  HandOver& operator=(const HandOver&) = delete;
-
- private:
-  const Module* saved_;
-};
-
-}  // namespace
-
-Tensor Module::forward(const Tensor& x) {
-  const HandOver guard(this);
-  Tensors results = run({x});
-  PARE_CHECK(results.size() == 1, invalid_argument, kind(),
-             "expected one output, which forward(x) returns, got {}; call run", results.size());
-  return std::move(results.front());
+Tensor Module::forward(const Tensor&) {
+  fail(ErrorCode::invalid_state, kind(),
+       "expected a module that overrides forward(x), got one that does not; call run if it has "
+       "that");
 }
 
 Tensors Module::run(const Tensors& inputs) {
   PARE_CHECK(inputs.size() == 1, invalid_argument, kind(), "expected one input, got {}",
              inputs.size());
-  const HandOver guard(this);
   return {(*this)(inputs.front())};
 }
 

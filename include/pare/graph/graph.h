@@ -79,6 +79,8 @@ class PARE_API Graph : public nn::Module {
   /// of dequantized operands runs on integers (int32 accumulation; docs/numerics.md). Throws an
   /// Error that names the node, shape_mismatch or dtype_mismatch for inputs that do not fit.
   Tensors run(const Tensors& inputs) override;
+  /// The same for one input and one output; throws invalid_argument for another number.
+  Tensor forward(const Tensor& x) override;
   /// Runs and shows `visit` every value that a node produced.
   Tensors run_visiting(const Tensors& inputs,
                        const std::function<void(int value, const Tensor& tensor)>& visit);

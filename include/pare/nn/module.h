@@ -124,8 +124,9 @@ class PARE_API Module {
 
   /// Lists parts, parameters and buffers: `m("conv1", conv1)("fc", fc);`
   virtual void members(Members& m);
-  /// One of the two is overridden: forward for one input and one output, run for any number.
+  /// Overridden by what has one input and one output. Throws invalid_state where it is not.
   virtual Tensor forward(const Tensor& x);
+  /// Overridden by what has any other number; else it is forward.
   virtual Tensors run(const Tensors& inputs);
   /// Calls forward, and tells the tracer, if there is one, where this part begins and ends.
   Tensor operator()(const Tensor& x) {
