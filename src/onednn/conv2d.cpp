@@ -118,7 +118,8 @@ std::optional<Runner> try_runner(const Case& c) {
       Runner runner = make_runner(c, blocked);
       if (!is_reference(runner.name())) return runner;
     } catch (const dnnl::error& error) {
-      if (error.status != dnnl_unimplemented) throw;
+      PARE_CHECK(error.status == dnnl_unimplemented, internal, "oneDNN",
+                 "convolution failed with {}", error.message);
     }
   }
   return std::nullopt;

@@ -140,15 +140,22 @@ void check(const Case& c, MemoryFormat x_format, MemoryFormat y_format) {
 }
 
 TEST(OnednnConv2d, EqualsLoopsInBothFormats) {
-  for (const Case& c : kCases)
-    for (const auto x : {MemoryFormat::row_major, MemoryFormat::channels_last})
-      for (const auto y : {MemoryFormat::row_major, MemoryFormat::channels_last}) {
-        SCOPED_TRACE(testing::Message() << c.in << "x" << c.height << "x" << c.width << " to "
-                                        << c.out << ", kernel " << c.kernel[0] << ", formats "
-                                        << static_cast<int>(x) << " " << static_cast<int>(y));
-        check(c, x, y);
-        if (HasFatalFailure()) return;
-      }
+  constexpr auto kRows = MemoryFormat::row_major;
+  constexpr auto kLast = MemoryFormat::channels_last;
+  ContextScope scope;
+  scope->threads = 1;
+  int number = 0;
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(testing::Message() << "case " << number++ << ": " << c.in << "x" << c.height << "x"
+                                    << c.width << " to " << c.out);
+    check(c, kRows, kRows);
+    check(c, kLast, kLast);
+    if (c.in == 3 || c.in == 8) {  // a format of its own for each operand
+      check(c, kRows, kLast);
+      check(c, kLast, kRows);
+    }
+    if (HasFatalFailure()) return;
+  }
 }
 
 TEST(OnednnConv2d, WeightsMayBeChannelsLast) {
@@ -184,9 +191,8 @@ TEST(OnednnConv2d, RunsInSeveralThreadsAtOnce) {
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([] {
       context().threads = 1;
-      for (int i = 0; i < 3; ++i)
-        for (const Case& c : kCases)
-          check(c, MemoryFormat::channels_last, MemoryFormat::channels_last);
+      for (const Case& c : kCases)
+        check(c, MemoryFormat::channels_last, MemoryFormat::channels_last);
     });
   for (auto& t : threads) t.join();
 }
