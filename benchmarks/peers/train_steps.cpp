@@ -1,0 +1,166 @@
+// Training steps on demand for train.py, which lets pare and PyTorch take turns: reads lines
+// "<case> <steps>" and answers each with the seconds of every step. Other modes:
+//   train_steps --memory resnet20|lenet5 [--no-steps]   peak resident memory in KiB
+//   train_steps --loader                                 seconds per batch of 128, crop and flip
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "pare/pare.h"
+
+namespace {
+
+using namespace pare;
+using Clock = std::chrono::steady_clock;
+using Step = std::function<void()>;
+
+double seconds_of(const Step& step) {
+  const auto start = Clock::now();
+  step();
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Holds a net, its optimizer and one batch; a step is forward, loss, backward, update.
+Step training(std::shared_ptr<nn::Module> net, std::shared_ptr<optim::Optimizer> optimizer,
+              const Shape& input, MemoryFormat format = MemoryFormat::row_major) {
+  Generator generator(1);
+  const Tensor x = generator.normal(input).to(format);
+  std::vector<std::int64_t> classes(static_cast<std::size_t>(input[0]));
+  for (auto& c : classes) c = static_cast<std::int64_t>(generator.below(10));
+  const Tensor y = Tensor::from(classes, {input[0]});
+  return [=] {
+    ContextScope scope;
+    scope->training = true;
+    optimizer->zero_grad();
+    cross_entropy((*net)(x), y).backward();
+    optimizer->step();
+  };
+}
+
+template <class Net> std::shared_ptr<Net> made(Net net) {
+  Generator generator(0);
+  initialize(net, generator);
+  return std::make_shared<Net>(std::move(net));
+}
+
+template <class Optimizer, class Options>
+std::shared_ptr<optim::Optimizer> optimizer_of(nn::Module& net, Options options) {
+  return std::make_shared<Optimizer>(net.parameters(), options);
+}
+
+const Shape kPicture{64, 1, 28, 28};
+const Shape kCifar{128, 3, 32, 32};
+const optim::SGDOptions kSgd{.lr = 0.01, .momentum = 0.9};
+
+Step qat(nn::Module& net, const Shape& input) {
+  Shape one = input;
+  one.set(0, 2);
+  auto graph = std::make_shared<Graph>(
+      quantize::prepare_qat(trace(net, Tensor::zeros(one)), quantize::QConfig::x86()));
+  return training(graph, optimizer_of<optim::SGD>(*graph, kSgd), input,
+                  MemoryFormat::channels_last);
+}
+
+Step adds(bool gradient) {
+  Tensor a = Tensor::from({1, 2, 3, 4}, {4});
+  const Tensor b = Tensor::from({5, 6, 7, 8}, {4});
+  if (gradient) a.set_requires_grad();
+  // A thousand additions are one step: a single one is shorter than the clock's call.
+  return [=] {
+    for (int i = 0; i < 1000; ++i) add(a, b);
+  };
+}
+
+Step make(const std::string& name) {
+  if (name == "add") return adds(false);
+  if (name == "add_grad") return adds(true);
+  if (name == "mlp_sigmoid") {
+    auto net = made(nn::Sequential{nn::Linear{{.in = 784, .out = 30}}, nn::Sigmoid{},
+                                   nn::Linear{{.in = 30, .out = 10}}});
+    return training(net, optimizer_of<optim::SGD>(*net, optim::SGDOptions{.lr = 0.01}), {10, 784});
+  }
+  if (name == "very_simple") {
+    auto net = made(models::VerySimpleNet{});
+    return training(net, optimizer_of<optim::Adam>(*net, optim::AdamOptions{}), {10, 784});
+  }
+  if (name == "lenet300") {
+    auto net = made(models::LeNet300_100{});
+    return training(net, optimizer_of<optim::SGD>(*net, kSgd), {64, 784});
+  }
+  if (name == "lenet5") {
+    auto net = made(models::LeNet5{});
+    return training(net, optimizer_of<optim::SGD>(*net, kSgd), kPicture,
+                    MemoryFormat::channels_last);
+  }
+  if (name == "resnet20") {
+    auto net = made(models::resnet20());
+    return training(net, optimizer_of<optim::SGD>(*net, kSgd), kCifar, MemoryFormat::channels_last);
+  }
+  if (name == "qat_lenet5") return qat(*made(models::LeNet5{}), kPicture);
+  if (name == "qat_resnet20") return qat(*made(models::resnet20()), kCifar);
+  throw Error(ErrorCode::invalid_argument, "train_steps: expected a case, got " + name);
+}
+
+int serve() {
+  std::map<std::string, Step> cases;
+  std::string name;
+  int steps = 0;
+  while (std::cin >> name >> steps) {
+    auto [place, fresh] = cases.try_emplace(name);
+    if (fresh) place->second = make(name);
+    for (int i = 0; i < steps; ++i) std::printf("%.9f ", seconds_of(place->second));
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+int memory(const std::string& name, bool steps) {
+  const Step step = make(name);
+  for (int i = 0; steps && i < 5; ++i) step();
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  std::printf("%ld\n", usage.ru_maxrss);
+  return 0;
+}
+
+int loader() {
+  Generator generator(0);
+  Tensor pictures = Tensor::empty({12800, 3, 32, 32}, DType::u8);
+  auto* bytes = pictures.mutable_data<std::uint8_t>();
+  for (std::int64_t i = 0; i < pictures.elements(); ++i)
+    bytes[i] = static_cast<std::uint8_t>(generator.next_u32());
+  data::Loader batches(
+      data::TensorDataset(pictures, Tensor::zeros({12800}, DType::i64)),
+      {.batch_size = 128,
+       .shuffle = true,
+       .transforms = {data::RandomCrop{.size = 32, .padding = 4}, data::RandomHorizontalFlip{},
+                      data::Normalize{.mean = {0.485, 0.456, 0.406},
+                                      .deviation = {0.229, 0.224, 0.225}}},
+       .workers = 0});
+  for (int epoch = 0; epoch < 5; ++epoch) {
+    const double seconds = seconds_of([&] {
+      for (const auto& [x, y] : batches) (void)x;
+    });
+    std::printf("%.9f ", seconds / static_cast<double>(batches.batches()));
+  }
+  std::printf("\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  pare::context().threads = 1;
+  const std::string mode = argc > 1 ? argv[1] : "";
+  if (mode == "--memory" && argc > 2) return memory(argv[2], argc == 3);
+  if (mode == "--loader") return loader();
+  return serve();
+}
