@@ -163,6 +163,26 @@ void map_strided(const LoopNest& nest, const In* x, Out* y, F f) {
   });
 }
 
+// A short row that repeats (a bias of few channels) is laid out several times, for longer loops.
+inline constexpr std::int64_t kRepeated = 512;
+PARE_INLINE bool repeats_short_row(const LoopBlock& d) {
+  return d.columns <= kRepeated / 4 && d.rows >= 8 && d.column[1] == 1 && d.column[2] == 1 &&
+         d.row[0] == d.columns && d.row[1] == d.columns && d.row[2] == 0;
+}
+template <class A, class F>
+PARE_INLINE void zip_repeated_row(const LoopBlock& d, const A* a, const float* b, float* y, F f) {
+  float repeated[kRepeated];
+  const std::int64_t copies = kRepeated / d.columns;
+  for (std::int64_t k = 0; k < copies; ++k)
+    for (std::int64_t c = 0; c < d.columns; ++c) repeated[k * d.columns + c] = b[c];
+  for (std::int64_t r = 0; r < d.rows; r += copies) {
+    const std::int64_t count = std::min(copies, d.rows - r) * d.columns;
+    const A* __restrict left = a + r * d.columns;
+    float* __restrict out = y + r * d.columns;
+    for (std::int64_t i = 0; i < count; ++i) out[i] = f(left[i], repeated[i]);
+  }
+}
+
 /// y = f(a, b) over a nest of {y, a, b}. Only f32 has loops of its own for repeated operands.
 template <class A, class B, class Out, class F>
 void zip_strided(const LoopNest& nest, const A* a, const B* b, Out* y, F f) {
@@ -171,6 +191,12 @@ void zip_strided(const LoopNest& nest, const A* a, const B* b, Out* y, F f) {
       const LoopBlock d = block;
       const std::int64_t step_a = d.column[1];
       const std::int64_t step_b = d.column[2];
+      if constexpr (std::is_same_v<Out, float> && std::is_same_v<B, float>) {
+        if (repeats_short_row(d)) {
+          zip_repeated_row(d, a + d.offset[1], b + d.offset[2], y + d.offset[0], f);
+          return;
+        }
+      }
       for (std::int64_t r = 0; r < d.rows; ++r) {
         Out* __restrict out = y + d.offset[0] + r * d.row[0];
         const A* __restrict left = a + d.offset[1] + r * d.row[1];

@@ -63,6 +63,45 @@ void check_labels(const std::int64_t* labels, std::int64_t count, std::int64_t c
   }
 }
 
+/// The losses and probabilities of rows [begin, end).
+template <class T>
+PARE_INLINE void long_rows(const T* x, T* probabilities, const std::int64_t* labels, double* loss,
+                           std::int64_t classes, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t r = begin; r < end; ++r) {
+    const T* row = x + r * classes;
+    T* __restrict p = probabilities + r * classes;
+    const T m = rows::largest(row, classes);
+    const double sum = rows::exponentials(row, p, classes, m);
+    loss[r] = std::log(sum) - static_cast<double>(row[labels[r]] - m);
+    const auto factor = static_cast<T>(1.0 / sum);
+    for (std::int64_t c = 0; c < classes; ++c) p[c] *= factor;
+  }
+}
+
+/// The same for rows of at most rows::kShort classes, many at a time.
+template <class T>
+PARE_INLINE void short_rows(const T* x, T* probabilities, const std::int64_t* labels, double* loss,
+                            std::int64_t classes, std::int64_t begin, std::int64_t end) {
+  using rows::kTile;
+  T from[rows::kShort * kTile];
+  T to[rows::kShort * kTile];
+  T m[kTile];
+  T sum[kTile];
+  for (std::int64_t first = begin; first < end; first += kTile) {
+    const std::int64_t width = std::min(kTile, end - first);
+    rows::rows_to_columns(x + first * classes, from, classes, width);
+    rows::column_exponentials(from, to, classes, kTile, width, m, sum);
+    for (std::int64_t i = 0; i < width; ++i) {
+      const T label_logit = from[labels[first + i] * kTile + i];
+      loss[first + i] = static_cast<double>(rows::logarithm(sum[i]) - (label_logit - m[i]));
+      sum[i] = T(1) / sum[i];
+    }
+    for (std::int64_t c = 0; c < classes; ++c)
+      for (std::int64_t i = 0; i < width; ++i) to[c * kTile + i] *= sum[i];
+    rows::columns_to_rows(to, probabilities + first * classes, classes, width);
+  }
+}
+
 // The hidden output keeps the probabilities, from which the gradient follows without another exp.
 void forward_cross_entropy(const Call& call, std::span<const Tensor> inputs,
                            std::span<Tensor> outputs, const Context& context) {
@@ -83,15 +122,10 @@ void forward_cross_entropy(const Call& call, std::span<const Tensor> inputs,
     const std::int64_t grain = kElementGrain / 4 / std::max<std::int64_t>(1, classes) + 1;
     parallel_for(0, batch, grain, [&](std::int64_t begin, std::int64_t end) {
       multiversion_for<T>([=]() PARE_INLINE_LAMBDA {
-        for (std::int64_t r = begin; r < end; ++r) {
-          const T* row = x + r * classes;
-          T* __restrict p = probabilities + r * classes;
-          const T m = rows::largest(row, classes);
-          const double sum = rows::exponentials(row, p, classes, m);
-          loss[r] = std::log(sum) - static_cast<double>(row[labels[r]] - m);
-          const auto factor = static_cast<T>(1.0 / sum);
-          for (std::int64_t c = 0; c < classes; ++c) p[c] *= factor;
-        }
+        if (classes <= rows::kShort)
+          short_rows(x, probabilities, labels, loss, classes, begin, end);
+        else
+          long_rows(x, probabilities, labels, loss, classes, begin, end);
       });
     });
     double mean = 0;
@@ -140,12 +174,9 @@ template <class T> struct MseGradient {
   PARE_INLINE T operator()(T a, T b) const { return (a - b) * factor; }
 };
 
-PARE_INLINE float natural_log(float x) { return vec::log(x); }
-inline double natural_log(double x) { return std::log(x); }
-
 struct Divergence {
   template <class T> PARE_INLINE T operator()(T log_input, T target) const {
-    const T term = target * (natural_log(target) - log_input);
+    const T term = target * (rows::logarithm(target) - log_input);
     return target == T(0) ? T(0) : term;
   }
 };
@@ -157,7 +188,7 @@ template <class T> struct DivergenceOfInput {
 template <class T> struct DivergenceOfTarget {
   T factor;
   PARE_INLINE T operator()(T log_input, T target) const {
-    const T slope = natural_log(target) + T(1) - log_input;
+    const T slope = rows::logarithm(target) + T(1) - log_input;
     return (target == T(0) ? -log_input : slope) * factor;
   }
 };

@@ -24,8 +24,7 @@ Layout layout_of(const Call& call, const Tensor& x) {
   return {block == 0 ? 0 : x.elements() / block, length, inner};
 }
 
-// Neighbours of a strided softmax that are worked on together.
-constexpr std::int64_t kTile = 64;
+using rows::kTile;
 
 template <class T> struct Softmax {
   PARE_INLINE static void row(const T* x, T* y, std::int64_t n) {
@@ -33,7 +32,8 @@ template <class T> struct Softmax {
     const auto factor = static_cast<T>(1.0 / sum);
     for (std::int64_t i = 0; i < n; ++i) y[i] *= factor;
   }
-  PARE_INLINE static T finish(T, T e, T, T sum) { return e / sum; }
+  PARE_INLINE static T factor(T sum) { return T(1) / sum; }
+  PARE_INLINE static T finish(T, T e, T, T factor) { return e * factor; }
   PARE_INLINE static void gradient_row(const T* g, const T* y, T* __restrict dx, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) dx[i] = g[i] * y[i];
     const auto dot = static_cast<T>(rows::total(dx, n));
@@ -49,7 +49,8 @@ template <class T> struct LogSoftmax {
     const auto log_sum = static_cast<T>(std::log(rows::exponentials(x, y, n, m)));
     for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - m) - log_sum;
   }
-  PARE_INLINE static T finish(T x, T, T m, T sum) { return (x - m) - std::log(sum); }
+  PARE_INLINE static T factor(T sum) { return rows::logarithm(sum); }
+  PARE_INLINE static T finish(T x, T, T m, T log_sum) { return (x - m) - log_sum; }
   PARE_INLINE static void gradient_row(const T* g, const T* y, T* __restrict dx, std::int64_t n) {
     const auto sum = static_cast<T>(rows::total(g, n));
     for (std::int64_t i = 0; i < n; ++i) dx[i] = g[i] - rows::exponential(y[i]) * sum;
@@ -58,32 +59,32 @@ template <class T> struct LogSoftmax {
   PARE_INLINE static T gradient(T g, T y, T sum) { return g - rows::exponential(y) * sum; }
 };
 
-/// `width` ≤ kTile neighbours whose steps are `inner` apart.
+/// `width` ≤ kTile columns of `length` rows that lie `stride` apart.
 template <class F, class T>
-PARE_INLINE void forward_tile(const T* x, T* y, Layout d, std::int64_t width) {
+PARE_INLINE void forward_tile(const T* x, T* y, std::int64_t length, std::int64_t stride,
+                              std::int64_t width) {
   T m[kTile];
   T sum[kTile];
-  for (std::int64_t i = 0; i < width; ++i) {
-    m[i] = x[i];
-    sum[i] = 0;
-  }
-  for (std::int64_t k = 1; k < d.length; ++k) {
-    const T* row = x + k * d.inner;
-    for (std::int64_t i = 0; i < width; ++i)
-      m[i] = row[i] > m[i] || row[i] != row[i] ? row[i] : m[i];
-  }
-  for (std::int64_t k = 0; k < d.length; ++k) {
-    const T* row = x + k * d.inner;
-    T* __restrict out = y + k * d.inner;
-    for (std::int64_t i = 0; i < width; ++i) {
-      out[i] = rows::exponential(row[i] - m[i]);
-      sum[i] += out[i];
-    }
-  }
-  for (std::int64_t k = 0; k < d.length; ++k) {
-    const T* row = x + k * d.inner;
-    T* __restrict out = y + k * d.inner;
+  rows::column_exponentials(x, y, length, stride, width, m, sum);
+  for (std::int64_t i = 0; i < width; ++i) sum[i] = F::factor(sum[i]);
+  for (std::int64_t k = 0; k < length; ++k) {
+    const T* row = x + k * stride;
+    T* __restrict out = y + k * stride;
     for (std::int64_t i = 0; i < width; ++i) out[i] = F::finish(row[i], out[i], m[i], sum[i]);
+  }
+}
+
+/// Rows [begin, end) of at most kShort elements.
+template <class F, class T>
+PARE_INLINE void forward_short_rows(const T* x, T* y, std::int64_t length, std::int64_t begin,
+                                    std::int64_t end) {
+  T from[rows::kShort * kTile];
+  T to[rows::kShort * kTile];
+  for (std::int64_t r = begin; r < end; r += kTile) {
+    const std::int64_t width = std::min(kTile, end - r);
+    rows::rows_to_columns(x + r * length, from, length, width);
+    forward_tile<F, T>(from, to, length, kTile, width);
+    rows::columns_to_rows(to, y + r * length, length, width);
   }
 }
 
@@ -128,11 +129,16 @@ void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor>
     T* y = outputs[0].mutable_data<T>();
     parallel_for(0, d.outer, grain(d), [&](std::int64_t begin, std::int64_t end) {
       multiversion_for<T>([=]() PARE_INLINE_LAMBDA {
+        if (d.inner == 1 && d.length <= rows::kShort && end - begin > 1) {
+          forward_short_rows<F<T>, T>(x, y, d.length, begin, end);
+          return;
+        }
         for_rows(
             d, begin, end,
             [=](std::int64_t at) PARE_INLINE_LAMBDA { F<T>::row(x + at, y + at, d.length); },
-            [=](std::int64_t at, std::int64_t width)
-                PARE_INLINE_LAMBDA { forward_tile<F<T>, T>(x + at, y + at, d, width); });
+            [=](std::int64_t at, std::int64_t width) PARE_INLINE_LAMBDA {
+              forward_tile<F<T>, T>(x + at, y + at, d.length, d.inner, width);
+            });
       });
     });
   });
