@@ -1,7 +1,7 @@
 // The composition: which kernels each op has, best first, and who makes a plan's primitives.
 #include "core/kernels.h"
 
-#include "runtime/byte_primitive.h"
+#include "runtime/own_primitives.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
 #include "onednn/kernels.h"
@@ -35,7 +35,7 @@ namespace pare::runtime {
 namespace {
 
 std::unique_ptr<Primitive> convolution(const ConvolutionSpec& spec) {
-  if (auto own = make_byte_convolution(spec)) return own;
+  if (auto own = make_own_convolution(spec)) return own;
 #if PARE_ONEDNN
   return onednn::make_convolution(spec);
 #else

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/byte_taps.h"
 #include "core/multiversion.h"
 #include "pare/core/parallel.h"
 
@@ -16,73 +17,8 @@ namespace pare {
 #if PARE_X86
 namespace {
 
-constexpr std::int64_t kOut = 16;  // output channels of a block: two vectors of 8 sums
-constexpr std::int64_t kIn = 4;    // neighbouring input channels that one broadcast brings
-
 #define PARE_AVX2 __attribute__((target("avx2,fma")))
 #define PARE_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
-
-// Four input channels under one place of the kernel, for a block of output channels.
-struct Tap {
-  std::int32_t offset = 0;  // bytes from the pixel's first, in the padded picture
-  std::int8_t weights[kOut][kIn] = {};
-};
-
-// What can be added in 16 bits: 255 · 128 < 2^15.
-constexpr int kMostWeight = 128;
-
-// Whether no sum of the taps' products, over neighbours and in any order, leaves 16 bits.
-bool fits(const Tap* const* taps, std::size_t count) {
-  for (std::int64_t o = 0; o < kOut; ++o)
-    for (std::int64_t half = 0; half < kIn; half += 2) {
-      int up = 0;
-      int down = 0;
-      for (std::size_t t = 0; t < count; ++t)
-        for (std::int64_t i = half; i < half + 2; ++i) {
-          const int w = taps[t]->weights[o][i];
-          (w > 0 ? up : down) += w;
-        }
-      if (up > kMostWeight || -down > kMostWeight) return false;
-    }
-  return true;
-}
-
-// A block of output channels: first the taps that go in pairs, then the others.
-struct Block {
-  std::vector<Tap> taps;
-  std::int64_t pairs = 0;
-};
-
-// False where a single tap saturates.
-bool order(Block& block) {
-  std::vector<const Tap*> left;
-  for (const Tap& tap : block.taps) {
-    const Tap* one = &tap;
-    if (!fits(&one, 1)) return false;
-    left.push_back(one);
-  }
-  std::vector<Tap> paired;
-  std::vector<Tap> single;
-  while (!left.empty()) {
-    const Tap* pair[2] = {left.back(), nullptr};
-    left.pop_back();
-    bool found = false;
-    for (std::size_t i = left.size(); i-- > 0 && !found;) {
-      pair[1] = left[i];
-      if (!fits(pair, 2)) continue;
-      left.erase(left.begin() + static_cast<std::ptrdiff_t>(i));
-      found = true;
-    }
-    if (found)
-      paired.insert(paired.end(), {*pair[0], *pair[1]});
-    else
-      single.push_back(*pair[0]);
-  }
-  block.pairs = static_cast<std::int64_t>(paired.size() / 2);
-  block.taps = std::move(paired);
-  block.taps.insert(block.taps.end(), single.begin(), single.end());
-  return true;
-}
 
 // One block's constants, as the loop reads them.
 struct Packed {
@@ -105,85 +41,135 @@ PARE_AVX2_INLINE __m256i widened(__m256i sums) {
   return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
 }
 
+struct Pair {
+  __m256i low, high;
+};
+// Products of two taps' bytes, added in 16 bits, then widened: written as assembly because a
+// compiler that schedules freely keeps temporaries in registers and the sums in memory.
+PARE_AVX2_INLINE void add_pair(Pair& sum, const std::uint8_t* x0, const std::uint8_t* x1,
+                               const Pair& w0, const std::int8_t* w1, __m256i ones) {
+  __m256i a, b, t, u;
+  asm("vpbroadcastd %[x0], %[a]\n\t"
+      "vpbroadcastd %[x1], %[b]\n\t"
+      "vpmaddubsw %[w00], %[a], %[t]\n\t"
+      "vpmaddubsw %[w01], %[a], %[a]\n\t"
+      "vpmaddubsw %[w10], %[b], %[u]\n\t"
+      "vpmaddubsw %[w11], %[b], %[b]\n\t"
+      "vpaddw %[u], %[t], %[t]\n\t"
+      "vpaddw %[b], %[a], %[a]\n\t"
+      "vpmaddwd %[ones], %[t], %[t]\n\t"
+      "vpmaddwd %[ones], %[a], %[a]\n\t"
+      "vpaddd %[t], %[s0], %[s0]\n\t"
+      "vpaddd %[a], %[s1], %[s1]"
+      : [s0] "+x"(sum.low), [s1] "+x"(sum.high), [a] "=&x"(a), [b] "=&x"(b), [t] "=&x"(t),
+        [u] "=&x"(u)
+      : [x0] "m"(*reinterpret_cast<const std::uint8_t(*)[4]>(x0)),
+        [x1] "m"(*reinterpret_cast<const std::uint8_t(*)[4]>(x1)), [w00] "x"(w0.low),
+        [w01] "x"(w0.high), [w10] "m"(*reinterpret_cast<const __m256i*>(w1)),
+        [w11] "m"(*reinterpret_cast<const __m256i*>(w1 + 32)), [ones] "x"(ones));
+}
+PARE_AVX2_INLINE void add_single(Pair& sum, const std::uint8_t* x, const Pair& w) {
+  const __m256i a = spread(x);
+  sum.low = _mm256_add_epi32(sum.low, widened(_mm256_maddubs_epi16(a, w.low)));
+  sum.high = _mm256_add_epi32(sum.high, widened(_mm256_maddubs_epi16(a, w.high)));
+}
+
 // Sums of kPixels pixels, `step` bytes apart, and 16 channels.
 template <int kPixels>
 PARE_AVX2_INLINE void sum_up(const std::uint8_t* x, std::int64_t step, const Packed& p,
-                             __m256i (&sums)[kPixels][2]) {
-  for (int i = 0; i < kPixels; ++i) {
-    sums[i][0] = _mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias));
-    sums[i][1] = _mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias + 8));
-  }
+                             Pair (&sums)[kPixels]) {
+  const Pair bias{_mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias)),
+                  _mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias + 8))};
+  Pair s0 = bias;
+  Pair s1 = bias;
+  Pair s2 = bias;
+  Pair s3 = bias;
+  const __m256i ones = _mm256_set1_epi16(1);
+  const std::int64_t step3 = 3 * step;
   const std::int32_t* offset = p.offsets;
   const std::int8_t* w = p.weights;
   for (std::int64_t k = 0; k < p.pairs; ++k, offset += 2, w += 128) {
-    const __m256i w00 = load(w);
-    const __m256i w01 = load(w + 32);
-    const __m256i w10 = load(w + 64);
-    const __m256i w11 = load(w + 96);
-    const std::uint8_t* x0 = x + offset[0];
-    const std::uint8_t* x1 = x + offset[1];
-#pragma GCC unroll 4
-    for (int i = 0; i < kPixels; ++i) {
-      const __m256i a = spread(x0 + i * step);
-      const __m256i b = spread(x1 + i * step);
-      const __m256i low =
-          _mm256_add_epi16(_mm256_maddubs_epi16(a, w00), _mm256_maddubs_epi16(b, w10));
-      const __m256i high =
-          _mm256_add_epi16(_mm256_maddubs_epi16(a, w01), _mm256_maddubs_epi16(b, w11));
-      sums[i][0] = _mm256_add_epi32(sums[i][0], widened(low));
-      sums[i][1] = _mm256_add_epi32(sums[i][1], widened(high));
+    const Pair w0{load(w), load(w + 32)};
+    const std::uint8_t* a = x + offset[0];
+    const std::uint8_t* b = x + offset[1];
+    add_pair(s0, a, b, w0, w + 64, ones);
+    if constexpr (kPixels == 4) {
+      add_pair(s1, a + step, b + step, w0, w + 64, ones);
+      add_pair(s2, a + 2 * step, b + 2 * step, w0, w + 64, ones);
+      add_pair(s3, a + step3, b + step3, w0, w + 64, ones);
     }
   }
   for (std::int64_t k = 0; k < p.singles; ++k, ++offset, w += 64) {
-    const __m256i w0 = load(w);
-    const __m256i w1 = load(w + 32);
-    const std::uint8_t* x0 = x + *offset;
-#pragma GCC unroll 4
-    for (int i = 0; i < kPixels; ++i) {
-      const __m256i a = spread(x0 + i * step);
-      sums[i][0] = _mm256_add_epi32(sums[i][0], widened(_mm256_maddubs_epi16(a, w0)));
-      sums[i][1] = _mm256_add_epi32(sums[i][1], widened(_mm256_maddubs_epi16(a, w1)));
+    const Pair w0{load(w), load(w + 32)};
+    const std::uint8_t* a = x + *offset;
+    add_single(s0, a, w0);
+    if constexpr (kPixels == 4) {
+      add_single(s1, a + step, w0);
+      add_single(s2, a + 2 * step, w0);
+      add_single(s3, a + step3, w0);
     }
   }
+  const Pair all[] = {s0, s1, s2, s3};
+  for (int i = 0; i < kPixels; ++i) sums[i] = all[i];
 }
 
-// Eight values of what the destination holds.
-PARE_AVX2_INLINE __m256 residual_at(const void* at, std::int64_t i, const ByteEpilogue& e) {
-  if (e.destination == DType::f32) return _mm256_loadu_ps(static_cast<const float*>(at) + i);
-  const auto* bytes = static_cast<const std::uint8_t*>(at) + i;
-  const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
-  const __m256i wide =
-      e.residual_dtype == DType::u8 ? _mm256_cvtepu8_epi32(eight) : _mm256_cvtepi8_epi32(eight);
-  return _mm256_sub_ps(_mm256_cvtepi32_ps(wide), _mm256_set1_ps(e.residual_zero));
+// What a row's epilogue has to do, known beforehand.
+template <bool kResidual, bool kClip> struct Mode {
+  static constexpr bool residual = kResidual;
+  static constexpr bool clip = kClip;
+};
+
+struct Values {
+  __m256 low, high;
+};
+
+// Numbers as they follow in memory, in the order of the sums (channel_at), and back.
+PARE_AVX2_INLINE Values crossed(__m256 first, __m256 second) {
+  return {_mm256_permute2f128_ps(first, second, 0x20), _mm256_permute2f128_ps(first, second, 0x31)};
 }
 
-PARE_AVX2_INLINE __m256 finished(__m256i sum, const float* multiplier, const void* at,
-                                 std::int64_t i, const ByteEpilogue& e) {
-  __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_load_ps(multiplier + i));
-  if (e.residual) v = _mm256_fmadd_ps(residual_at(at, i, e), _mm256_set1_ps(e.residual_scale), v);
-  v = _mm256_max_ps(v, _mm256_set1_ps(e.low));
-  return _mm256_min_ps(v, _mm256_set1_ps(e.high));
+PARE_AVX2_INLINE Values residual_at(const void* at, const ByteEpilogue& e) {
+  if (e.destination == DType::f32) {
+    const auto* floats = static_cast<const float*>(at);
+    return crossed(_mm256_loadu_ps(floats), _mm256_loadu_ps(floats + 8));
+  }
+  const __m128i bytes = _mm_shuffle_epi32(_mm_loadu_si128(static_cast<const __m128i*>(at)), 0xD8);
+  const __m128i rest = _mm_srli_si128(bytes, 8);
+  const bool is_u8 = e.residual_dtype == DType::u8;
+  const __m256i low = is_u8 ? _mm256_cvtepu8_epi32(bytes) : _mm256_cvtepi8_epi32(bytes);
+  const __m256i high = is_u8 ? _mm256_cvtepu8_epi32(rest) : _mm256_cvtepi8_epi32(rest);
+  const __m256 zero = _mm256_set1_ps(e.residual_zero);
+  return {_mm256_sub_ps(_mm256_cvtepi32_ps(low), zero),
+          _mm256_sub_ps(_mm256_cvtepi32_ps(high), zero)};
 }
 
 // 16 values of one pixel.
-PARE_AVX2_INLINE void store(const __m256i (&sum)[2], const Packed& p, void* at,
-                            const ByteEpilogue& e) {
-  const __m256 v0 = finished(sum[0], p.multipliers, at, 0, e);
-  const __m256 v1 = finished(sum[1], p.multipliers, at, 8, e);
+template <class M>
+PARE_AVX2_INLINE void store(const Pair& sum, const Packed& p, void* at, const ByteEpilogue& e) {
+  __m256 low = _mm256_mul_ps(_mm256_cvtepi32_ps(sum.low), _mm256_load_ps(p.multipliers));
+  __m256 high = _mm256_mul_ps(_mm256_cvtepi32_ps(sum.high), _mm256_load_ps(p.multipliers + 8));
+  if constexpr (M::residual) {
+    const Values residual = residual_at(at, e);
+    low = _mm256_fmadd_ps(residual.low, _mm256_set1_ps(e.residual_scale), low);
+    high = _mm256_fmadd_ps(residual.high, _mm256_set1_ps(e.residual_scale), high);
+  }
+  if constexpr (M::clip) {
+    low = _mm256_min_ps(_mm256_max_ps(low, _mm256_set1_ps(e.low)), _mm256_set1_ps(e.high));
+    high = _mm256_min_ps(_mm256_max_ps(high, _mm256_set1_ps(e.low)), _mm256_set1_ps(e.high));
+  }
   if (e.destination == DType::f32) {
-    _mm256_storeu_ps(static_cast<float*>(at), v0);
-    _mm256_storeu_ps(static_cast<float*>(at) + 8, v1);
+    const Values y = crossed(low, high);
+    _mm256_storeu_ps(static_cast<float*>(at), y.low);
+    _mm256_storeu_ps(static_cast<float*>(at) + 8, y.high);
     return;
   }
   const __m256i zero = _mm256_set1_epi32(e.zero_point);
-  const __m256i q0 = _mm256_add_epi32(_mm256_cvtps_epi32(v0), zero);
-  const __m256i q1 = _mm256_add_epi32(_mm256_cvtps_epi32(v1), zero);
-  // The pack works in halves of 128 bits: channels 0–3, 8–11, 4–7, 12–15.
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(q0, q1), 0xD8);
-  const __m128i low = _mm256_castsi256_si128(words);
-  const __m128i high = _mm256_extracti128_si256(words, 1);
+  const __m256i words = _mm256_packs_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(low), zero),
+                                           _mm256_add_epi32(_mm256_cvtps_epi32(high), zero));
+  const __m128i first = _mm256_castsi256_si128(words);
+  const __m128i second = _mm256_extracti128_si256(words, 1);
   const __m128i bytes =
-      e.destination == DType::u8 ? _mm_packus_epi16(low, high) : _mm_packs_epi16(low, high);
+      e.destination == DType::u8 ? _mm_packus_epi16(first, second) : _mm_packs_epi16(first, second);
   _mm_storeu_si128(static_cast<__m128i*>(at), bytes);
 }
 
@@ -196,30 +182,36 @@ struct Row {
   std::int64_t channels;  // of the block that there are
 };
 
-template <int kPixels>
+template <int kPixels, class M>
 PARE_AVX2_INLINE void pixels(const Row& row, std::int64_t x, const Packed& p,
                              const ByteEpilogue& e) {
-  __m256i sums[kPixels][2];
+  Pair sums[kPixels];
   sum_up<kPixels>(row.source + x * row.step, row.step, p, sums);
   for (int i = 0; i < kPixels; ++i) {
     std::byte* to = row.to + (x + i) * row.to_step;
-    if (row.channels == kOut) {
-      store(sums[i], p, to, e);
+    if (row.channels == kTapOut) {
+      store<M>(sums[i], p, to, e);
       continue;
     }
-    alignas(32) std::byte all[kOut * sizeof(float)] = {};
+    alignas(32) std::byte all[kTapOut * sizeof(float)] = {};
     const std::size_t bytes =
         static_cast<std::size_t>(row.channels) * (e.destination == DType::f32 ? sizeof(float) : 1);
-    if (e.residual) std::memcpy(all, to, bytes);
-    store(sums[i], p, all, e);
+    if (M::residual) std::memcpy(all, to, bytes);
+    store<M>(sums[i], p, all, e);
     std::memcpy(to, all, bytes);
   }
 }
 
-PARE_AVX2 void run_row(const Row& row, const Packed& p, const ByteEpilogue& e) {
+template <class M> PARE_AVX2 void run_row(const Row& row, const Packed& p, const ByteEpilogue& e) {
   std::int64_t x = 0;
-  for (; x + 4 <= row.width; x += 4) pixels<4>(row, x, p, e);
-  for (; x < row.width; ++x) pixels<1>(row, x, p, e);
+  for (; x + 4 <= row.width; x += 4) pixels<4, M>(row, x, p, e);
+  for (; x < row.width; ++x) pixels<1, M>(row, x, p, e);
+}
+
+using RowFunction = void (*)(const Row& row, const Packed& p, const ByteEpilogue& e);
+RowFunction row_function(bool residual, bool clip) {
+  if (residual) return clip ? run_row<Mode<true, true>> : run_row<Mode<true, false>>;
+  return clip ? run_row<Mode<false, true>> : run_row<Mode<false, false>>;
 }
 
 constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -230,7 +222,7 @@ class Avx2ByteConvolution final : public ByteConvolution {
       : spec_(spec),
         channels_(spec.weight.dim(1)),
         out_(spec.weight.dim(0)),
-        padded_channels_((channels_ + kIn - 1) / kIn * kIn) {
+        padded_channels_((channels_ + kTapIn - 1) / kTapIn * kTapIn) {
     const auto& a = spec_.attributes;
     padded_height_ = spec_.height + a.padding[0] + a.padding[2];
     padded_width_ = spec_.width + a.padding[1] + a.padding[3];
@@ -240,13 +232,13 @@ class Avx2ByteConvolution final : public ByteConvolution {
     out_width_ = (padded_width_ - a.dilation[1] * (kw - 1) - 1) / a.stride[1] + 1;
     as_it_is_ = padded_channels_ == channels_ && padded_height_ == spec_.height &&
                 padded_width_ == spec_.width;
-    blocks_.resize(static_cast<std::size_t>((out_ + kOut - 1) / kOut));
+    blocks_.resize(static_cast<std::size_t>((out_ + kTapOut - 1) / kTapOut));
   }
 
   bool order_taps() {
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
-      blocks_[b].taps = taps_of(static_cast<std::int64_t>(b) * kOut);
-      if (!order(blocks_[b])) return false;
+      blocks_[b].taps = taps_of(static_cast<std::int64_t>(b) * kTapOut);
+      if (!pare::order_taps(blocks_[b])) return false;
     }
     taps_ = static_cast<std::int64_t>(blocks_[0].taps.size());
     return true;
@@ -264,16 +256,16 @@ class Avx2ByteConvolution final : public ByteConvolution {
     const std::int64_t per_channel = spec_.weight.elements() / out_;
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
       std::byte* base = constants + b * block_bytes();
-      Block& block = blocks_[b];
+      TapBlock& block = blocks_[b];
       for (std::size_t t = 0; t < block.taps.size(); ++t) {
         std::memcpy(base + t * 64, block.taps[t].weights, 64);
         std::memcpy(base + offsets_at() + t * 4, &block.taps[t].offset, 4);
       }
-      std::int32_t bias[kOut] = {};
-      float multipliers[kOut] = {};
-      for (std::int64_t i = 0; i < kOut; ++i) {
-        const std::int64_t o = static_cast<std::int64_t>(b) * kOut + i;
-        if (o >= out_) break;
+      std::int32_t bias[kTapOut] = {};
+      float multipliers[kTapOut] = {};
+      for (std::int64_t i = 0; i < kTapOut; ++i) {
+        const std::int64_t o = static_cast<std::int64_t>(b) * kTapOut + channel_at(i);
+        if (o >= out_) continue;
         std::int32_t sum = 0;
         for (std::int64_t k = 0; k < per_channel; ++k) sum += w[o * per_channel + k];
         const auto c = static_cast<std::size_t>(o);
@@ -296,13 +288,14 @@ class Avx2ByteConvolution final : public ByteConvolution {
     }
     const auto& a = spec_.attributes;
     const std::int64_t element = spec_.epilogue.destination == DType::f32 ? 4 : 1;
+    const RowFunction run = row_function(spec_.epilogue.residual, spec_.epilogue.clips);
     const std::int64_t work = out_width_ * taps_ * static_cast<std::int64_t>(blocks_.size());
     parallel_for(
         0, spec_.batch * out_height_, std::max<std::int64_t>(1, 4096 / work),
         [&](std::int64_t begin, std::int64_t end) {
           for (std::size_t b = 0; b < blocks_.size(); ++b) {
             const Packed packed = packed_at(constants, b);
-            const std::int64_t o = static_cast<std::int64_t>(b) * kOut;
+            const std::int64_t o = static_cast<std::int64_t>(b) * kTapOut;
             for (std::int64_t r = begin; r < end; ++r) {
               const std::int64_t n = r / out_height_;
               const std::int64_t y = r % out_height_ * a.stride[0];
@@ -312,8 +305,8 @@ class Avx2ByteConvolution final : public ByteConvolution {
                   static_cast<std::byte*>(destination) + (r * out_width_ * out_ + o) * element,
                   out_ * element,
                   out_width_,
-                  std::min(kOut, out_ - o)};
-              run_row(row, packed, spec_.epilogue);
+                  std::min(kTapOut, out_ - o)};
+              run(row, packed, spec_.epilogue);
             }
           }
         });
@@ -344,13 +337,15 @@ class Avx2ByteConvolution final : public ByteConvolution {
     std::vector<Tap> taps;
     for (std::int64_t y = 0; y < kh; ++y)
       for (std::int64_t x = 0; x < kw; ++x)
-        for (std::int64_t c = 0; c < channels_; c += kIn) {
+        for (std::int64_t c = 0; c < channels_; c += kTapIn) {
           Tap tap;
           tap.offset = static_cast<std::int32_t>(
               (y * dilation[0] * padded_width_ + x * dilation[1]) * padded_channels_ + c);
-          for (std::int64_t o = 0; o < std::min(kOut, out_ - first); ++o)
-            for (std::int64_t i = 0; i < std::min(kIn, channels_ - c); ++i)
-              tap.weights[o][i] = w[(((first + o) * channels_ + c + i) * kh + y) * kw + x];
+          for (std::int64_t place = 0; place < kTapOut; ++place) {
+            const std::int64_t o = first + channel_at(place);
+            for (std::int64_t i = 0; o < out_ && i < std::min(kTapIn, channels_ - c); ++i)
+              tap.weights[place][i] = w[((o * channels_ + c + i) * kh + y) * kw + x];
+          }
           taps.push_back(tap);
         }
     return taps;
@@ -387,7 +382,7 @@ class Avx2ByteConvolution final : public ByteConvolution {
       return;
     }
     for (std::int64_t x = 0; x < spec_.width; ++x, from += channels_, to += padded_channels_) {
-      std::memset(to + padded_channels_ - kIn, 0, kIn);
+      std::memset(to + padded_channels_ - kTapIn, 0, kTapIn);
       for (std::int64_t c = 0; c < channels_; ++c) to[c] = from[c];
     }
   }
@@ -397,7 +392,7 @@ class Avx2ByteConvolution final : public ByteConvolution {
   std::int64_t padded_height_, padded_width_, out_height_, out_width_;
   std::int64_t taps_ = 0;
   bool as_it_is_ = false;
-  std::vector<Block> blocks_;
+  std::vector<TapBlock> blocks_;
 };
 
 }  // namespace

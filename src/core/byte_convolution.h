@@ -20,6 +20,8 @@ struct ByteEpilogue {
   DType residual_dtype = DType::u8;
   float residual_zero = 0;
   float residual_scale = 1;
+  /// False where the destination's own bounds do it, and v cannot leave 32 bits.
+  bool clips = true;
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
   std::int32_t zero_point = 0;

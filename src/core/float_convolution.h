@@ -1,0 +1,39 @@
+// Convolution of few channels in f32 on AVX2, where oneDNN's kernel leaves a quarter of the CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+
+#include "pare/core/ops/contraction.h"
+#include "pare/core/tensor.h"
+
+namespace pare {
+
+struct FloatConvolutionSpec {
+  std::int64_t batch = 1, height = 1, width = 1;
+  Tensor weight;  ///< f32 [O, C, kH, kW], row-major
+  Tensor bias;    ///< [O] or undefined
+  Conv2dAttributes attributes;
+  bool residual = false;  ///< the destination holds what is added to the result, then clipped
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+};
+
+class FloatConvolution {
+ public:
+  /// Null where this CPU or the shape has no use for it: more than AVX2, groups, output channels
+  /// that are no multiple of 16, many input channels.
+  static std::unique_ptr<FloatConvolution> make(const FloatConvolutionSpec& spec);
+  virtual ~FloatConvolution() = default;
+  virtual std::size_t constant_bytes() const = 0;
+  virtual std::size_t scratch_bytes() const = 0;
+  /// Writes constant_bytes at a 64-byte aligned address and drops the weights.
+  virtual void fill(std::byte* constants) = 0;
+  /// Channels-last source and destination; in max_threads() threads.
+  virtual void run(const std::byte* constants, const float* source, float* destination,
+                   std::byte* scratch) const = 0;
+};
+
+}  // namespace pare

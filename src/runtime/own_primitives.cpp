@@ -1,0 +1,131 @@
+// A plan's convolutions on pare's own AVX2 kernels.
+#include "runtime/own_primitives.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/byte_convolution.h"
+#include "core/float_convolution.h"
+
+namespace pare::runtime {
+namespace {
+
+// Kernel is one of the two; Number what its source holds.
+template <class Kernel, class Number> class OwnExecution final : public Execution {
+ public:
+  OwnExecution(const Kernel& kernel, const std::byte* constants)
+      : kernel_(kernel), constants_(constants) {}
+  void run(const void* source, void* destination, void* scratch) override {
+    const auto* from = static_cast<const Number*>(source);
+    auto* working = static_cast<std::byte*>(scratch);
+    if constexpr (std::is_same_v<Number, float>)
+      kernel_.run(constants_, from, static_cast<float*>(destination), working);
+    else
+      kernel_.run(constants_, from, destination, working);
+  }
+
+ private:
+  const Kernel& kernel_;
+  const std::byte* constants_;
+};
+
+template <class Kernel, class Number> class OwnPrimitive final : public Primitive {
+ public:
+  OwnPrimitive(std::unique_ptr<Kernel> kernel, const char* name)
+      : kernel_(std::move(kernel)), name_(name) {}
+  std::string name() const override { return name_; }
+  bool slow() const override { return false; }
+  std::size_t constant_bytes() const override { return kernel_->constant_bytes(); }
+  std::size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
+  void fill(void* constants) override { kernel_->fill(static_cast<std::byte*>(constants)); }
+  std::unique_ptr<Execution> execution(const void* constants) const override {
+    return std::make_unique<OwnExecution<Kernel, Number>>(*kernel_,
+                                                          static_cast<const std::byte*>(constants));
+  }
+
+ private:
+  std::unique_ptr<Kernel> kernel_;
+  const char* name_;
+};
+
+// |sum| < 2^31 in units of the multiplier; what a float may be to be rounded to 32 bits.
+constexpr double kMostSum = 2147483648.0;
+constexpr double kMostRounded = 1073741824.0;
+
+ByteEpilogue epilogue_of(const ConvolutionSpec& spec) {
+  const Encoding& to = spec.destination;
+  const bool codes = to.dtype != DType::f32;
+  const double unit = codes ? to.scale : 1;
+  ByteEpilogue e;
+  e.destination = to.dtype;
+  e.residual = spec.epilogue.residual;
+  e.residual_dtype = spec.epilogue.residual_encoding.dtype;
+  e.residual_zero = static_cast<float>(spec.epilogue.residual_encoding.zero_point);
+  e.residual_scale = static_cast<float>(spec.epilogue.residual_encoding.scale / unit);
+  double low = spec.epilogue.low / unit;
+  double high = spec.epilogue.high / unit;
+  e.clips = std::isfinite(low) || std::isfinite(high);
+  if (codes) {
+    low = std::max(low, traits(to.dtype).lowest - to.zero_point);
+    high = std::min(high, traits(to.dtype).highest - to.zero_point);
+    e.zero_point = to.zero_point;
+  }
+  e.low = static_cast<float>(low);
+  e.high = static_cast<float>(high);
+  return e;
+}
+
+std::unique_ptr<Primitive> make_byte_convolution(const ConvolutionSpec& spec) {
+  const DType residual = spec.epilogue.residual_encoding.dtype;
+  const bool same_width = (spec.destination.dtype == DType::f32) == (residual == DType::f32);
+  if (spec.source.dtype != DType::u8 || (spec.epilogue.residual && !same_width)) return nullptr;
+  const auto out = static_cast<std::size_t>(spec.weight.dim(0));
+  ByteConvolutionSpec bytes{.batch = spec.batch,
+                            .height = spec.height,
+                            .width = spec.width,
+                            .weight = spec.weight.to(MemoryFormat::row_major),
+                            .attributes = spec.attributes,
+                            .source_zero = static_cast<std::uint8_t>(spec.source.zero_point),
+                            .bias = {},
+                            .multipliers = std::vector<float>(out),
+                            .epilogue = epilogue_of(spec)};
+  if (spec.bias.defined()) bytes.bias = spec.bias.to_vector<std::int32_t>();
+  const bool codes = spec.destination.dtype != DType::f32;
+  for (std::size_t o = 0; o < out; ++o) {
+    const double weight_scale = spec.weight_scales[spec.weight_scales.size() == 1 ? 0 : o];
+    const double sum = spec.source.scale * weight_scale;
+    bytes.multipliers[o] = static_cast<float>(codes ? sum / spec.destination.scale : sum);
+    // Where a result may leave 32 bits it is clipped while it is a float.
+    const double most = bytes.multipliers[o] * kMostSum + 256.0 * bytes.epilogue.residual_scale;
+    bytes.epilogue.clips = bytes.epilogue.clips || (codes && !(most < kMostRounded));
+  }
+  auto convolution = ByteConvolution::make(bytes);
+  if (!convolution) return nullptr;
+  return std::make_unique<OwnPrimitive<ByteConvolution, std::uint8_t>>(std::move(convolution),
+                                                                       "avx2_u8s8");
+}
+
+std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
+  FloatConvolutionSpec floats{.batch = spec.batch,
+                              .height = spec.height,
+                              .width = spec.width,
+                              .weight = spec.weight.to(MemoryFormat::row_major),
+                              .bias = spec.bias,
+                              .attributes = spec.attributes,
+                              .residual = spec.epilogue.residual,
+                              .low = static_cast<float>(spec.epilogue.low),
+                              .high = static_cast<float>(spec.epilogue.high)};
+  auto convolution = FloatConvolution::make(floats);
+  if (!convolution) return nullptr;
+  return std::make_unique<OwnPrimitive<FloatConvolution, float>>(std::move(convolution),
+                                                                 "avx2_f32");
+}
+
+}  // namespace
+
+std::unique_ptr<Primitive> make_own_convolution(const ConvolutionSpec& spec) {
+  return spec.weight.dtype() == DType::i8 ? make_byte_convolution(spec)
+                                          : make_float_convolution(spec);
+}
+
+}  // namespace pare::runtime
