@@ -35,9 +35,9 @@ class Patches {
     if (s_.pointwise) return {picture, channels_last_ ? s_.channels : s_.pixels};
     if (channels_last_) {
       std::fill(columns_.begin(), columns_.end(), 0.0F);
-      each_pixel_tap([&](std::int64_t in, std::int64_t column) {
+      each_pixel_tap([&](std::int64_t in, std::int64_t column, std::int64_t floats) {
         std::memcpy(columns_.data() + column, picture + in,
-                    static_cast<std::size_t>(s_.group_channels) * sizeof(float));
+                    static_cast<std::size_t>(floats) * sizeof(float));
       });
     } else {
       each_row([&](std::int64_t in, std::int64_t row, Span span) {
@@ -55,8 +55,8 @@ class Patches {
   /// Adds the matrix onto the picture.
   void scatter(float* picture) const {
     if (channels_last_) {
-      each_pixel_tap([&](std::int64_t in, std::int64_t column) {
-        for (std::int64_t c = 0; c < s_.group_channels; ++c)
+      each_pixel_tap([&](std::int64_t in, std::int64_t column, std::int64_t floats) {
+        for (std::int64_t c = 0; c < floats; ++c)
           picture[in + c] += columns_[static_cast<std::size_t>(column + c)];
       });
     } else {
@@ -71,19 +71,26 @@ class Patches {
  private:
   MatrixView matrix() const { return {columns_.data(), stride()}; }
 
+  /// visit(place in the picture, place in the matrix, floats) with stretches that lie together in
+  /// both: one tap's channels, or a whole row of taps.
   template <class Visit> void each_pixel_tap(const Visit& visit) const {
+    const bool whole_rows = s_.groups == 1 && s_.dilation_x == 1;
+    const std::int64_t step = whole_rows ? s_.kernel_width : 1;
     for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky) {
       const std::int64_t dy = ky * s_.dilation_y - s_.pad_top;
       const Span rows = inside(dy, s_.stride_y, s_.height, s_.out_height);
-      for (std::int64_t kx = 0; kx < s_.kernel_width; ++kx) {
-        const std::int64_t dx = kx * s_.dilation_x - s_.pad_left;
-        const Span cols = inside(dx, s_.stride_x, s_.width, s_.out_width);
-        const std::int64_t tap = (ky * s_.kernel_width + kx) * s_.group_channels;
-        for (std::int64_t y = rows.begin; y < rows.end; ++y)
-          for (std::int64_t x = cols.begin; x < cols.end; ++x)
-            visit(((y * s_.stride_y + dy) * s_.width + x * s_.stride_x + dx) * s_.channels,
-                  (y * s_.out_width + x) * s_.taps + tap);
-      }
+      for (std::int64_t y = rows.begin; y < rows.end; ++y)
+        for (std::int64_t x = 0; x < s_.out_width; ++x)
+          for (std::int64_t kx = 0; kx < s_.kernel_width; kx += step) {
+            const std::int64_t ix = x * s_.stride_x + kx * s_.dilation_x - s_.pad_left;
+            const std::int64_t first = std::max<std::int64_t>(0, -ix);
+            const std::int64_t last = std::min(step, s_.width - ix);
+            if (first >= last) continue;
+            visit(((y * s_.stride_y + dy) * s_.width + ix + first) * s_.channels,
+                  (y * s_.out_width + x) * s_.taps +
+                      (ky * s_.kernel_width + kx + first) * s_.group_channels,
+                  (last - first) * s_.group_channels);
+          }
     }
   }
   /// visit(place in the picture of output column 0, place in the matrix, columns inside); rows
