@@ -70,7 +70,7 @@ class Converter {
       if (!is_observer(node)) continue;
       any = true;
       const Observed seen = observed(before_, node);
-      const std::string& name = before_.value(node.inputs[0]).name;
+      const std::string name = activation_name(before_, node);
       if (seen.seen.empty())
         missing += fmt::format("{}'{}'", missing.empty() ? "" : ", ", name);
       else
@@ -111,7 +111,7 @@ class Converter {
   // What the values stand for: after observers, and after ops that pass codes on.
   void find_parameters() {
     for (const Graph::Node& node : before_.nodes()) {
-      const std::string& name = before_.value(node.inputs[0]).name;
+      const std::string name = node.inputs[0] < 0 ? "" : activation_name(before_, node);
       const int out = node.outputs[0];
       if (is_observer(node)) {
         const auto& a = node.call.attributes.as<ObserveAttributes>();
@@ -191,8 +191,9 @@ class Converter {
     const auto found = parameters_.find(out);
     if (found == parameters_.end()) return;
     if (is_quantizer(node)) {
-      const int x = graph_.node(n).inputs[0];
-      const std::string name = before_.value(node.inputs[0]).name;
+      const std::string name = activation_name(before_, node);
+      int x = graph_.node(n).inputs[0];
+      if (has_relu(node)) x = output_of(graph_.add_node(name, {&kRelu, {}}, {x}));
       round_trip(out, x, found->second, name);
     } else if (wanted_[at(out)]) {
       round_trip(out, out, found->second, node.name);

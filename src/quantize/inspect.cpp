@@ -41,7 +41,7 @@ std::vector<ActivationRange> observed_ranges(const Graph& prepared) {
     if (!is_observer(node)) continue;
     const Observed seen = observed(prepared, node);
     if (!seen.seen.empty())
-      ranges.push_back(describe(prepared.value(node.inputs[0]).name, seen,
+      ranges.push_back(describe(activation_name(prepared, node), seen,
                                 node.call.attributes.as<ObserveAttributes>()));
   }
   return ranges;

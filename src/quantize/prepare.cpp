@@ -170,8 +170,22 @@ class Preparer {
   void add_observer(int value, const Call& call, std::vector<int> state) {
     std::vector<int> inputs{value};
     inputs.insert(inputs.end(), state.begin(), state.end());
-    const int node = graph_.add_node(graph_.value(value).name + "_observer", call, inputs);
+    const std::string name = graph_.value(value).name + std::string(kObserverSuffix);
+    const int node = graph_.add_node(name, call, inputs);
     graph_.replace_uses(value, output_of(node), node);
+    if (training_) take_in_relu(value, node);
+  }
+
+  // In training the ReLU before a fake-quantization is part of it, which saves two passes over the
+  // activation and its gradient; convert puts it back.
+  void take_in_relu(int value, int observer) {
+    const int producer = graph_.value(value).producer;
+    if (producer < 0 || graph_.node(producer).call.op != &kRelu) return;
+    Graph::Node& node = graph_.edit_node(observer);
+    ObserveAttributes a = node.call.attributes.as<ObserveAttributes>();
+    a.relu = true;
+    node.call.attributes = Attributes::of(a);
+    node.inputs[0] = graph_.node(producer).inputs[0];
   }
 
   // Sources of one range join what they see: into one histogram, or each into a range of its own

@@ -50,6 +50,17 @@ bool is_observer(const Graph::Node& node) {
   return op == &kObserveMinMax || op == &kObserveHistogram || op == &kObserveFakeQuantize;
 }
 
+bool has_relu(const Graph::Node& node) {
+  return node.call.op == &kObserveFakeQuantize && node.call.attributes.as<ObserveAttributes>().relu;
+}
+
+std::string activation_name(const Graph& graph, const Graph::Node& node) {
+  if (!has_relu(node)) return graph.value(node.inputs[0]).name;
+  const std::string& name = node.name;
+  return name.ends_with(kObserverSuffix) ? name.substr(0, name.size() - kObserverSuffix.size())
+                                         : name;
+}
+
 ValueRange least_squares_range(const Tensor& counts, const ValueRange& seen, int levels) {
   const auto* raw = counts.data<std::int64_t>();
   const HistogramGrid grid = histogram_grid(seen, counts.elements());

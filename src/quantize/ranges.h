@@ -1,8 +1,8 @@
 // What an observer's state says: range, scale, zero point.
 #pragma once
 
-#include <optional>
-#include <vector>
+#include <string>
+#include <string_view>
 
 #include "core/value_range.h"
 #include "pare/core/ops/observe.h"
@@ -12,6 +12,13 @@ namespace pare::quantize {
 
 /// Whether the node is an observer of activations.
 bool is_observer(const Graph::Node& node);
+
+/// The name of the activation that an observer (or a fake_quantize) stands behind.
+std::string activation_name(const Graph& graph, const Graph::Node& node);
+inline constexpr std::string_view kObserverSuffix = "_observer";
+
+/// Whether a ReLU has become part of the observer: its activation is relu(input).
+bool has_relu(const Graph::Node& node);
 
 /// The part of a histogram's range that loses least in the square when it is quantized to `levels`
 /// codes: PyTorch's search (HistogramObserver._non_linear_param_search), which narrows the range

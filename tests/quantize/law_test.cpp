@@ -66,8 +66,10 @@ class OneLayer : public testing::TestWithParam<LayerCase> {
     const Tensor x = generator.normal(shape, 0.3F, 1.2F);
     const Seen inside = look_inside(qat, x);
     const ActivationRange& range = output_range(converted.report, qat);
-    const Tensor* before = inside.find(range.value);
-    ASSERT_NE(before, nullptr) << range.value;
+    const int observer = qat.find_node(range.value + "_observer");
+    ASSERT_GE(observer, 0) << range.value;
+    // Before rounding, and before a ReLU that is part of the observer.
+    const Tensor* before = inside.find(qat.value(qat.node(observer).inputs[0]).name);
     const auto exact = before->to_vector<float>();
     const auto fake = infer_with(qat, x).to_vector<float>();
     const auto real = infer_with(converted.graph, x).to_vector<float>();

@@ -228,6 +228,30 @@ TEST(ObserveFakeQuantize, IsFakeQuantizeByTheRangeItFound) {
   }
 }
 
+TEST(ObserveFakeQuantize, TakesInARelu) {
+  Generator generator(12);
+  const Tensor mine = empty_range(), theirs = empty_range();
+  const Tensor other = Tensor::from({-2, 3}, {2});
+  for (int step = 0; step < 6; ++step) {
+    const Tensors others = step < 4 ? Tensors{} : Tensors{other};
+    ContextScope scope;
+    scope->observing = step != 0;  // the first goes without a range
+    Tensor x = generator.normal({3, 5, 4, 4});
+    x.mutable_data<float>()[3] = 0;
+    Tensor same = x.clone();
+    x.set_requires_grad();
+    same.set_requires_grad();
+    const Tensor y = observe_fake_quantize(x, mine, others, {.averaging = 0.01, .relu = true});
+    const Tensor expected = observe_fake_quantize(relu(same), theirs, others, {.averaging = 0.01});
+    EXPECT_EQ(y.to_vector<float>(), expected.to_vector<float>());
+    EXPECT_EQ(mine.to_vector<float>(), theirs.to_vector<float>());
+    const Tensor gradient = generator.normal(x.shape());
+    y.backward(gradient);
+    expected.backward(gradient);
+    EXPECT_EQ(x.grad().to_vector<float>(), same.grad().to_vector<float>()) << step;
+  }
+}
+
 TEST(ObserveFakeQuantize, JoinsTheRangesOfOthers) {
   const Tensor mine = empty_range();
   const Tensor other = Tensor::from({-1, 8}, {2});

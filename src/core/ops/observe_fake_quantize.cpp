@@ -1,7 +1,6 @@
 // observe_fake_quantize: follows an activation's range and quantizes by it, in one op for training.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -19,7 +18,7 @@ constexpr std::int64_t kGrain = 1 << 15;
 
 // The hidden output: what backward needs to know of the forward call.
 struct Passing {
-  float lowest, highest;  // the values that are not clipped
+  float lowest, highest;  // the values that are not clipped (by relu either)
   float all;              // 1 if that was every value
 };
 constexpr std::int64_t kPassing = 3;
@@ -31,6 +30,11 @@ PARE_INLINE void quantize_body(const float* x, float* y, std::int64_t n, float s
 PARE_MULTIVERSION(void, quantize,
                   (const float* x, float* y, std::int64_t n, float scale, float low, float high),
                   (x, y, n, scale, low, high))
+
+PARE_INLINE void rectify_body(const float* x, float* y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] < 0.0F ? 0.0F : x[i];
+}
+PARE_MULTIVERSION(void, rectify, (const float* x, float* y, std::int64_t n), (x, y, n))
 
 PARE_INLINE void mask_body(const float* x, const float* dy, float* dx, std::int64_t n, float low,
                            float high) {
@@ -63,28 +67,38 @@ void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor>
   ValueRange seen = empty_value_range();
   if (outputs[2].defined()) {
     seen = value_range(x, "observe_fake_quantize");
+    if (a.relu && !seen.empty()) seen = {std::max(seen.min, 0.0F), std::max(seen.max, 0.0F)};
     range = moved_range(range, seen, a.averaging);
     write_range(outputs[2], range);
   }
   for (std::size_t i = 2; i < inputs.size(); ++i) range.join(read_range(inputs[i]));
 
   constexpr float kAny = std::numeric_limits<float>::infinity();
+  constexpr float kPositive = std::numeric_limits<float>::denorm_min();
   auto* passing = reinterpret_cast<Passing*>(outputs[1].mutable_data<float>());
+  const float* from = x.data<float>();
+  float* to = outputs[0].mutable_data<float>();
   if (range.empty()) {
-    std::memcpy(outputs[0].mutable_raw(), x.raw(), x.bytes());
-    *passing = {-kAny, kAny, 1};
+    parallel_for(0, x.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      if (a.relu)
+        rectify(from + begin, to + begin, end - begin);
+      else
+        std::copy(from + begin, from + end, to + begin);
+    });
+    *passing = {a.relu ? kPositive : -kAny, kAny, a.relu ? 0.0F : 1.0F};
     return;
   }
   const ScaleAndZeroPoint p =
       affine_parameters(range.min, range.max, a.qmin, a.qmax, a.even_zero_point);
-  const auto low = static_cast<float>(a.qmin - p.zero_point);
+  const auto first = static_cast<float>(a.qmin - p.zero_point);
   const auto high = static_cast<float>(a.qmax - p.zero_point);
-  const float lowest = last_passing((low - 0.5F) * p.scale, -kAny, p.scale, low, high);
+  // The code of relu(x) is the code of x, but at least that of 0.
+  const float low = a.relu ? std::max(first, 0.0F) : first;
+  const float lowest =
+      a.relu ? kPositive : last_passing((low - 0.5F) * p.scale, -kAny, p.scale, low, high);
   const float highest = last_passing((high + 0.5F) * p.scale, kAny, p.scale, low, high);
   const bool all = !seen.empty() && seen.min >= lowest && seen.max <= highest;
   *passing = {lowest, highest, all ? 1.0F : 0.0F};
-  const float* from = x.data<float>();
-  float* to = outputs[0].mutable_data<float>();
   parallel_for(0, x.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
     quantize(from + begin, to + begin, end - begin, p.scale, low, high);
   });

@@ -18,11 +18,14 @@ struct ObserveAttributes {
   /// 0: the range is that of all values seen. Else the first batch's range, and from then on
   /// range += averaging · (batch's range − range). Histograms ignore it.
   double averaging = 0;
+  /// observe_fake_quantize takes relu(x) for x, in the same pass. The other observers ignore it.
+  bool relu = false;
   void fields(AttributeVisitor& visit) {
     visit("qmin", qmin);
     visit("qmax", qmax);
     visit("even_zero_point", even_zero_point);
     visit("averaging", averaging);
+    visit("relu", relu);
   }
 };
 struct SymmetricScaleAttributes {
@@ -59,9 +62,9 @@ PARE_API Tensor observe_min_max(const Tensor& x, const Tensor& range,
 /// not depend on how the values were split into batches. Throws as observe_min_max.
 PARE_API Tensor observe_histogram(const Tensor& x, const Tensor& counts, const Tensor& range,
                                   const ObserveAttributes& attributes = {});
-/// Observes as observe_min_max and returns x fake-quantized by the range so found (joined with
-/// the ranges `others`, which it does not change); x itself as long as that range is empty.
-/// The gradient passes where the unclamped code lies in [qmin, qmax].
+/// Observes x (or relu(x)) as observe_min_max and returns it fake-quantized by the range so found
+/// (joined with the ranges `others`, which it does not change); x itself as long as that range is
+/// empty. The gradient passes where the unclamped code lies in [qmin, qmax].
 PARE_API Tensor observe_fake_quantize(const Tensor& x, const Tensor& range, const Tensors& others,
                                       const ObserveAttributes& attributes = {});
 /// The scales [C] of symmetric quantization of w (f32) per channel: max|w| / qmax. No gradient.
