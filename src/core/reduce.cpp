@@ -136,7 +136,7 @@ void reduce_as(Reduction kind, const T* x, LoopNest& nest, std::int64_t count, T
 
   // From the dense accumulators to wherever the output keeps each axis.
   const double scale = kind == Reduction::mean ? 1.0 / static_cast<double>(count) : 1.0;
-  const auto convert = [scale](A value) {
+  const auto convert = [&](A value) {
     if constexpr (std::is_floating_point_v<T>)
       return static_cast<T>(value * static_cast<A>(scale));
     else

@@ -48,7 +48,7 @@ PARE_INLINE void column_exponentials(const T* x, T* y, std::int64_t length, std:
   for (std::int64_t k = 1; k < length; ++k) {
     const T* row = x + k * stride;
     for (std::int64_t i = 0; i < width; ++i)
-      m[i] = (row[i] > m[i]) | (row[i] != row[i]) ? row[i] : m[i];
+      m[i] = ((row[i] > m[i]) | (row[i] != row[i])) ? row[i] : m[i];
   }
   for (std::int64_t k = 0; k < length; ++k) {
     const T* row = x + k * stride;

@@ -79,12 +79,12 @@ struct ReluGradient {
 };
 struct Relu6Gradient {
   template <class T> PARE_INLINE T operator()(T g, T y) const {
-    return (y <= T(0)) | (y >= T(6)) ? T(0) : g;
+    return ((y <= T(0)) | (y >= T(6))) ? T(0) : g;
   }
 };
 template <class T> struct ClampGradient {
   T min, max;
-  PARE_INLINE T operator()(T g, T x) const { return (x >= min) & (x <= max) ? g : T(0); }
+  PARE_INLINE T operator()(T g, T x) const { return ((x >= min) & (x <= max)) ? g : T(0); }
 };
 
 void infer_number(InferArgs& args) {

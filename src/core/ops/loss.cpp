@@ -87,14 +87,18 @@ PARE_INLINE void short_rows(const T* x, T* probabilities, const std::int64_t* la
   T to[rows::kShort * kTile];
   T m[kTile];
   T sum[kTile];
+  T log_sum[kTile];
   for (std::int64_t first = begin; first < end; first += kTile) {
     const std::int64_t width = std::min(kTile, end - first);
     rows::rows_to_columns(x + first * classes, from, classes, width);
     rows::column_exponentials(from, to, classes, kTile, width, m, sum);
     for (std::int64_t i = 0; i < width; ++i) {
-      const T label_logit = from[labels[first + i] * kTile + i];
-      loss[first + i] = static_cast<double>(rows::logarithm(sum[i]) - (label_logit - m[i]));
+      log_sum[i] = rows::logarithm(sum[i]);
       sum[i] = T(1) / sum[i];
+    }
+    for (std::int64_t i = 0; i < width; ++i) {
+      const T label_logit = from[labels[first + i] * kTile + i];
+      loss[first + i] = static_cast<double>(log_sum[i] - (label_logit - m[i]));
     }
     for (std::int64_t c = 0; c < classes; ++c)
       for (std::int64_t i = 0; i < width; ++i) to[c * kTile + i] *= sum[i];
