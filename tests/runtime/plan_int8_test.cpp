@@ -267,11 +267,13 @@ Converted worst_against_float(nn::Module& net, const Shape& shape) {
   for (std::uint64_t k = 0; k < 4; ++k) prepared(random(shape, k));
   auto [converted, report] = quantize::convert(prepared);
   const Plan plan = compile(converted, {.threads = 1});
+  const Plan two = compile(converted, {.threads = 2});
   double worst = 0;
   for (std::uint64_t k = 0; k < 4; ++k) {
     const Tensor x = random(shape, k);
     EXPECT_LE(difference(converted(x), plan.run(x)), 0.02) << plan.to_string();
     EXPECT_LE(difference(plan.run(x), plan.run(x.to(MemoryFormat::channels_last))), 1e-6);
+    EXPECT_LE(difference(plan.run(x), two.run(x)), 1e-6);
     worst = std::max(worst, difference(graph(x), plan.run(x)));
   }
   return {worst, {plan.steps().begin(), plan.steps().end()}};
