@@ -173,16 +173,38 @@ class Converter {
         {codes, scale, zero_point}));
   }
 
-  // x → quantize → dequantize → the readers of `value`.
-  void round_trip(int value, int x, const Parameters& p, const std::string& name) {
+  // x → quantize → dequantize; gives the result.
+  int add_round_trip(int x, const Parameters& p, const std::string& name) {
     const Call quantize{&kQuantizeLinear, Attributes::of(QuantizeAttributes{
                                               .dtype = p.qmin < 0 ? DType::i8 : DType::u8,
                                               .axis = -1,
                                               .qmin = p.qmin,
                                               .qmax = p.qmax})};
     const int q = graph_.add_node(name + "_quantize", quantize, {x, p.scale, p.zero_point});
-    const int result = dequantize(name + "_dequantize", output_of(q), p.scale, p.zero_point);
-    graph_.replace_uses(value, result, q);
+    return dequantize(name + "_dequantize", output_of(q), p.scale, p.zero_point);
+  }
+
+  // The same, for the readers of `value`.
+  void round_trip(int value, int x, const Parameters& p, const std::string& name) {
+    const int result = add_round_trip(x, p, name);
+    const int dequantizer = graph_.value(result).producer;
+    const int quantizer = graph_.value(graph_.node(dequantizer).inputs[0]).producer;
+    graph_.replace_uses(value, result, quantizer);
+  }
+
+  // An activation observed behind max pooling: the layer before that gives its codes already.
+  void quantize_before_pooling(int observed_value, const Parameters& p) {
+    for (int v = observed_value; before_.value(v).producer >= 0;) {
+      const int pool = before_.value(v).producer;
+      const Graph::Node& node = before_.node(pool);
+      if (node.call.op != &kMaxPool2d || before_.metadata().count(kFloatKey + node.name) != 0 ||
+          parameters_.count(node.inputs[0]) != 0)
+        return;
+      v = node.inputs[0];
+      const int x = graph_.node(pool).inputs[0];
+      const int result = add_round_trip(x, p, before_.value(v).name);
+      graph_.edit_node(pool).inputs[0] = result;
+    }
   }
 
   void convert_activation(int n) {
@@ -195,6 +217,7 @@ class Converter {
       int x = graph_.node(n).inputs[0];
       if (has_relu(node)) x = output_of(graph_.add_node(name, {&kRelu, {}}, {x}));
       round_trip(out, x, found->second, name);
+      if (!has_relu(node)) quantize_before_pooling(node.inputs[0], found->second);
     } else if (wanted_[at(out)]) {
       round_trip(out, out, found->second, node.name);
     }

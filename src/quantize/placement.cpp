@@ -180,12 +180,25 @@ class Placer {
     if (main_[at(result)] < 0 || kind != Role::activation) main_[at(result)] = n;
   }
 
+  // Max pooling commutes with rounding, and what it drops needs no range: where nothing else reads
+  // `v` it is observed behind the pooling, which is also fewer values.
+  int behind_pooling(int v) {
+    for (int r = only_reader(graph_, v); quantized(r) && graph_.node(r).call.op == &kMaxPool2d;
+         r = only_reader(graph_, v)) {
+      const int pooled = graph_.node(r).outputs[0];
+      main_[at(pooled)] = main_[at(v)];
+      v = pooled;
+    }
+    return v;
+  }
+
   // Sources: values that somebody reads as codes and that do not have another's.
-  std::vector<bool> find_sources() const {
+  std::vector<bool> find_sources() {
     std::vector<bool> source(graph_.values().size(), false);
     const auto consider = [&](int v) {
       const Role from = role(graph_.value(v).producer);
-      if (!internal_[at(v)] && from != Role::select && from != Role::share) source[at(v)] = true;
+      if (!internal_[at(v)] && from != Role::select && from != Role::share)
+        source[at(behind_pooling(v))] = true;
     };
     for (int n = 0; n < nodes(); ++n) {
       const Role kind = role(n);
