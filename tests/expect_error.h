@@ -25,3 +25,8 @@ void expect_error(ErrorCode code, std::initializer_list<std::string> words, Call
 }
 
 }  // namespace pare::test
+
+/// EXPECT_ERROR(conv2d(x, w), shape_mismatch, "conv2d", "kernel no larger")
+#define EXPECT_ERROR(expression, code, ...)                          \
+  ::pare::test::expect_error(::pare::ErrorCode::code, {__VA_ARGS__}, \
+                             [&] { static_cast<void>(expression); })

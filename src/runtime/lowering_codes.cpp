@@ -49,7 +49,9 @@ bool Lowering::lower_other(const QuantizedGroup& group) {
   if (op == &kAdd) return lower_integer_add(group);
   if (op == &kMaxPool2d || op == &kAveragePool2d || op == &kGlobalAveragePool)
     return lower_integer_pool(group);
-  if (op->channels.kind == ChannelFact::Kind::elementwise && group.inputs.size() == 1)
+  // Softmax is elementwise to labels, but its values depend on one another.
+  if (op->channels.kind == ChannelFact::Kind::elementwise && !op->channels.statistics &&
+      group.inputs.size() == 1)
     return lower_table(group);
   return lower_integer_movement(group);
 }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/expect_error.h"
+#include "expect_error.h"
 #include "pare/core/generator.h"
 #include "pare/core/ops.h"
 

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/expect_error.h"
 #include "core/strides.h"
+#include "expect_error.h"
 #include "pare/core/generator.h"
 
 namespace pare {

@@ -6,7 +6,7 @@
 #include <map>
 #include <numeric>
 
-#include "core/expect_error.h"
+#include "expect_error.h"
 #include "pare/core/ops.h"
 
 namespace pare {
