@@ -81,8 +81,11 @@ std::optional<IntegerCall> integer_call(const Graph& graph, int n) {
       !is_byte(graph, weight.codes) || graph.value(x.scale).shape.rank() != 0 ||
       !per_output_channel(graph, *kind, weight))
     return std::nullopt;
-  if (*kind == Kind::matmul)
-    return graph.value(weight.zero_point).shape.rank() == 0 ? std::optional(integer) : std::nullopt;
+  if (*kind == Kind::matmul) {
+    const bool one_zero_point = graph.value(weight.zero_point).shape.rank() == 0 ||
+                                all_zero(graph.value(weight.zero_point).tensor);
+    return one_zero_point ? std::optional(integer) : std::nullopt;
+  }
   if (graph.value(weight.codes).dtype != DType::i8 ||
       !all_zero(graph.value(weight.zero_point).tensor))
     return std::nullopt;
@@ -101,7 +104,10 @@ std::optional<IntegerCall> integer_call(const Graph& graph, int n) {
 //   y    = y + bias                              a bias that is float
 // then the float ops that follow (residual, activation) and quantize_linear's round_half_even(y/s).
 Tensor run_integer(const IntegerCall& integer, const Call& call, std::span<const Tensor> read) {
-  const auto zero = [&](std::size_t k) { return static_cast<std::int32_t>(read[k].item()); };
+  // Zero points per channel are all 0.
+  const auto zero = [&](std::size_t k) {
+    return read[k].rank() == 0 ? static_cast<std::int32_t>(read[k].item()) : 0;
+  };
   Tensor sums;
   switch (integer.kind) {
     case Kind::conv2d:

@@ -90,6 +90,8 @@ class Placer {
       return fmt::format("its output is {}", traits(graph_.value(node.outputs[0]).dtype).name);
     if (kind != Role::weighted) return "";
     const QuantizationFact& fact = node.call.op->quantization;
+    if (node.call.op == &kMatmul && graph_.value(node.inputs[1]).shape.rank() != 2)
+      return "its second factor is no matrix";
     for (const int i : {fact.weight_input, fact.bias_input}) {
       if (i < 0 || at(i) >= node.inputs.size() || node.inputs[at(i)] < 0) continue;
       if (!leaf_[at(node.inputs[at(i)])]) return "its weight or bias is computed from the inputs";

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/integer_call.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
 
@@ -45,6 +46,12 @@ const ActivationRange& output_range(const Report& report, const Graph& prepared)
                      [&](int v) { return prepared.value(v).name == a.value; }))
       return a;
   throw std::logic_error("no observed output");
+}
+
+bool runs_on_integers(const Graph& graph) {
+  for (std::size_t n = 0; n < graph.nodes().size(); ++n)
+    if (integer_call(graph, static_cast<int>(n))) return true;
+  return false;
 }
 
 struct LayerCase {
@@ -83,6 +90,7 @@ class OneLayer : public testing::TestWithParam<LayerCase> {
         for (const float s : v.tensor.to_vector<float>())
           bias_unit = std::max<double>(bias_unit, s);
     ASSERT_EQ(fake.size(), real.size());
+    EXPECT_TRUE(runs_on_integers(converted.graph));
     std::size_t different = 0;
     for (std::size_t i = 0; i < fake.size(); ++i) {
       const auto code = [&](float y) { return std::nearbyint(y / range.scale); };
@@ -130,6 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
         LayerCase{"conv_norm_relu", conv(true, true, kNoBias), {4, 5, 9, 9}},
         LayerCase{"conv_bias_norm", conv(true, false, kPlain), {4, 5, 9, 9}},
         LayerCase{"depthwise_norm_relu", conv(true, true, kDepthwise), {4, 8, 9, 9}},
+        LayerCase{"matmul", [] { return std::make_unique<test::OneMatmul>(); }, {64, 40}},
         LayerCase{"linear", [] { return std::make_unique<OneLinear>(false); }, {64, 40}},
         LayerCase{"linear_relu", [] { return std::make_unique<OneLinear>(true); }, {64, 40}}),
     [](const auto& test) { return test.param.name; });

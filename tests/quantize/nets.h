@@ -43,6 +43,14 @@ struct OneLinear : nn::Module {
   bool with_relu_;
 };
 
+/// x · w.
+struct OneMatmul : nn::Module {
+  nn::Parameter weight{Shape{40, 12}};
+  void members(nn::Members& m) override { m("weight", weight); }
+  Tensor forward(const Tensor& x) override { return matmul(x, weight); }
+  void reset(Generator& generator) override { weight.set(generator.normal({40, 12}, 0, 0.2F)); }
+};
+
 /// Residual sum, max pooling, concatenation, average pooling, a depthwise layer, dropout.
 struct Branchy : nn::Module {
   nn::Conv2d stem{{.in = 3, .out = 8, .kernel = 3, .padding = 1, .bias = false}};

@@ -127,6 +127,47 @@ TEST(Static, LeavesTheInputGraphAlone) {
   EXPECT_EQ(infer_with(graph, x).to_vector<float>(), y);
 }
 
+TEST(Static, WeightsAreAsWideAsTheInstructionsAllow) {
+  const auto largest = [](const QConfig& config, const char* name) {
+    Graph prepared = prepare(branchy(), config);
+    calibrate(prepared, 1);
+    int most = 0;
+    for (const std::int32_t code :
+         int_repr(convert(prepared).graph, name).to(DType::i32).to_vector<std::int32_t>())
+      most = std::max(most, std::abs(code));
+    return most;
+  };
+  EXPECT_EQ(largest(QConfig::x86(Isa::avx512_vnni), "left.weight"), 127);
+  EXPECT_EQ(largest(QConfig::x86(Isa::avx2_vnni), "left.weight"), 127);
+  EXPECT_EQ(largest(QConfig::x86(Isa::avx2), "left.weight"), 63);
+  EXPECT_EQ(largest(QConfig::x86(Isa::avx512), "left.weight"), 63);
+  // A depthwise sum is too short to saturate.
+  EXPECT_EQ(largest(QConfig::x86(Isa::avx2), "right.weight"), 127);
+  EXPECT_EQ(largest(QConfig::portable(), "right.weight"), 63);
+  QConfig narrow = QConfig::portable();
+  narrow.overrides = {{.op = "conv2d", .weight_qmax = 7}};
+  EXPECT_EQ(largest(narrow, "left.weight"), 7);
+  EXPECT_EQ(largest(narrow, "fc.weight"), 63);
+}
+
+TEST(Static, AddsAResidualBeforeRounding) {
+  const auto quantized_sums = [](bool fuse) {
+    QConfig config = QConfig::portable();
+    config.fuse_residual = fuse;
+    Graph prepared = prepare(branchy(), config);
+    calibrate(prepared, 1);
+    const Graph int8 = convert(prepared).graph;
+    int operands = 0;
+    for (const Graph::Node& node : int8.nodes())
+      if (node.call.op == &kAdd)
+        for (const int v : node.inputs)
+          operands += int8.node(int8.value(v).producer).call.op == &kDequantizeLinear ? 1 : 0;
+    return operands;
+  };
+  EXPECT_EQ(quantized_sums(true), 1);
+  EXPECT_EQ(quantized_sums(false), 2);
+}
+
 TEST(Static, ReportsWhatStayedFloatAndWhy) {
   QConfig config = QConfig::portable();
   config.exclude = {"ste*"};
