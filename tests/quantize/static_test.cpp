@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <set>
 #include <string>
-#include <vector>
 
+#include "expect_error.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
 
@@ -17,6 +16,7 @@ namespace pare::quantize {
 namespace {
 
 using test::Branchy;
+using test::expect_error;
 using test::graph_of;
 using test::infer_with;
 using ::testing::HasSubstr;
@@ -47,17 +47,6 @@ double sqnr(const Tensor& a, const Tensor& b) {
 int count(const Graph& graph, const OpDef& op) {
   return static_cast<int>(std::count_if(graph.nodes().begin(), graph.nodes().end(),
                                         [&](const auto& n) { return n.call.op == &op; }));
-}
-
-void expect_error(ErrorCode code, const std::vector<std::string>& parts,
-                  const std::function<void()>& run) {
-  try {
-    run();
-    ADD_FAILURE() << "nothing was thrown";
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), code) << e.what();
-    for (const std::string& part : parts) EXPECT_THAT(e.what(), HasSubstr(part));
-  }
 }
 
 TEST(Static, IsCloseToTheFloatGraphWithEveryObserver) {
