@@ -1,4 +1,4 @@
-// The soft-target loss and its gradient (made by make_golden_soft_targets.py, PyTorch 2.15.0+cu132).
+// The soft-target loss and its gradient (make_golden_soft_targets.py, PyTorch 2.15.0+cu132).
 #pragma once
 
 #include <cstdint>

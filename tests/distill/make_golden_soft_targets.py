@@ -14,7 +14,7 @@ def array(name, values):
     print(f"inline const std::vector<float> {name} = {{{text}}};")
 
 
-print(f"// The soft-target loss and its gradient (made by make_golden_soft_targets.py, PyTorch {torch.__version__}).")
+print(f"// The soft-target loss and its gradient (make_golden_soft_targets.py, PyTorch {torch.__version__}).")
 print("#pragma once\n\n#include <cstdint>\n#include <vector>\n\n// clang-format off\nnamespace pare::test::golden {\n")
 array("kStudent", student.flatten().tolist())
 array("kTeacher", teacher.flatten().tolist())

@@ -10,8 +10,8 @@
 
 #include "onednn/api.h"
 #include "onednn/int8_model.h"
+#include "onednn/makers.h"
 #include "pare/core/context.h"
-#include "runtime/primitives.h"
 
 namespace pare {
 namespace {
@@ -143,26 +143,26 @@ Result check(const Layer& layer, const Setting& setting, int weight_limit) {
 
   const auto made = [&] {
     if (dense)
-      return runtime::kPrimitives.dense({.rows = layer.batch,
-                                         .weight = weight,
-                                         .bias = bias,
-                                         .weight_scales = scales,
-                                         .source = setting.source,
-                                         .destination = setting.destination,
-                                         .epilogue = setting.epilogue});
+      return onednn::make_dense({.rows = layer.batch,
+                                 .weight = weight,
+                                 .bias = bias,
+                                 .weight_scales = scales,
+                                 .source = setting.source,
+                                 .destination = setting.destination,
+                                 .epilogue = setting.epilogue});
     const std::int64_t p = layer.padding;
-    return runtime::kPrimitives.convolution({.batch = layer.batch,
-                                             .height = size,
-                                             .width = size,
-                                             .weight = weight,
-                                             .bias = bias,
-                                             .weight_scales = scales,
-                                             .attributes = {.stride = {layer.stride, layer.stride},
-                                                            .padding = {p, p, p, p},
-                                                            .groups = layer.groups},
-                                             .source = setting.source,
-                                             .destination = setting.destination,
-                                             .epilogue = setting.epilogue});
+    return onednn::make_convolution({.batch = layer.batch,
+                                     .height = size,
+                                     .width = size,
+                                     .weight = weight,
+                                     .bias = bias,
+                                     .weight_scales = scales,
+                                     .attributes = {.stride = {layer.stride, layer.stride},
+                                                    .padding = {p, p, p, p},
+                                                    .groups = layer.groups},
+                                     .source = setting.source,
+                                     .destination = setting.destination,
+                                     .epilogue = setting.epilogue});
   };
   const auto primitive = made();
   Result result;
