@@ -24,6 +24,16 @@ void expect_error(ErrorCode code, std::initializer_list<std::string> words, Call
   }
 }
 
+/// The message of the Error that `call` throws; "no error" if it does not.
+template <class Call> std::string error_of(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.message();
+  }
+  return "no error";
+}
+
 }  // namespace pare::test
 
 /// EXPECT_ERROR(conv2d(x, w), shape_mismatch, "conv2d", "kernel no larger")

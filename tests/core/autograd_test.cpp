@@ -2,25 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-
-#include "pare/core/error.h"
+#include "expect_error.h"
 #include "pare/core/ops.h"
 
 namespace pare {
 namespace {
 
+using test::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 Tensor leaf(std::initializer_list<float> values) {
   Tensor t = Tensor::from(values, Shape{static_cast<std::int64_t>(values.size())});

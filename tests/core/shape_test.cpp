@@ -4,21 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pare/core/error.h"
+#include "expect_error.h"
 
 namespace pare {
 namespace {
 
+using test::error_of;
 using ::testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Shape, HoldsNumbersAndSymbols) {
   Shape s{4, 3};

@@ -4,29 +4,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
-
 #include "distill/golden_soft_targets.h"
+#include "expect_error.h"
 #include "pare/core/context.h"
-#include "pare/core/error.h"
 #include "pare/core/ops.h"
 
 namespace pare::distill {
 namespace {
 
+using test::error_of;
 using ::testing::HasSubstr;
 namespace golden = test::golden;
 
 const Shape kLogits{5, 7};
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(SoftTargets, ValueAndGradientAreTorchs) {
   const Tensor teacher = Tensor::from(golden::kTeacher, kLogits);

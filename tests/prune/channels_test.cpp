@@ -7,7 +7,7 @@
 #include <cmath>
 #include <functional>
 
-#include "pare/core/error.h"
+#include "expect_error.h"
 #include "pare/core/ops.h"
 #include "pare/graph/trace.h"
 #include "pare/nn/activation.h"
@@ -19,19 +19,11 @@
 namespace pare::prune {
 namespace {
 
+using test::error_of;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 nn::Conv2d conv3(std::int64_t in, std::int64_t out, std::int64_t stride = 1,
                  std::int64_t groups = 1) {

@@ -4,16 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <limits>
 
-#include "pare/core/error.h"
+#include "expect_error.h"
 #include "pare/core/ops.h"
 #include "prune/golden_masks.h"
 
 namespace pare::prune {
 namespace {
 
+using test::error_of;
 using ::testing::HasSubstr;
 namespace golden = test::golden;
 
@@ -33,15 +33,6 @@ struct Dense : nn::Module {
   Dense() { weight.set(Tensor::from(golden::kLinearWeight, {7, 10})); }
   void members(nn::Members& m) override { m("weight", weight); }
 };
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Masks, AreTorchsUnstructured) {
   Conv m;
