@@ -54,7 +54,7 @@ bool saturates() {
   }
 }
 
-bool adds_residuals() {
+bool right_in_int8() {
   const auto isa = dnnl_get_effective_cpu_isa();
   return isa != dnnl_cpu_isa_sse41 && isa != dnnl_cpu_isa_avx;
 }

@@ -31,7 +31,7 @@ std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionS
   if (int8 && saturates() && !(depthwise && spec.source.dtype == DType::u8) &&
       !within_seven_bits(spec.weight))
     return nullptr;
-  if (int8 && spec.epilogue.residual && !adds_residuals()) return nullptr;
+  if (int8 && !right_in_int8()) return nullptr;
 
   const Type source = type_of(spec.source.dtype);
   const Type weights = int8 ? Type::s8 : Type::f32;

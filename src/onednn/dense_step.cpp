@@ -13,7 +13,7 @@ std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) {
   const std::int64_t in = spec.weight.dim(1);
   const bool int8 = spec.weight.dtype() == DType::i8;
   if (int8 && saturates() && !within_seven_bits(spec.weight)) return nullptr;
-  if (int8 && spec.epilogue.residual && !adds_residuals()) return nullptr;
+  if (int8 && !right_in_int8()) return nullptr;
 
   const Type weights = int8 ? Type::s8 : Type::f32;
   Step step;

@@ -249,7 +249,7 @@ void check_all(int weight_limit) {
       const bool depthwise = layer.groups == layer.in && layer.groups > 1;
       const bool exact = weight_limit <= 63 || !onednn::saturates() ||
                          (depthwise && setting.source.dtype == DType::u8);
-      EXPECT_EQ(r.made, exact && (!setting.epilogue.residual || onednn::adds_residuals()));
+      EXPECT_EQ(r.made, exact && onednn::right_in_int8());
       EXPECT_EQ(r.wrong, 0) << "of " << r.outputs << " by " << r.name;
       EXPECT_EQ(r.off_by_more, 0) << "of " << r.outputs << " by " << r.name;
     }
