@@ -2,11 +2,10 @@
 // "<case> <steps>" and answers each with the seconds of every step. Other modes:
 //   train_steps --memory resnet20|lenet5 [--no-steps]   peak resident memory in KiB
 //   train_steps --loader                                 seconds per batch of 128, crop and flip
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -125,9 +124,10 @@ int serve() {
 int memory(const std::string& name, bool steps) {
   const Step step = make(name);
   for (int i = 0; steps && i < 5; ++i) step();
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::printf("%ld\n", usage.ru_maxrss);
+  // VmHWM and not getrusage, whose maximum a program inherits from the one that started it.
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) std::printf("%lld\n", std::atoll(line.c_str() + 6));
   return 0;
 }
 
