@@ -9,23 +9,13 @@
 
 #include "core/check.h"
 #include "graph/labels.h"
+#include "graph/names.h"
 #include "graph/removal.h"
 
 namespace pare::prune {
 namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// Whether `text` is `pattern`, where '*' matches anything.
-bool matches(std::string_view pattern, std::string_view text) {
-  if (pattern.empty()) return text.empty();
-  if (pattern.front() != '*')
-    return !text.empty() && pattern.front() == text.front() &&
-           matches(pattern.substr(1), text.substr(1));
-  for (std::size_t skip = 0; skip <= text.size(); ++skip)
-    if (matches(pattern.substr(1), text.substr(skip))) return true;
-  return false;
-}
 
 // The layer's weight and the axis of its output channels; −1 where the op has none.
 struct Weight {

@@ -2,8 +2,8 @@
 #include "pare/quantize/inspect.h"
 
 #include "core/check.h"
+#include "graph/names.h"
 #include "pare/core/ops.h"
-#include "quantize/names.h"
 #include "quantize/report.h"
 
 namespace pare::quantize {

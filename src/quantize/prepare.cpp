@@ -5,10 +5,10 @@
 #include <set>
 
 #include "core/check.h"
+#include "graph/names.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
 #include "quantize/metadata.h"
-#include "quantize/names.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
 

@@ -52,7 +52,7 @@ struct ChannelsOptions {
   Criterion criterion = L1{};
   bool global = false;        ///< rank the channels of all groups together, each group by its mean
   std::int64_t round_to = 1;  ///< what stays of a group is a multiple of it (or all)
-  std::vector<std::string> exclude = {};  ///< names of nodes ('*' matches anything) to leave alone
+  std::vector<std::string> exclude = {};  ///< nodes to leave alone; * and ? as in a shell
 };
 
 /// What was done, and what not and why.

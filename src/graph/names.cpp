@@ -1,12 +1,12 @@
 // Names in options: patterns that match, and suggestions where nothing does.
-#include "quantize/names.h"
+#include "graph/names.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
 #include <utility>
 
-namespace pare::quantize {
+namespace pare {
 namespace {
 
 // Levenshtein's distance.
@@ -56,4 +56,4 @@ std::string nearest_names(std::string_view wish, const std::vector<std::string>&
   return text.empty() ? "none" : text;
 }
 
-}  // namespace pare::quantize
+}  // namespace pare
