@@ -29,6 +29,7 @@ struct Node;
 struct PARE_API Storage : RefCounted {
   std::byte* data = nullptr;
   std::size_t bytes = 0;
+  std::size_t large_block = 0;  ///< the size of its block, where that is kept when it is freed
   std::atomic<std::uint32_t> version{0};
   std::shared_ptr<void> owner;  ///< keeps foreign memory alive; null for our own
   static Ref<Storage> allocate(std::size_t bytes);
