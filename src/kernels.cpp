@@ -1,6 +1,7 @@
 // The composition: which kernels each op has, best first, and who makes a plan's primitives.
 #include "core/kernels.h"
 
+#include "core/ops/conv2d_winograd.h"
 #include "runtime/own_primitives.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
@@ -12,15 +13,19 @@ namespace pare::kernels {
 namespace {
 
 #if PARE_ONEDNN
-constexpr ForwardKernel kConv2dForward[] = {{"onednn", onednn::conv2d_forward}};
-constexpr BackwardKernel kConv2dBackward[] = {{"onednn", onednn::conv2d_backward}};
+constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward},
+                                            {"onednn", onednn::conv2d_forward}};
+constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward},
+                                              {"onednn", onednn::conv2d_backward}};
 constexpr ForwardKernel kLinearForward[] = {{"gemm", onednn::linear_forward}};
 constexpr BackwardKernel kLinearBackward[] = {{"gemm", onednn::linear_backward}};
 constexpr ForwardKernel kMatmulForward[] = {{"gemm", onednn::matmul_forward}};
 constexpr BackwardKernel kMatmulBackward[] = {{"gemm", onednn::matmul_backward}};
 #else
-constexpr std::span<const ForwardKernel> kConv2dForward, kLinearForward, kMatmulForward;
-constexpr std::span<const BackwardKernel> kConv2dBackward, kLinearBackward, kMatmulBackward;
+constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward}};
+constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward}};
+constexpr std::span<const ForwardKernel> kLinearForward, kMatmulForward;
+constexpr std::span<const BackwardKernel> kLinearBackward, kMatmulBackward;
 #endif
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "expect_error.h"
 #include "pare/core/generator.h"
 #include "pare/core/ops.h"
+#include "pare/core/parallel.h"
 
 namespace pare {
 namespace {
@@ -35,6 +36,28 @@ TEST(Contraction, TheBatchMayBeASymbol) {
   EXPECT_EQ(inferred(kBatchNorm, {with_batch({3, 8, 8}), {3}, {3}, {3}, {3}}),
             with_batch({3, 8, 8}));
   EXPECT_EQ(inferred(kDropout, {with_batch({3})}), with_batch({3}));
+}
+
+// The contract test compares its numbers with the reference's; here: that it runs where it is for.
+TEST(Contraction, WinogradRunsInTrainingOnAvx2) {
+  const ForwardKernel& winograd = kConv2d.kernels->forward.front();
+  ASSERT_STREQ(winograd.name, "winograd");
+  Generator generator(3);
+  const auto runs = [&](std::int64_t channels, std::int64_t stride, bool training) {
+    ContextScope scope;
+    scope->training = training;
+    const Tensors inputs{generator.normal({2, channels, 32, 32}).to(MemoryFormat::channels_last),
+                         generator.normal({16, channels, 3, 3})};
+    const Call call{&kConv2d, Attributes::of(Conv2dAttributes{.stride = {stride, stride},
+                                                              .padding = {1, 1, 1, 1}})};
+    Tensors outputs{
+        Tensor::empty({2, 16, 32 / stride, 32 / stride}, DType::f32, MemoryFormat::channels_last)};
+    return winograd.run(call, inputs, outputs, context());
+  };
+  EXPECT_EQ(runs(16, 1, true), isa_cap() >= Isa::avx2 && isa_cap() < Isa::avx512);
+  EXPECT_FALSE(runs(16, 1, false));
+  EXPECT_FALSE(runs(16, 2, true));
+  EXPECT_FALSE(runs(8, 1, true));
 }
 
 TEST(Contraction, RefusesWhatDoesNotFit) {
