@@ -37,14 +37,17 @@ struct ByteConvolutionSpec {
   ByteEpilogue epilogue;
 };
 
-/// The CPU multiplies 32 pairs of bytes at once but adds neighbours in 16 bits, saturating. Weights
-/// are laid so that what is added in 16 bits cannot reach the bounds whatever the picture: then
-/// two products of neighbours share the widening to 32 bits, which costs as much as a product.
+/// 3 by 3 convolutions of stride 1 go through byte_winograd.h. Else: the CPU multiplies 32 pairs of
+/// bytes at once but adds neighbours in 16 bits, saturating. Weights are laid so that what is added
+/// in 16 bits cannot reach the bounds whatever the picture: then two products of neighbours share
+/// the widening to 32 bits, which costs as much as a product.
 class ByteConvolution {
  public:
-  /// Null where this CPU or oneself has no use for it: VNNI, groups, or weights that saturate.
+  /// Null where it is not for this CPU (VNNI) or this convolution: groups, weights that saturate.
+  /// Made for max_threads() threads.
   static std::unique_ptr<ByteConvolution> make(const ByteConvolutionSpec& spec);
   virtual ~ByteConvolution() = default;
+  virtual const char* name() const = 0;
   virtual std::size_t constant_bytes() const = 0;
   virtual std::size_t scratch_bytes() const = 0;
   /// Writes constant_bytes at a 64-byte aligned address and drops the weights.

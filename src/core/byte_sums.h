@@ -1,16 +1,13 @@
 // The sums of a convolution of bytes on AVX2: the innermost loop.
 #pragma once
 
-#include "core/multiversion.h"
+#include "core/byte_store.h"
 
 #if PARE_X86
 #include <immintrin.h>
 
 #include <cstdint>
 #include <cstring>
-
-#define PARE_AVX2 __attribute__((target("avx2,fma")))
-#define PARE_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
 
 namespace pare {
 
@@ -35,9 +32,6 @@ PARE_AVX2_INLINE __m256i widened(__m256i sums) {
   return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
 }
 
-struct Pair {
-  __m256i low, high;
-};
 // Products of two taps' bytes, added in 16 bits, then widened: written as assembly because a
 // compiler that schedules freely keeps temporaries in registers and the sums in memory.
 PARE_AVX2_INLINE void add_pair(Pair& sum, const std::uint8_t* x0, const std::uint8_t* x1,

@@ -1,4 +1,4 @@
-// Convolution of few channels in f32: packing, padding, and the AVX2 loop.
+// Convolutions in f32 of a plan: packing, padding, and the AVX2 loop for few channels.
 #include "core/float_convolution.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/multiversion.h"
+#include "core/winograd.h"
 #include "pare/core/parallel.h"
 
 #if PARE_X86
@@ -20,9 +21,6 @@ namespace {
 constexpr std::int64_t kOut = 16;  // output channels of a block: two vectors
 // Up to here, which 64 channels under 3x3 need, the loop was measured to be ahead of oneDNN.
 constexpr std::int64_t kMostWeightBytes = 40 << 10;
-
-#define PARE_AVX2 __attribute__((target("avx2,fma")))
-#define PARE_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
 
 struct Row {
   const float* source;
@@ -116,6 +114,7 @@ class Avx2FloatConvolution final : public FloatConvolution {
         offsets_.push_back((y * a.dilation[0] * padded_width_ + x * a.dilation[1]) * channels_);
   }
 
+  const char* name() const override { return "avx2_f32"; }
   std::size_t constant_bytes() const override {
     return static_cast<std::size_t>(out_ / kOut * block_floats()) * sizeof(float);
   }
@@ -204,12 +203,68 @@ class Avx2FloatConvolution final : public FloatConvolution {
   std::vector<std::int64_t> offsets_;
 };
 
+/// 3 by 3, stride 1: fewer products.
+class WinogradFloatConvolution final : public FloatConvolution {
+ public:
+  explicit WinogradFloatConvolution(const FloatConvolutionSpec& spec)
+      : spec_(spec), channels_(spec.weight.dim(1)), out_(spec.weight.dim(0)) {
+    const auto& padding = spec.attributes.padding;
+    const Shape x{spec.batch, channels_, spec.height, spec.width};
+    const Shape y{spec.batch, out_, spec.height + padding[0] + padding[2] - 2,
+                  spec.width + padding[1] + padding[3] - 2};
+    problem_ = winograd::problem_of(x, y, padding[0], padding[1], sizeof(float), sizeof(float));
+    working_floats_ = max_threads() * (problem_.source_elements() + problem_.result_elements());
+  }
+
+  const char* name() const override { return "avx2_winograd_f32"; }
+  std::size_t constant_bytes() const override {
+    return static_cast<std::size_t>(filter_floats() + out_) * sizeof(float);
+  }
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(working_floats_) * sizeof(float);
+  }
+
+  void fill(std::byte* constants) override {
+    auto* to = reinterpret_cast<float*>(constants);
+    winograd::transform_filters(spec_.weight.data<float>(),
+                                winograd::strides_of(spec_.weight.shape(), MemoryFormat::row_major),
+                                channels_, out_, false, to);
+    if (spec_.bias.defined())
+      std::copy_n(spec_.bias.data<float>(), out_, to + filter_floats());
+    else
+      std::fill_n(to + filter_floats(), out_, 0.0F);
+    spec_.weight = {};
+    spec_.bias = {};
+  }
+
+  void run(const std::byte* constants, const float* source, float* destination,
+           std::byte* scratch) const override {
+    const auto* filters = reinterpret_cast<const float*>(constants);
+    winograd::convolve(problem_, source, filters,
+                       {.bias = filters + filter_floats(),
+                        .residual = spec_.residual,
+                        .low = spec_.low,
+                        .high = spec_.high},
+                       destination, reinterpret_cast<float*>(scratch));
+  }
+
+ private:
+  std::int64_t filter_floats() const { return winograd::kElements * channels_ * out_; }
+
+  FloatConvolutionSpec spec_;
+  std::int64_t channels_, out_;
+  winograd::Problem problem_{};
+  std::int64_t working_floats_;
+};
+
 }  // namespace
 #endif
 
 std::unique_ptr<FloatConvolution> FloatConvolution::make(
     [[maybe_unused]] const FloatConvolutionSpec& spec) {
 #if PARE_X86
+  if (winograd::applies(spec.attributes, spec.weight.shape()))
+    return std::make_unique<WinogradFloatConvolution>(spec);
   const std::int64_t block = spec.weight.elements() / spec.weight.dim(0) * kOut;
   if (isa_cap() >= Isa::avx2 && isa_cap() < Isa::avx512 && spec.attributes.groups == 1 &&
       spec.weight.dim(0) % kOut == 0 &&

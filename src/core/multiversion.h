@@ -43,6 +43,12 @@
   static R name params { return name##_body args; }
 #endif
 
+/// For loops written in AVX2's intrinsics, which one checks isa_cap() for.
+#if PARE_X86
+#define PARE_AVX2 __attribute__((target("avx2,fma")))
+#define PARE_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
+#endif
+
 /// After a lambda's parameters: `[=]() PARE_INLINE_LAMBDA { … }`.
 #define PARE_INLINE_LAMBDA __attribute__((always_inline))
 

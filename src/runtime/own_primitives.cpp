@@ -31,9 +31,8 @@ template <class Kernel, class Number> class OwnExecution final : public Executio
 
 template <class Kernel, class Number> class OwnPrimitive final : public Primitive {
  public:
-  OwnPrimitive(std::unique_ptr<Kernel> kernel, const char* name)
-      : kernel_(std::move(kernel)), name_(name) {}
-  std::string name() const override { return name_; }
+  explicit OwnPrimitive(std::unique_ptr<Kernel> kernel) : kernel_(std::move(kernel)) {}
+  std::string name() const override { return kernel_->name(); }
   bool slow() const override { return false; }
   std::size_t constant_bytes() const override { return kernel_->constant_bytes(); }
   std::size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
@@ -45,7 +44,6 @@ template <class Kernel, class Number> class OwnPrimitive final : public Primitiv
 
  private:
   std::unique_ptr<Kernel> kernel_;
-  const char* name_;
 };
 
 // |sum| < 2^31 in units of the multiplier; what a float may be to be rounded to 32 bits.
@@ -101,8 +99,7 @@ std::unique_ptr<Primitive> make_byte_convolution(const ConvolutionSpec& spec) {
   }
   auto convolution = ByteConvolution::make(bytes);
   if (!convolution) return nullptr;
-  return std::make_unique<OwnPrimitive<ByteConvolution, std::uint8_t>>(std::move(convolution),
-                                                                       "avx2_u8s8");
+  return std::make_unique<OwnPrimitive<ByteConvolution, std::uint8_t>>(std::move(convolution));
 }
 
 std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
@@ -117,8 +114,7 @@ std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
                               .high = static_cast<float>(spec.epilogue.high)};
   auto convolution = FloatConvolution::make(floats);
   if (!convolution) return nullptr;
-  return std::make_unique<OwnPrimitive<FloatConvolution, float>>(std::move(convolution),
-                                                                 "avx2_f32");
+  return std::make_unique<OwnPrimitive<FloatConvolution, float>>(std::move(convolution));
 }
 
 }  // namespace

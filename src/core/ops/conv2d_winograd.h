@@ -1,4 +1,4 @@
-// 3 by 3 convolutions of stride 1 in training, with 16 products for 2 by 2 pixels instead of 36.
+// 3 by 3 convolutions of stride 1 in training, by Winograd's F(2x2, 3x3).
 #pragma once
 
 #include "pare/core/op.h"

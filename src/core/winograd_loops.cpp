@@ -1,5 +1,5 @@
 // The loops of F(2x2, 3x3) on AVX2, eight channels at a time.
-#include "core/ops/winograd_loops.h"
+#include "core/winograd_loops.h"
 
 #if PARE_X86
 #include <immintrin.h>
@@ -8,41 +8,6 @@ namespace pare::winograd {
 namespace {
 
 constexpr std::int64_t kVector = 8;
-
-#define PARE_AVX2 __attribute__((target("avx2,fma")))
-#define PARE_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
-
-/// A tile's first pixel, which may lie in the padding, and the way to the next tile.
-struct Place {
-  std::int64_t picture, ty, tx;
-  void next(const Pictures& p) {
-    if (++tx < p.tiles_x) return;
-    tx = 0;
-    if (++ty < p.tiles_y) return;
-    ty = 0;
-    ++picture;
-  }
-};
-Place place_of(std::int64_t tile, const Pictures& p) {
-  return {tile / (p.tiles_y * p.tiles_x), tile / p.tiles_x % p.tiles_y, tile % p.tiles_x};
-}
-
-/// The pixels of a size by size tile; those outside of the picture read `zeros`.
-template <int kSize> struct Pixels {
-  Pixels(const Pictures& p, const float* x, const Place& place, const float* zeros) {
-    const std::int64_t y = place.ty * 2 - p.top;
-    const std::int64_t left = place.tx * 2 - p.left;
-    const float* first = x + ((place.picture * p.height + y) * p.width + left) * p.channels;
-    const bool whole = y >= 0 && y + kSize <= p.height && left >= 0 && left + kSize <= p.width;
-    for (int i = 0; i < kSize; ++i)
-      for (int j = 0; j < kSize; ++j) {
-        const bool inside =
-            whole || (y + i >= 0 && y + i < p.height && left + j >= 0 && left + j < p.width);
-        at[i * kSize + j] = inside ? first + (i * p.width + j) * p.channels : zeros;
-      }
-  }
-  const float* at[kSize * kSize];
-};
 
 // [a b c d] Bᵀ = [a - c, b + c, c - b, b - d]
 PARE_AVX2_INLINE void times_b(__m256 (&v)[16], int at, int step) {
@@ -68,7 +33,7 @@ PARE_AVX2 void transform_tiles(const Pictures& p, const float* x, std::int64_t f
   const std::int64_t stride = kRows * p.channels;
   Place place = place_of(first, p);
   for (std::int64_t t = 0; t < tiles; ++t, place.next(p)) {
-    const Pixels<4> from(p, x, place, zeros);
+    const Pixels<4, float> from(p, x, place, zeros);
     float* out = to + offset_of(t, p.channels);
     for (std::int64_t c = 0; c < p.channels; c += kVector) {
       __m256 v[16];
@@ -89,7 +54,7 @@ PARE_AVX2 void transform_gradients(const Pictures& p, const float* dy, std::int6
   const std::int64_t stride = kRows * p.channels;
   Place place = place_of(first, p);
   for (std::int64_t t = 0; t < tiles; ++t, place.next(p)) {
-    const Pixels<2> from(p, dy, place, zeros);
+    const Pixels<2, float> from(p, dy, place, zeros);
     for (std::int64_t c = 0; c < p.channels; c += kVector) {
       const __m256 a = _mm256_loadu_ps(from.at[0] + c), b = _mm256_loadu_ps(from.at[1] + c);
       const __m256 d = _mm256_loadu_ps(from.at[2] + c), e = _mm256_loadu_ps(from.at[3] + c);
@@ -110,9 +75,11 @@ PARE_AVX2 void transform_gradients(const Pictures& p, const float* dy, std::int6
   }
 }
 
-PARE_AVX2 void transform_results(const Pictures& p, const float* from, const float* bias,
+PARE_AVX2 void transform_results(const Pictures& p, const float* from, const Epilogue& epilogue,
                                  std::int64_t first, std::int64_t tiles, float* y) {
   const std::int64_t stride = kRows * p.channels;
+  const __m256 least = _mm256_set1_ps(epilogue.low);
+  const __m256 most = _mm256_set1_ps(epilogue.high);
   Place at = place_of(first, p);
   for (std::int64_t t = 0; t < tiles; ++t, at.next(p)) {
     const bool right = at.tx * 2 + 1 < p.width;
@@ -123,15 +90,20 @@ PARE_AVX2 void transform_results(const Pictures& p, const float* from, const flo
       __m256 v[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) v[i] = _mm256_loadu_ps(in + i * stride + c);
-      __m256 upper[4], lower[4];
+      __m256 upper[4];
+      __m256 lower[4];
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j) {
         upper[j] = first_of_a(v[j], v[4 + j], v[8 + j]);
         lower[j] = second_of_a(v[4 + j], v[8 + j], v[12 + j]);
       }
-      const __m256 b = bias ? _mm256_loadu_ps(bias + c) : _mm256_setzero_ps();
-      const auto store = [&](float* out, __m256 value)
-                             PARE_AVX2 { _mm256_storeu_ps(out + c, _mm256_add_ps(value, b)); };
+      const __m256 b = epilogue.bias ? _mm256_loadu_ps(epilogue.bias + c) : _mm256_setzero_ps();
+      const auto store = [&](float* out, __m256 value) PARE_AVX2 {
+        value = _mm256_add_ps(value, b);
+        if (epilogue.residual) value = _mm256_add_ps(value, _mm256_loadu_ps(out + c));
+        // The second operand is what comes of a NaN, which so passes.
+        _mm256_storeu_ps(out + c, _mm256_min_ps(most, _mm256_max_ps(least, value)));
+      };
       store(to, first_of_a(upper[0], upper[1], upper[2]));
       if (right) store(to + p.channels, second_of_a(upper[1], upper[2], upper[3]));
       if (!below) continue;
