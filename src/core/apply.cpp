@@ -4,6 +4,7 @@
 
 #include "core/autograd.h"
 #include "core/check.h"
+#include "core/tensor_bytes.h"
 #include "pare/core/op.h"
 
 namespace pare {
@@ -40,14 +41,16 @@ MemoryFormat kept_format(const Shape& output, std::span<const Tensor> inputs) {
 
 Tensor make_output(InferArgs::Output& spec, MemoryFormat format) {
   detail::Ref<detail::TensorImpl> impl(new detail::TensorImpl);
-  const std::int64_t elements = spec.shape.elements();
-  impl->storage = detail::Storage::allocate(
-      (static_cast<std::size_t>(elements) * static_cast<std::size_t>(traits(spec.dtype).bits) + 7) /
-      8);
+  impl->storage = detail::Storage::allocate(tensor_bytes(spec.shape, spec.dtype));
   impl->shape = std::move(spec.shape);
   impl->dtype = spec.dtype;
   impl->format = format;
   return Tensor(std::move(impl));
+}
+
+/// Of any number of inputs none is optional: one that is not wanted is not there.
+bool may_be_left_out(const OpDef& op, std::size_t input) {
+  return op.max_inputs >= 0 && static_cast<int>(input) >= op.min_inputs;
 }
 
 void run(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs) {
@@ -62,7 +65,7 @@ void run(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> out
   Operands<InferArgs::Input> known(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& t = inputs[i];
-    PARE_CHECK(t.defined() || static_cast<int>(i) >= op.min_inputs, invalid_argument, op.name,
+    PARE_CHECK(t.defined() || may_be_left_out(op, i), invalid_argument, op.name,
                "expected input {}, got an undefined tensor", i);
     known.span()[i] = t.defined() ? InferArgs::Input{&t.shape(), t.dtype(), &t}
                                   : InferArgs::Input{nullptr, DType::f32, nullptr};

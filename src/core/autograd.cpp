@@ -23,7 +23,7 @@ Ref<Node> Node::create(const Call& call, int edges, int saved, int outputs) {
   const std::size_t bytes =
       sizeof(Node) + e * sizeof(Edge) + s * sizeof(SavedTensor) + o * sizeof(Tensor);
   auto* memory = static_cast<std::byte*>(std::malloc(bytes));
-  if (!memory) throw std::bad_alloc();
+  if (!memory) fail_out_of_memory("tape", bytes);
   auto* node = new (memory) Node;
   memory += sizeof(Node);
   node->edges = reinterpret_cast<Edge*>(memory);
@@ -174,15 +174,7 @@ class Args final : public BackwardArgs {
 // One backward pass; whatever happens, the scratch fields of all nodes are clean afterwards.
 class Pass {
  public:
-  Pass(Node* root, bool retain) : retain_(retain) {
-    visit(root);
-    for (std::size_t i = 0; i < nodes_.size(); ++i)  // grows while it is walked
-      for (int e = 0; e < nodes_[i]->edge_count; ++e)
-        if (Node* next = nodes_[i]->edges[e].node.get(); next && nodes_[i]->edges[e].needs) {
-          ++next->pending;
-          visit(next);
-        }
-  }
+  explicit Pass(bool retain) : retain_(retain) {}
   ~Pass() {
     for (Node* n : nodes_) {
       n->seen = false;
@@ -192,6 +184,17 @@ class Pass {
   }
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
+
+  /// Finds the nodes to visit. Not in the constructor: where it throws, the destructor has to run.
+  void collect(Node* root) {
+    visit(root);
+    for (std::size_t i = 0; i < nodes_.size(); ++i)  // grows while it is walked
+      for (int e = 0; e < nodes_[i]->edge_count; ++e)
+        if (Node* next = nodes_[i]->edges[e].node.get(); next && nodes_[i]->edges[e].needs) {
+          visit(next);
+          ++next->pending;
+        }
+  }
 
   void run(Node* root) {
     std::vector<Node*> ready{root};
@@ -307,27 +310,35 @@ void record(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> 
 }  // namespace detail
 
 void Tensor::backward(bool retain) const {
+  check_defined("backward");
   PARE_CHECK(elements() == 1, invalid_state, "backward",
              "expected a scalar or a gradient to start from, got a tensor {}", shape());
   backward(full(shape(), 1, dtype()), retain);
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain) const {
+  check_defined("backward");
+  PARE_CHECK(gradient.defined(), invalid_argument, "backward",
+             "expected a gradient {}, got an undefined tensor", shape());
   PARE_CHECK(requires_grad(), invalid_state, "backward",
              "expected a result of something that requires a gradient, got a tensor {} that does "
              "not",
              shape());
   PARE_CHECK(gradient.shape() == shape(), shape_mismatch, "backward",
              "expected a gradient {}, got {}", shape(), gradient.shape());
+  PARE_CHECK(is_floating(gradient.dtype()), dtype_mismatch, "backward",
+             "expected a gradient of {}, got {}", dtype(), gradient.dtype());
   const NoGrad no_grad;
   context().tracer = nullptr;
+  const Tensor start = gradient.to(dtype());
   if (!impl_->producer) {
-    detail::accumulate_leaf(*impl_, gradient);
+    detail::accumulate_leaf(*impl_, start);
     return;
   }
   const detail::Ref<detail::Node> root = impl_->producer;
-  detail::Pass pass(root.get(), retain);
-  root->gradients[impl_->output_index] = gradient;
+  detail::Pass pass(retain);
+  pass.collect(root.get());
+  root->gradients[impl_->output_index] = start;
   pass.run(root.get());
 }
 

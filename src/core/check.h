@@ -29,6 +29,11 @@ template <class... Args>
   throw Error(code, fmt::format("{}: {}", where, fmt::format(text, std::forward<Args>(args)...)));
 }
 
+/// For memory that the operating system does not give.
+[[noreturn, gnu::cold]] inline void fail_out_of_memory(std::string_view where, std::size_t bytes) {
+  fail(ErrorCode::out_of_memory, where, "expected {} bytes of memory, got none", bytes);
+}
+
 }  // namespace pare
 
 /// PARE_CHECK(a == b, shape_mismatch, "add", "expected shapes that broadcast, got {} and {}", a, b)

@@ -39,6 +39,12 @@ std::vector<InferArgs::Output> infer(const Call& call, std::span<const InferArgs
              invalid_argument, op.name, "expected {} to {} inputs, got {}", op.min_inputs,
              op.max_inputs < 0 ? std::string("any number of") : std::to_string(op.max_inputs),
              count);
+  for (int i = 0; i < count; ++i) {
+    // Of any number of inputs none is optional.
+    const bool optional = op.max_inputs >= 0 && i >= op.min_inputs;
+    PARE_CHECK(optional || inputs[static_cast<std::size_t>(i)].shape, invalid_argument, op.name,
+               "expected input {}, got none", i);
+  }
   std::vector<InferArgs::Output> outputs(static_cast<std::size_t>(op.outputs()));
   InferArgs args(call, inputs, outputs, training);
   op.infer(args);

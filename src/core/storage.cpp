@@ -21,7 +21,7 @@ Ref<Storage> Storage::allocate(std::size_t bytes) {
   const std::size_t whole = kOverhead + bytes;
   const bool large = whole >= kLargeBlock;
   void* memory = large ? take_block(whole) : std::malloc(whole);
-  if (!memory) throw std::bad_alloc();
+  if (!memory) fail_out_of_memory("tensor", bytes);
   auto* storage = new (memory) Storage;
   const auto after = reinterpret_cast<std::uintptr_t>(memory) + sizeof(Storage);
   storage->data = reinterpret_cast<std::byte*>((after + kAlignment - 1) / kAlignment * kAlignment);
@@ -32,7 +32,7 @@ Ref<Storage> Storage::allocate(std::size_t bytes) {
 
 Ref<Storage> Storage::wrap(void* data, std::size_t bytes, std::shared_ptr<void> owner) {
   void* memory = std::malloc(sizeof(Storage));
-  if (!memory) throw std::bad_alloc();
+  if (!memory) fail_out_of_memory("tensor", sizeof(Storage));
   auto* storage = new (memory) Storage;
   storage->data = static_cast<std::byte*>(data);
   storage->bytes = bytes;

@@ -7,6 +7,7 @@
 #include "core/autograd.h"
 #include "core/check.h"
 #include "core/convert.h"
+#include "core/tensor_bytes.h"
 #include "pare/core/ops/elementwise.h"
 
 namespace pare {
@@ -18,9 +19,7 @@ void TensorImpl::destroy(TensorImpl* impl) { delete impl; }
 
 }  // namespace detail
 
-namespace {
-
-std::size_t bytes_of(const Shape& shape, DType dtype) {
+std::size_t tensor_bytes(const Shape& shape, DType dtype) {
   const std::int64_t elements = shape.elements();
   const auto bits = static_cast<std::int64_t>(traits(dtype).bits);
   std::int64_t total = 0;
@@ -28,6 +27,8 @@ std::size_t bytes_of(const Shape& shape, DType dtype) {
              "expected a size that fits 63 bits, got {} of {}", dtype, shape);
   return static_cast<std::size_t>((total + 7) / 8);
 }
+
+namespace {
 
 void check_format(const Shape& shape, MemoryFormat format) {
   PARE_CHECK(format == MemoryFormat::row_major || (shape.rank() >= 3 && shape.rank() <= 5),
@@ -50,7 +51,7 @@ template <class Use> void with_elements(const Tensor& t, std::int64_t count, Use
 Tensor Tensor::empty(const Shape& shape, DType dtype, MemoryFormat format) {
   check_format(shape, format);
   detail::Ref<detail::TensorImpl> impl(new detail::TensorImpl);
-  impl->storage = detail::Storage::allocate(bytes_of(shape, dtype));
+  impl->storage = detail::Storage::allocate(tensor_bytes(shape, dtype));
   impl->shape = shape;
   impl->dtype = dtype;
   impl->format = format;
@@ -77,7 +78,7 @@ Tensor Tensor::wrap(void* data, const Shape& shape, DType dtype, std::shared_ptr
                     MemoryFormat format) {
   check_format(shape, format);
   detail::Ref<detail::TensorImpl> impl(new detail::TensorImpl);
-  impl->storage = detail::Storage::wrap(data, bytes_of(shape, dtype), std::move(owner));
+  impl->storage = detail::Storage::wrap(data, tensor_bytes(shape, dtype), std::move(owner));
   impl->shape = shape;
   impl->dtype = dtype;
   impl->format = format;
@@ -92,7 +93,7 @@ Tensor Tensor::from_memory(const void* data, std::size_t count, DType dtype, con
   return t;
 }
 
-std::size_t Tensor::bytes() const { return bytes_of(shape(), dtype()); }
+std::size_t Tensor::bytes() const { return tensor_bytes(shape(), dtype()); }
 
 void* Tensor::mutable_raw() {
   impl_->storage->version.fetch_add(1, std::memory_order_relaxed);
@@ -100,6 +101,7 @@ void* Tensor::mutable_raw() {
 }
 
 double Tensor::item() const {
+  check_defined("item");
   PARE_CHECK(elements() == 1, invalid_argument, "item", "expected one element, got a tensor {}",
              shape());
   if (dtype() == DType::f32) return static_cast<double>(*data<float>());
@@ -115,17 +117,24 @@ void Tensor::copy_row_major(void* out, DType asked) const {
   if (elements()) std::memcpy(out, plain.raw(), bytes());
 }
 
+void Tensor::check_defined(const char* where) const {
+  if (!defined())
+    fail(ErrorCode::invalid_argument, where, "expected a tensor, got an undefined one");
+}
+
 void Tensor::wrong_dtype(DType asked) const {
   fail(ErrorCode::dtype_mismatch, "tensor", "expected {}, got {} {}", asked, dtype(), shape());
 }
 
 Tensor Tensor::clone() const {
+  check_defined("clone");
   Tensor copy = empty(shape(), dtype(), format());
   if (elements()) std::memcpy(copy.mutable_raw(), raw(), bytes());
   return copy;
 }
 
 Tensor Tensor::detach() const {
+  check_defined("detach");
   if (context().tracer) return apply({&kDetach, {}}, detail::Borrowed(*this));
   detail::Ref<detail::TensorImpl> impl(new detail::TensorImpl);
   impl->shape = impl_->shape;
@@ -137,6 +146,7 @@ Tensor Tensor::detach() const {
 }
 
 Tensor Tensor::to(MemoryFormat wanted) const {
+  check_defined("to");
   if (wanted == format()) return *this;
   check_format(shape(), wanted);
   Tensor out = empty(shape(), dtype(), wanted);
@@ -152,9 +162,14 @@ Tensor Tensor::to(MemoryFormat wanted) const {
   return out;
 }
 
-Tensor Tensor::to(DType wanted) const { return wanted == dtype() ? *this : cast(*this, wanted); }
+Tensor Tensor::to(DType wanted) const {
+  check_defined("to");
+  return wanted == dtype() ? *this : cast(*this, wanted);
+}
 
 void Tensor::copy_from(const Tensor& source) {
+  check_defined("copy_from");
+  source.check_defined("copy_from");
   PARE_CHECK(source.shape() == shape(), shape_mismatch, "copy_from", "expected {}, got {}", shape(),
              source.shape());
   void* out = mutable_raw();
@@ -168,6 +183,7 @@ void Tensor::copy_from(const Tensor& source) {
 }
 
 void Tensor::fill(double value) {
+  check_defined("fill");
   if (dtype() == DType::f32) {
     float* out = mutable_data<float>();
     std::fill_n(out, elements(), static_cast<float>(value));
@@ -186,6 +202,7 @@ void Tensor::fill(double value) {
 }
 
 Tensor& Tensor::set_requires_grad(bool on) {
+  check_defined("set_requires_grad");
   PARE_CHECK(is_leaf(), invalid_state, "set_requires_grad", "expected a leaf, got a result of {}",
              impl_->producer->call.op->name);
   PARE_CHECK(!on || is_floating(dtype()), dtype_mismatch, "set_requires_grad",
@@ -197,8 +214,13 @@ Tensor& Tensor::set_requires_grad(bool on) {
 Tensor Tensor::grad() const { return impl_->gradient ? Tensor(impl_->gradient) : Tensor(); }
 
 void Tensor::set_grad(const Tensor& gradient) {
-  PARE_CHECK(!gradient.defined() || gradient.shape() == shape(), shape_mismatch, "set_grad",
-             "expected a gradient {}, got {}", shape(), gradient.shape());
+  check_defined("set_grad");
+  if (gradient.defined()) {
+    PARE_CHECK(gradient.shape() == shape(), shape_mismatch, "set_grad",
+               "expected a gradient {}, got {}", shape(), gradient.shape());
+    PARE_CHECK(gradient.dtype() == dtype(), dtype_mismatch, "set_grad",
+               "expected a gradient of {}, got {}", dtype(), gradient.dtype());
+  }
   impl_->gradient = detail::Ref<detail::TensorImpl>(gradient.impl());
 }
 

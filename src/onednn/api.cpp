@@ -29,7 +29,7 @@ std::byte* workspace(std::size_t bytes) {
     memory.reset();
     const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
     memory.reset(static_cast<std::byte*>(std::aligned_alloc(64, rounded)));
-    if (!memory) throw std::bad_alloc();
+    if (!memory) fail_out_of_memory("oneDNN", bytes);
     size = rounded;
   }
   return memory.get();

@@ -80,6 +80,31 @@ TEST(Autograd, RefusesASecondBackwardUnlessRetained) {
   EXPECT_THAT(error_of([&] { y.backward(); }), HasSubstr("earlier backward has freed"));
 }
 
+TEST(Autograd, ARefusedBackwardLeavesTheTapeAsItWas) {
+  Tensor x = leaf({2, 3});
+  const Tensor h = x * x;
+  const Tensor first = sum(h);
+  const Tensor second = sum(exp(h));
+  first.backward();
+  const auto gradient = x.grad().to_vector<float>();
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_THAT(error_of([&] { second.backward(); }), HasSubstr("has freed"));
+    EXPECT_EQ(x.grad().to_vector<float>(), gradient);
+  }
+}
+
+TEST(Autograd, RefusesAGradientThatDoesNotFit) {
+  Tensor x = leaf({2, 3});
+  const Tensor y = x * x;
+  EXPECT_ERROR(y.backward(Tensor()), invalid_argument, "backward", "undefined");
+  EXPECT_ERROR(y.backward(Tensor::ones({2}, DType::u8)), dtype_mismatch, "f32", "u8");
+  EXPECT_ERROR(y.backward(Tensor::ones({3})), shape_mismatch, "[2]", "[3]");
+  EXPECT_ERROR(Tensor().backward(), invalid_argument, "backward", "undefined");
+  // A gradient of another floating type is converted, not read as what it is not.
+  y.backward(Tensor::ones({2}, DType::f16));
+  EXPECT_THAT(x.grad().to_vector<float>(), ElementsAre(4, 6));
+}
+
 TEST(Autograd, RefusesALeafChangedInBetween) {
   Tensor x = leaf({3});
   const Tensor y = x * x;

@@ -76,6 +76,36 @@ TEST(Tensor, RefusesWhatDoesNotFit) {
               HasSubstr("expected a gradient [2], got [3]"));
 }
 
+TEST(Tensor, RefusesToBeUsedWhileUndefined) {
+  const Tensor none;
+  Tensor some = Tensor::zeros({2});
+  EXPECT_ERROR(none.item(), invalid_argument, "item: expected a tensor, got an undefined one");
+  EXPECT_ERROR(none.to_vector<float>(), invalid_argument, "to_vector");
+  EXPECT_ERROR(none.clone(), invalid_argument, "clone");
+  EXPECT_ERROR(none.detach(), invalid_argument, "detach");
+  EXPECT_ERROR(none.to(DType::f16), invalid_argument, "to:");
+  EXPECT_ERROR(none.to(MemoryFormat::channels_last), invalid_argument, "to:");
+  EXPECT_ERROR(some.copy_from(none), invalid_argument, "copy_from");
+  EXPECT_ERROR(Tensor().copy_from(some), invalid_argument, "copy_from");
+  EXPECT_ERROR(Tensor().fill(1), invalid_argument, "fill");
+  EXPECT_ERROR(Tensor().set_grad(some), invalid_argument, "set_grad");
+  EXPECT_ERROR(Tensor().set_requires_grad(), invalid_argument, "set_requires_grad");
+}
+
+TEST(Tensor, RefusesAGradientOfAnotherType) {
+  Tensor x = Tensor::zeros({2});
+  EXPECT_ERROR(x.set_grad(Tensor::zeros({2}, DType::u8)), dtype_mismatch, "set_grad", "f32", "u8");
+  EXPECT_FALSE(x.grad().defined());
+}
+
+TEST(Tensor, MoreMemoryThanThereIsIsAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizers' own malloc ends the process";
+#endif
+  EXPECT_ERROR(Tensor::empty({std::int64_t{1} << 56}), out_of_memory, "tensor",
+               "288230376151711744 bytes");
+}
+
 TEST(Tensor, ConvertsAndPrints) {
   EXPECT_DOUBLE_EQ(Tensor::scalar(3, DType::i64).item(), 3);
   EXPECT_THAT(Tensor::full({2}, 7, DType::u8).to_vector<std::uint8_t>(), ElementsAre(7, 7));

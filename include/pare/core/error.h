@@ -18,6 +18,7 @@ enum class ErrorCode {
   unsupported,       ///< legal, but not something pare does
   io_error,          ///< the operating system refused
   corrupt_data,      ///< a file or buffer that is not what it says it is
+  out_of_memory,     ///< more memory than there is
   stopped,           ///< a progress callback asked to stop
   internal,          ///< a bug in pare
 };

@@ -110,10 +110,12 @@ class PARE_API Tensor {
     if (impl_->dtype != dtype_of<T>) wrong_dtype(dtype_of<T>);
     return static_cast<T*>(mutable_raw());
   }
-  /// The value of a tensor of one element, converted from its dtype.
+  /// The value of a tensor of one element, converted from its dtype. Throws invalid_argument for
+  /// another number of elements or an undefined tensor.
   double item() const;
   /// All elements in row-major order, whatever the memory format. Throws dtype_mismatch.
   template <class T> std::vector<T> to_vector() const {
+    check_defined("to_vector");
     std::vector<T> out(static_cast<std::size_t>(elements()));
     copy_row_major(out.data(), dtype_of<T>);
     return out;
@@ -137,13 +139,15 @@ class PARE_API Tensor {
   bool is_leaf() const { return !impl_->producer; }
   /// The gradient that backward() summed into this leaf; undefined if none.
   Tensor grad() const;
+  /// Takes a gradient of this tensor's shape and dtype in place of the present one; undefined:
+  /// none.
   void set_grad(const Tensor& gradient);
   /// Drops the gradient.
   void zero_grad();
   /// Gradients of this scalar with respect to all leaves that want one. Frees the tape unless
   /// `retain`. Throws invalid_state for a non-scalar, or where nothing wants a gradient.
   void backward(bool retain = false) const;
-  /// The same from a given gradient of this tensor's shape.
+  /// The same from a given gradient of this tensor's shape; another floating type is converted.
   void backward(const Tensor& gradient, bool retain = false) const;
 
   /// Shape, dtype and the first elements, for people.
@@ -155,6 +159,7 @@ class PARE_API Tensor {
   static Tensor from_memory(const void* data, std::size_t count, DType dtype, const Shape& shape);
   void copy_row_major(void* out, DType dtype) const;
   [[noreturn]] void wrong_dtype(DType asked) const;
+  void check_defined(const char* where) const;
   detail::Ref<detail::TensorImpl> impl_;
 };
 
