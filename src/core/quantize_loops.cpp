@@ -1,6 +1,8 @@
 // Parameters of quantization: reading, checking, channel links, ONNX nodes.
 #include "core/quantize_loops.h"
 
+#include <cmath>
+
 #include "core/check.h"
 #include "core/dtype_switch.h"
 
@@ -29,7 +31,7 @@ QuantizeParameters::QuantizeParameters(const Tensor& x, const Tensor& scales, co
     inner = elements;
     outer = elements == 0 ? 0 : 1;
   } else {
-    const int at = normalize_axis(static_cast<int>(axis), x.rank(), "quantize");
+    const int at = normalize_axis(axis, x.rank(), "quantize");
     inner = strides_of(x)[static_cast<std::size_t>(at)];
     outer = elements / (channels * inner);
   }
@@ -49,6 +51,12 @@ QuantizeParameters::QuantizeParameters(const Tensor& x, const Tensor& scales, co
   }
 }
 
+void QuantizeParameters::check_scales(const char* where) const {
+  for (std::size_t c = 0; c < scale.size(); ++c)
+    PARE_CHECK(std::isfinite(scale[c]) && scale[c] > 0, invalid_argument, where,
+               "expected finite scales above 0, got {} (number {})", scale[c], c);
+}
+
 void check_quantize_parameters(const InferArgs& args, std::int64_t axis, DType codes) {
   const char* where = args.call.op->name;
   const Shape& scale = args.shape(1);
@@ -57,7 +65,7 @@ void check_quantize_parameters(const InferArgs& args, std::int64_t axis, DType c
   PARE_CHECK(scale.rank() <= 1, shape_mismatch, where, "expected a scale of rank 0 or 1, got {}",
              scale);
   if (scale.rank() == 1 && (scale.symbolic(0) || scale[0] != 1)) {
-    const int at = normalize_axis(static_cast<int>(axis), args.shape(0).rank(), where);
+    const int at = normalize_axis(axis, args.shape(0).rank(), where);
     PARE_CHECK(scale.same_axis(0, args.shape(0), at), shape_mismatch, where,
                "expected a scale for each index of axis {} of {}, got {}", at, args.shape(0),
                scale);
@@ -78,7 +86,7 @@ void link_quantize_channels(std::int64_t axis, ChannelLinks& links) {
   for (int a = 0; a < rank; ++a) links.tie(in(0), a, out(0), a);
   for (int i = 1; i <= 2; ++i) {
     if (!links.has(in(i)) || links.shape(in(i)).rank() != 1) continue;
-    const int at = normalize_axis(static_cast<int>(axis), rank, "quantize");
+    const int at = normalize_axis(axis, rank, "quantize");
     if (links.shape(in(i)).same_axis(0, links.shape(in(0)), at)) links.tie(in(0), at, in(i), 0);
   }
 }

@@ -32,6 +32,9 @@ struct QuantizeParameters {
   QuantizeParameters(const Tensor& x, const Tensor& scales, const Tensor& zeros, std::int64_t axis,
                      std::int64_t qmin, std::int64_t qmax);
 
+  /// Throws invalid_argument naming `where` for a scale that is not finite and above 0.
+  void check_scales(const char* where) const;
+
   CodeSpace at(std::int64_t channel) const {
     const auto c = static_cast<std::size_t>(channel);
     return {scale[c], zero[c], low[c], high[c]};
@@ -56,6 +59,7 @@ void emit_dequantize(OnnxEmitter& e, const std::string& codes, DType dtype, std:
 /// y[i] = f(a[i], b[i], code space of element i); y may be a or b.
 template <class A, class B, class Out, class F>
 void map_codes(const QuantizeParameters& p, const A* a, const B* b, Out* y, F f) {
+  if (p.outer == 0) return;
   const auto one_channel = [&](std::int64_t first, std::int64_t count, std::int64_t channel) {
     const CodeSpace space = p.at(channel);
     const A* from_a = a + first;

@@ -112,10 +112,10 @@ bool Shape::operator==(const Shape& other) const {
   return true;
 }
 
-int normalize_axis(int axis, int rank, const char* where) {
+int normalize_axis(std::int64_t axis, int rank, const char* where) {
   PARE_CHECK(axis >= -rank && axis < rank, out_of_range, where,
              "expected an axis in [{}, {}), got {}", -rank, rank, axis);
-  return axis < 0 ? axis + rank : axis;
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
 }  // namespace pare

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "expect_error.h"
 #include "pare/core/error.h"
 #include "pare/core/op.h"
 
@@ -73,15 +74,16 @@ void expect_golden(const std::vector<GoldenCase>& cases, float tolerance, MakeCa
   }
 }
 
-/// The text of the error that `run` throws, "" if none; its code in `code`.
-template <class Run> std::string error_of(Run run, ErrorCode* code = nullptr) {
-  try {
-    run();
-  } catch (const Error& e) {
-    if (code) *code = e.code();
-    return e.message();
-  }
-  return "";
+/// The same, and its code in `code`.
+template <class Run> std::string error_of(Run run, ErrorCode* code) {
+  return error_of([&] {
+    try {
+      run();
+    } catch (const Error& error) {
+      *code = error.code();
+      throw;
+    }
+  });
 }
 
 }  // namespace pare::test

@@ -6,6 +6,7 @@
 
 #include "core/golden_layers.h"
 #include "core/ops/conv2d_portable.h"
+#include "expect_error.h"
 #include "pare/core/ops.h"
 
 namespace pare {
@@ -170,6 +171,32 @@ TEST_P(Layers, BatchNormInEvaluation) {
   expect_near(w.grad(), golden::kEvalGradW, 1e-5F);
   expect_near(b.grad(), golden::kEvalGradB, 1e-5F);
   expect_near(mean, golden::kEvalMean, 0);
+}
+
+TEST(Bounds, ConvolutionRefusesAnOutputThatCannotBe) {
+  const Conv2dAttributes far{.padding = {1 << 30, 1 << 30, 1 << 30, 1 << 30}};
+  EXPECT_ERROR(conv2d(Tensor::ones({1, 1, 1, 1}), Tensor::ones({1, 1, 1, 1}), {}, far),
+               invalid_argument, "63 bits");
+}
+
+TEST(Bounds, PoolingRefusesEmptyPicturesAndEndlessWindows) {
+  const Pool2dAttributes padded{.kernel = {2, 2}, .stride = {1, 1}, .padding = {1, 1, 1, 1}};
+  for (const Shape& empty : {Shape{1, 1, 0, 4}, Shape{1, 1, 4, 0}}) {
+    EXPECT_ERROR(max_pool2d(Tensor::ones(empty), padded), shape_mismatch, "max_pool2d",
+                 empty.to_string());
+    EXPECT_ERROR(average_pool2d(Tensor::ones(empty), padded), shape_mismatch, "average_pool2d");
+  }
+  constexpr std::int64_t kFar = std::int64_t{1} << 40;
+  const Tensor x = Tensor::ones({1, 1, 4, 4});
+  EXPECT_ERROR(max_pool2d(x, Pool2dAttributes{.kernel = {kFar, 2}, .padding = {kFar / 2, 0, 0, 0}}),
+               invalid_argument, "kernels and strides", "1099511627776");
+  EXPECT_ERROR(max_pool2d(x, Pool2dAttributes{.stride = {2, kFar}}), invalid_argument,
+               "kernels and strides");
+  constexpr std::int64_t kWide = 1 << 20;
+  EXPECT_ERROR(
+      max_pool2d(x, Pool2dAttributes{.kernel = {kWide, kWide},
+                                     .padding = {kWide / 2, kWide / 2, kWide / 2, kWide / 2}}),
+      invalid_argument, "taps");
 }
 
 TEST(DenseLayers, Linear) {

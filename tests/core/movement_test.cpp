@@ -126,6 +126,66 @@ TEST(Pad, PadsAndCrops) {
   EXPECT_EQ(inferred(kPad, border, with_batch({3})), with_batch({5}));
 }
 
+TEST(Pad, RefusesSizesBeyondSixtyThreeBits) {
+  constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
+  const Tensor x = counting({3});
+  EXPECT_ERROR(pad(x, {kEnd}, {kEnd}), invalid_argument, "pad", "2^63");
+  EXPECT_ERROR(pad(x, {kEnd}, {0}), invalid_argument, "pad", "2^63");
+  EXPECT_ERROR(pad(x, {kLeast}, {kLeast}), shape_mismatch, "pad", "at most 3");
+  EXPECT_ERROR(pad(x, {kEnd}, {kLeast}), shape_mismatch, "pad", "at most 3");
+  EXPECT_ERROR(pad(x, {-2}, {-2}), shape_mismatch, "pad", "at most 3");
+  EXPECT_ERROR(pad(x, {std::int64_t{1} << 59}, {0}), invalid_argument, "63 bits");
+}
+
+TEST(Expand, RefusesSizesBeyondSixtyThreeBits) {
+  EXPECT_ERROR(expand(Tensor::zeros({1}), {std::int64_t{1} << 59}), invalid_argument, "63 bits");
+}
+
+TEST(Concat, RefusesAnInputThatIsLeftOut) {
+  const Tensor inputs[] = {counting({2}), Tensor()};
+  const Call call{&kConcat, Attributes::of(ConcatAttributes{0})};
+  EXPECT_ERROR(pare::apply(call, inputs), invalid_argument, "concat", "input 1");
+  const Shape shape{2};
+  const InferArgs::Input known[] = {{&shape, DType::f32, nullptr}, {nullptr, DType::f32, nullptr}};
+  EXPECT_ERROR(infer(call, known), invalid_argument, "concat", "input 1");
+}
+
+TEST(Axes, BeyondThirtyTwoBitsAreOutOfRange) {
+  constexpr std::int64_t kFar = std::int64_t{1} << 32;
+  const Tensor x = counting({2, 3});
+  const Tensor scale = Tensor::ones({2});
+  EXPECT_ERROR(sum(x, {kFar}), out_of_range, "sum", "4294967296");
+  EXPECT_ERROR(slice(x, SliceAttributes{{kFar}, {0}, {1}, {1}}), out_of_range, "slice");
+  const auto call = [&](const OpDef& op, auto attributes, Tensors inputs) {
+    return pare::apply({&op, Attributes::of(attributes)}, inputs);
+  };
+  EXPECT_ERROR(call(kSoftmax, SoftmaxAttributes{kFar}, {x}), out_of_range, "softmax");
+  EXPECT_ERROR(call(kArgmax, AxisAttributes{kFar}, {x}), out_of_range, "argmax");
+  EXPECT_ERROR(call(kConcat, ConcatAttributes{kFar}, {x, x}), out_of_range, "concat");
+  EXPECT_ERROR(
+      call(kGather, GatherAttributes{kFar}, {x, Tensor::from(std::vector<std::int64_t>{0}, {1})}),
+      out_of_range, "gather");
+  FakeQuantizeAttributes quantization;
+  quantization.axis = kFar;
+  EXPECT_ERROR(call(kFakeQuantize, quantization, {x, scale}), out_of_range, "fake_quantize");
+}
+
+TEST(Reshape, OfAnEmptyBatchKeepsItsOtherAxes) {
+  EXPECT_EQ(flatten(counting({0, 3, 2})).shape(), (Shape{0, 6}));
+  EXPECT_EQ(reshape(counting({0, 3, 2}), {0, 2, -1}).shape(), (Shape{0, 2, 3}));
+  EXPECT_EQ(reshape(counting({0, 6}), {-1, 2, 3}).shape(), (Shape{0, 2, 3}));
+  EXPECT_EQ(reshape(counting({0, 3}), {0, 5}).shape(), (Shape{0, 5}));
+  EXPECT_EQ(flatten(counting({2, 0, 2})).shape(), (Shape{2, 0}));
+  EXPECT_ERROR(flatten(counting({2, 3, 0}), 0, 1), unsupported, "flatten", "[2, 3, 0]");
+}
+
+TEST(Reshape, RefusesProductsBeyondSixtyThreeBits) {
+  constexpr std::int64_t kLarge = std::int64_t{1} << 32;
+  // Their product wraps around to 0.
+  EXPECT_ERROR(reshape(counting({0}), {kLarge, kLarge}), invalid_argument, "2^63");
+  EXPECT_ERROR(reshape(counting({4}), {kLarge, kLarge, 4}), invalid_argument, "2^63");
+}
+
 TEST(Expand, Repeats) {
   const Tensor x = counting({2, 1});
   EXPECT_THAT(expand(x, {2, 2, 2}).to_vector<float>(), ElementsAre(0, 0, 1, 1, 0, 0, 1, 1));

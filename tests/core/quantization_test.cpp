@@ -4,7 +4,9 @@
 #include <limits>
 
 #include "core/golden_quantization.h"
+#include "expect_error.h"
 #include "pare/core/generator.h"
+#include "pare/core/ops/observe.h"
 #include "pare/core/ops/quantization.h"
 
 namespace pare::test {
@@ -103,6 +105,37 @@ TEST(Quantization, WideCodesSaturate) {
   const Tensor z = Tensor::scalar(-5, DType::i32);
   EXPECT_EQ(dequantize_linear(q, Tensor::scalar(2), z).to_vector<float>(),
             (std::vector<float>{4294967296.0F, -4294967296.0F}));
+}
+
+TEST(Quantization, RefusesScalesThatDivideByNothing) {
+  const Tensor x = Tensor::ones({2});
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float bad : {0.0F, -1.0F, kNan, kInfinity}) {
+    const Tensor scale = Tensor::from({1, bad}, {2});
+    const Tensor zero = Tensor::zeros({2}, DType::i32);
+    FakeQuantizeAttributes fake;
+    fake.axis = 0;
+    EXPECT_ERROR(fake_quantize(x, scale, zero, fake), invalid_argument, "fake_quantize",
+                 "(number 1)");
+    QuantizeAttributes linear;
+    linear.axis = 0;
+    EXPECT_ERROR(quantize_linear(x, scale, zero, linear), invalid_argument, "quantize_linear",
+                 "(number 1)");
+  }
+}
+
+TEST(Observe, RefusesDamagedHistograms) {
+  const Tensor x = Tensor::from({-0.9F, 1}, {2});
+  const Tensor counts = Tensor::zeros({64}, DType::i64);
+  counts.impl()->storage->data[8 * 63] = std::byte{5};
+  // Bin 63 lies beyond the range that is said to have been seen, and beyond the bins of what is
+  // now.
+  EXPECT_ERROR(observe_histogram(x, counts, Tensor::from({0, 1}, {2})), corrupt_data,
+               "observe_histogram", "in bin 63 of 64");
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_ERROR(observe_histogram(x, counts, Tensor::from({0, kInfinity}, {2})), corrupt_data,
+               "finite range");
 }
 
 TEST(Quantization, BadInput) {

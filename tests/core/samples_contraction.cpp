@@ -23,6 +23,14 @@ void add_contraction_samples(Samples& samples, Generator& generator) {
   add("three axes", kLinear, {{2, 3, 4}, {5, 4}, {5}});
   add("a vector", kLinear, {{4}, {5, 4}, {5}});
 
+  add("no rows", kMatmul, {{0, 4}, {4, 5}});
+  add("nothing to sum", kMatmul, {{3, 0}, {0, 5}});
+  add("no columns", kMatmul, {{3, 4}, {4, 0}});
+  add("no matrices", kMatmul, {{0, 3, 4}, {4, 5}});
+  add("no rows", kLinear, {{0, 4}, {5, 4}, {5}});
+  add("nothing to sum", kLinear, {{3, 0}, {5, 0}, {5}});
+  add("no outputs", kLinear, {{3, 4}, {0, 4}, {0}});
+
   const auto add_conv = [&](const char* name, const Conv2dAttributes& attributes,
                             std::vector<Shape> shapes, bool channels_last) {
     Tensors inputs;
@@ -45,6 +53,11 @@ void add_contraction_samples(Samples& samples, Generator& generator) {
              {{1, 3, 5, 5}, {6, 1, 3, 3}, {6}}, last);
     add_conv("pointwise", {}, {{2, 4, 3, 3}, {5, 4, 1, 1}, {5}}, last);
     add_conv("pointwise, stride 2", {.stride = {2, 2}}, {{2, 4, 5, 4}, {3, 4, 1, 1}}, last);
+    add_conv("no pictures", {.padding = {1, 1, 1, 1}}, {{0, 3, 4, 4}, {4, 3, 3, 3}, {4}}, last);
+    add_conv("no pictures, depthwise", {.groups = 3}, {{0, 3, 4, 4}, {3, 1, 3, 3}, {3}}, last);
+    add_conv("no channels", {.padding = {1, 1, 1, 1}}, {{2, 0, 4, 4}, {4, 0, 3, 3}, {4}}, last);
+    add_conv("no outputs", {.padding = {1, 1, 1, 1}}, {{2, 3, 4, 4}, {0, 3, 3, 3}, {0}}, last);
+    add_conv("padding alone", {.padding = {2, 2, 1, 1}}, {{2, 3, 0, 4}, {4, 3, 3, 3}, {4}}, last);
   }
 }
 

@@ -36,6 +36,8 @@ void add_binary(Samples& samples, Generator& g) {
       {{2, 8, 4, 3}, {2, 8, 4, 3}},
       {{1, 3, 2, 2}, {4, 1, 2, 2}},
       {{2, 3, 2, 3, 2}, {3, 1, 1, 2}},
+      {{0, 4}, {4}},
+      {{2, 0, 3, 2}, {2, 1, 3, 1}},
   };
   for (const OpDef* op : ops) {
     for (const auto& [a, b] : shapes) {
@@ -69,8 +71,9 @@ void add_binary(Samples& samples, Generator& g) {
 void add_unary(Samples& samples, Generator& g) {
   const std::vector<const OpDef*> ops = {&kNeg,  &kExp,   &kLog,     &kSqrt,
                                          &kRelu, &kRelu6, &kSigmoid, &kTanh};
-  const std::vector<Shape> shapes = {{},   {1},    {15},      {16},         {17},
-                                     {33}, {2, 9}, {2, 3, 5}, {2, 5, 3, 3}, {1, 2, 3, 2, 3}};
+  const std::vector<Shape> shapes = {{},     {1},         {15},      {16},         {17},
+                                     {33},   {2, 9},      {2, 3, 5}, {2, 5, 3, 3}, {1, 2, 3, 2, 3},
+                                     {0, 4}, {2, 3, 0, 2}};
   for (const OpDef* op : ops) {
     const bool positive = op == &kLog || op == &kSqrt;
     for (const Shape& shape : shapes) {
@@ -102,8 +105,10 @@ void add_copies(Samples& samples, Generator& g) {
       row.gradient_tolerance = last.gradient_tolerance = 0.5;
     samples.push_back(row);
     samples.push_back(last);
+    samples.push_back({row.name + ", empty", call, {g.normal({0, 3})}});
   }
   samples.push_back({"of 5", {&kDetach, {}}, {g.normal({5})}});
+  samples.push_back({"of none", {&kDetach, {}}, {g.normal({0, 5})}});
   samples.push_back({"channels last", {&kDetach, {}}, {x.to(kLast)}});
   for (const bool last : {false, true}) {
     const Call call{&kToFormat, Attributes::of(ToFormatAttributes{last})};
@@ -112,6 +117,8 @@ void add_copies(Samples& samples, Generator& g) {
         {last ? "channels last to itself" : "channels last to row-major", call, {x.to(kLast)}});
     samples.push_back({"rank 3", call, {g.normal({2, 17, 9})}});
     samples.push_back({"rank 5", call, {g.normal({2, 3, 2, 5, 3})}});
+    samples.push_back({"no pictures", call, {g.normal({0, 3, 2, 5})}});
+    samples.push_back({"no columns", call, {g.normal({2, 3, 2, 0})}});
   }
 }
 

@@ -30,6 +30,11 @@ void add_loss_samples(Samples& samples, Generator& g) {
     samples.push_back({"row-major and channels last", {op, {}}, {a, b.to(last)}});
     samples.push_back({"f64", {op, {}}, {a.to(DType::f64), b.to(DType::f64)}});
   }
+  samples.push_back(
+      {"empty", {&kCrossEntropy, {}}, {g.normal({0, 4}), Tensor::empty({0}, DType::i64)}});
+  for (const Shape& empty : {Shape{0, 4}, Shape{3, 0}})
+    for (const OpDef* op : {&kKlDiv, &kMse})
+      samples.push_back({"empty", {op, {}}, {g.normal(empty), g.normal(empty)}});
   samples.push_back({"scalars", {&kMse, {}}, {g.normal({}), g.normal({})}});
 }
 

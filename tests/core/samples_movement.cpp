@@ -54,6 +54,21 @@ void add_movement_samples(Samples& samples, Generator& generator) {
   add("rows", kExpand, ExpandAttributes{{4, 3, 5}}, {generator.normal({3, 1})});
   add("per channel, channels-last", kExpand, ExpandAttributes{{-1, -1, 3, 2}}, {last(pooled)});
 
+  // No pictures, and pictures of no rows.
+  for (const Shape& shape : {Shape{0, 3, 4, 5}, Shape{2, 3, 0, 5}}) {
+    for (const bool channels_last : {false, true}) {
+      const Tensor x = channels_last ? last(generator.normal(shape)) : generator.normal(shape);
+      add("empty, flatten", kReshape, ReshapeAttributes{{0, -1}}, {x});
+      add("empty", kTranspose, TransposeAttributes{{0, 2, 3, 1}}, {x});
+      add("empty", kConcat, ConcatAttributes{1}, {x, x});
+      add("empty", kSlice, SliceAttributes{{1}, {1}, {3}, {1}}, {x});
+      add("empty", kPad, PadAttributes{{0, 1, 0, 0}, {0, 0, 1, -1}, 0}, {x});
+      add("empty", kExpand, ExpandAttributes{{2, -1, -1, -1, -1}}, {x});
+    }
+  }
+  add("nothing is left", kSlice, SliceAttributes{{1}, {2}, {2}, {1}}, {picture});
+  add("rows out of nothing", kPad, PadAttributes{{1, 0}, {0, 0}, 2}, {generator.normal({0, 3})});
+
   const auto add_gather = [&](const char* name, std::int64_t axis, Tensor x, Tensor indices) {
     samples.push_back({.name = name,
                        .call = {&kGather, Attributes::of(GatherAttributes{axis})},
@@ -66,6 +81,10 @@ void add_movement_samples(Samples& samples, Generator& generator) {
              Tensor::from(std::vector<std::int32_t>{3, 0, 1, 1, 0, 0}, {3, 2}));
   add_gather("channels, channels-last", 1, last(picture),
              Tensor::from(std::vector<std::int64_t>{2, 0, 0}, {3}));
+  add_gather("no indices", 0, matrix, Tensor::empty({0, 2}, DType::i64));
+  add_gather("of nothing", 0, generator.normal({0, 5}), Tensor::empty({0}, DType::i64));
+  add_gather("empty rows", 0, generator.normal({3, 0}),
+             Tensor::from(std::vector<std::int64_t>{2, 0}, {2}));
   add_gather("scalar index", 1, matrix, Tensor::scalar(4, DType::i64));
 }
 

@@ -24,12 +24,21 @@ void add_normalization_samples(Samples& samples, Generator& generator) {
     add("training, frozen", {.frozen = true}, {2, 3, 4, 5}, last, true);
     add("training, many channels", {.epsilon = 1e-3, .momentum = 0.3}, {2, 70, 2, 3}, last, true);
   }
+  for (const bool last : {false, true})
+    for (const Shape& empty : {Shape{0, 3, 4, 5}, Shape{2, 3, 0, 5}}) {
+      add("evaluation, empty", {}, empty, last, false);
+      add("training, frozen, empty", {.frozen = true}, empty, last, true);
+    }
   add("training, no pixels", {}, {6, 3}, false, true);
   add("evaluation, one spatial axis", {}, {2, 3, 5}, false, false);
 
   samples.push_back({"evaluation",
                      {&kDropout, Attributes::of(DropoutAttributes{.probability = 0.3})},
                      {generator.normal({2, 3})}});
+  samples.push_back({.name = "training, empty",
+                     .call = {&kDropout, Attributes::of(DropoutAttributes{.probability = 0.3})},
+                     .inputs = {generator.normal({0, 3})},
+                     .training = true});
   samples.push_back(
       {.name = "training, frozen",
        .call = {&kDropout, Attributes::of(DropoutAttributes{.probability = 0.3, .frozen = true})},

@@ -14,7 +14,8 @@ void add_observe_samples(Samples& samples, Generator& g) {
   const Call fine{&kObserveFakeQuantize,
                   Attributes::of(ObserveAttributes{.qmin = -4000000, .qmax = 4000000})};
   const auto wide = [] { return Tensor::from({-9, 9}, {2}); };
-  for (const Shape& shape : {Shape{}, Shape{37}, Shape{4, 9}, Shape{2, 3, 4, 5}}) {
+  for (const Shape& shape :
+       {Shape{}, Shape{37}, Shape{4, 9}, Shape{2, 3, 4, 5}, Shape{0, 4}, Shape{2, 3, 0, 5}}) {
     const std::string name = shape.to_string();
     const Tensor x = g.normal(shape);
     samples.push_back({name, min_max, {x, empty_range()}, false, {0}});
@@ -35,6 +36,8 @@ void add_observe_samples(Samples& samples, Generator& g) {
     samples.push_back({name, scale, {w}});
     samples.push_back({name + ", channels last", scale, {w.to(kLast)}});
     samples.push_back({name + ", rank 2", scale, {g.normal({6, 7})}});
+    samples.push_back({name + ", no rows", scale, {g.normal({0, 7})}});
+    samples.push_back({name + ", no columns", scale, {g.normal({6, 0})}});
   }
 }
 

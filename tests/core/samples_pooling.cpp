@@ -33,6 +33,8 @@ void add_pooling_samples(Samples& samples, Generator& generator) {
           {.kernel = {3, 2}, .stride = {1, 1}, .padding = {1, 0, 0, 1}}, {1, 2, 4, 4});
       add("gaps", *op, {.kernel = {2, 1}, .stride = {3, 2}}, {1, 2, 6, 5});
       add("many channels", *op, {}, {1, 70, 2, 2});
+      add("no pictures", *op, {}, {0, 3, 4, 6});
+      add("no channels", *op, {}, {2, 0, 4, 6});
     }
     add("padding not counted", kAveragePool2d,
         {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}, .count_include_pad = false},
@@ -40,6 +42,11 @@ void add_pooling_samples(Samples& samples, Generator& generator) {
     Tensor x = generator.normal({3, 5, 4, 4});
     if (last) x = x.to(MemoryFormat::channels_last);
     samples.push_back({"pictures", {&kGlobalAveragePool, {}}, {x}});
+    for (const Shape& shape : {Shape{0, 5, 4, 4}, Shape{3, 0, 4, 4}}) {
+      Tensor none = generator.normal(shape);
+      if (last) none = none.to(MemoryFormat::channels_last);
+      samples.push_back({"empty", {&kGlobalAveragePool, {}}, {none}});
+    }
   }
   samples.push_back({"one spatial axis", {&kGlobalAveragePool, {}}, {generator.normal({2, 3, 7})}});
 }

@@ -23,7 +23,9 @@ void add_quantization_samples(Samples& samples, Generator& g) {
   };
   const std::vector<Case> cases = {{{}, -1},          {{37}, -1},         {{4, 9}, 0},
                                    {{4, 9}, 1},       {{2, 9, 3, 5}, -1}, {{2, 9, 3, 5}, 1},
-                                   {{9, 2, 3, 3}, 0}, {{2, 3, 17}, 1},    {{2, 3, 2, 3, 4}, 1}};
+                                   {{9, 2, 3, 3}, 0}, {{2, 3, 17}, 1},    {{2, 3, 2, 3, 4}, 1},
+                                   {{0, 3}, -1},      {{0, 3}, 0},        {{0, 3}, 1},
+                                   {{3, 0}, 0},       {{2, 3, 0, 4}, 1}};
   for (const Case& c : cases) {
     const Shape shape = c.axis < 0 ? Shape{} : Shape{c.shape[static_cast<int>(c.axis)]};
     const Tensor x = g.normal(c.shape);

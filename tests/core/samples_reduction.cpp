@@ -47,12 +47,21 @@ void add_reduction_samples(Samples& samples, Generator& g) {
       samples.push_back({name, call, {x}});
       if (c.shape.rank() >= 3) samples.push_back({name + ", channels last", call, {x.to(kLast)}});
     }
+    for (const Shape& empty : {Shape{0, 5}, Shape{2, 3, 0}, Shape{2, 3, 0, 4}}) {
+      const Call call{op, Attributes::of(ReduceAttributes{{1}, false})};
+      samples.push_back({"empty", call, {distinct(g, empty)}});
+    }
     const Call all{op, Attributes::of(ReduceAttributes{{1}, false})};
     samples.push_back({"f64", all, {distinct(g, {4, 6}).to(DType::f64)}});
     if (op != &kMean) samples.push_back({"i32", all, {distinct(g, {4, 60}).to(DType::i32)}});
   }
-  for (const auto& [shape, axis] : std::vector<std::pair<Shape, std::int64_t>>{
-           {{9}, 0}, {{5, 10}, -1}, {{5, 10}, 0}, {{2, 9, 3, 5}, 1}, {{2, 3, 2, 3, 2}, 2}}) {
+  for (const auto& [shape, axis] : std::vector<std::pair<Shape, std::int64_t>>{{{9}, 0},
+                                                                               {{5, 10}, -1},
+                                                                               {{5, 10}, 0},
+                                                                               {{2, 9, 3, 5}, 1},
+                                                                               {{2, 3, 2, 3, 2}, 2},
+                                                                               {{0, 5}, 1},
+                                                                               {{2, 3, 0, 4}, 1}}) {
     for (const bool keepdim : {false, true}) {
       const Call call{&kArgmax, Attributes::of(AxisAttributes{axis, keepdim})};
       const Tensor x = distinct(g, shape);
@@ -71,7 +80,13 @@ void add_reduction_samples(Samples& samples, Generator& g) {
                                                      {{2, 9, 3, 5}, 1},
                                                      {{2, 3, 8, 9}, 1},
                                                      {{2, 4, 3, 5}, -1},
-                                                     {{2, 3, 2, 3, 2}, 2}}) {
+                                                     {{2, 3, 2, 3, 2}, 2},
+                                                     {{0, 5}, -1},
+                                                     {{4, 0}, -1},
+                                                     {{4, 0}, 0},
+                                                     {{2, 3, 0}, 1},
+                                                     {{2, 0, 3, 4}, 1},
+                                                     {{0, 3, 4, 5}, 1}}) {
       const Call call{op, Attributes::of(SoftmaxAttributes{axis})};
       const Tensor x = g.normal(shape);
       const std::string name = shape.to_string() + " " + call.attributes.to_string();

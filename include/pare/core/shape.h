@@ -68,6 +68,6 @@ class PARE_API Shape {
 };
 
 /// The axis as 0 … rank−1; throws out_of_range naming `where`.
-PARE_API int normalize_axis(int axis, int rank, const char* where);
+PARE_API int normalize_axis(std::int64_t axis, int rank, const char* where);
 
 }  // namespace pare

@@ -124,6 +124,7 @@ PARE_MULTIVERSION(void, input_gradient,
 /// single precision, and to stay in the cache.
 template <class Visit>
 void each_run(const NormLayout& l, std::int64_t part, std::int64_t parts, const Visit& visit) {
+  if (l.count() == 0) return;
   const std::int64_t stripe = stripe_of(l);
   const std::int64_t most = std::clamp<std::int64_t>(kRunFloats / stripe, 1, kRun) * stripe;
   if (l.channels_last) {

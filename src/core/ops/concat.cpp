@@ -8,8 +8,8 @@ namespace {
 
 void infer_concat(InferArgs& args) {
   const Shape& first = args.shape(0);
-  const int axis = normalize_axis(
-      static_cast<int>(args.call.attributes.as<ConcatAttributes>().axis), first.rank(), "concat");
+  const int axis =
+      normalize_axis(args.call.attributes.as<ConcatAttributes>().axis, first.rank(), "concat");
   movable_bytes(args.dtype(0), "concat");
   std::int64_t total = 0;
   for (int i = 0; i < args.inputs(); ++i) {
@@ -42,8 +42,7 @@ Pointer part_of(Pointer whole, const Strides& strides, int axis, std::int64_t st
 void forward_concat(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context&) {
   Tensor& y = outputs[0];
-  const int axis = normalize_axis(static_cast<int>(call.attributes.as<ConcatAttributes>().axis),
-                                  y.rank(), "concat");
+  const int axis = normalize_axis(call.attributes.as<ConcatAttributes>().axis, y.rank(), "concat");
   const std::size_t bytes = movable_bytes(y.dtype(), "concat");
   const Strides strides = strides_of(y);
   std::int64_t start = 0;
@@ -57,8 +56,8 @@ void forward_concat(const Call& call, std::span<const Tensor> inputs, std::span<
 
 void backward_concat(BackwardArgs& args) {
   const Tensor& g = args.grad_output(0);
-  const int axis = normalize_axis(
-      static_cast<int>(args.call().attributes.as<ConcatAttributes>().axis), g.rank(), "concat");
+  const int axis =
+      normalize_axis(args.call().attributes.as<ConcatAttributes>().axis, g.rank(), "concat");
   const std::size_t bytes = movable_bytes(g.dtype(), "concat");
   const Strides strides = strides_of(g);
   std::int64_t start = 0;

@@ -13,8 +13,7 @@ namespace pare {
 namespace {
 
 int axis_of(const Call& call, const Shape& x) {
-  return normalize_axis(static_cast<int>(call.attributes.as<GatherAttributes>().axis), x.rank(),
-                        "gather");
+  return normalize_axis(call.attributes.as<GatherAttributes>().axis, x.rank(), "gather");
 }
 
 void infer_gather(InferArgs& args) {

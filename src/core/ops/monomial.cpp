@@ -2,22 +2,30 @@
 #include "core/ops/monomial.h"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
+
+#include "core/check.h"
 
 namespace pare {
 
+void Monomial::multiply(std::int64_t factor) {
+  PARE_CHECK(!__builtin_mul_overflow(number, factor, &number), invalid_argument, "shape",
+             "expected at most 2^63 − 1 elements, got a product of sizes beyond it");
+}
+
 void Monomial::multiply(const Shape& shape, int axis) {
   if (!shape.symbolic(axis)) {
-    number *= shape[axis];
+    multiply(shape[axis]);
     return;
   }
   const std::string& symbol = shape.symbol(axis);
   for (std::size_t begin = 0; begin < symbol.size();) {
     const std::size_t end = std::min(symbol.find('*', begin), symbol.size());
     const std::string factor = symbol.substr(begin, end - begin);
-    if (!factor.empty() && std::all_of(factor.begin(), factor.end(),
-                                       [](unsigned char c) { return std::isdigit(c) != 0; })) {
-      number *= std::stoll(factor);
+    std::int64_t value = 0;
+    const auto [past, error] = std::from_chars(factor.data(), factor.data() + factor.size(), value);
+    if (error == std::errc() && past == factor.data() + factor.size() && value >= 0) {
+      multiply(value);
     } else {
       symbols.push_back(factor);
     }

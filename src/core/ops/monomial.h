@@ -14,6 +14,8 @@ struct Monomial {
   std::int64_t number = 1;
   std::vector<std::string> symbols;  // ascending
 
+  /// Both throw invalid_argument where the number does not fit 63 bits.
+  void multiply(std::int64_t factor);
   void multiply(const Shape& shape, int axis);
   /// False, and unchanged, where it does not divide.
   bool divide(const Monomial& by);

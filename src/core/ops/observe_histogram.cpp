@@ -68,14 +68,22 @@ void count_values(const float* x, std::int64_t n, const HistogramGrid& grid, std
 void move_counts(const std::int64_t* old, const HistogramGrid& from, std::int64_t* now,
                  const HistogramGrid& to, std::int64_t bins) {
   const int shift = to.exponent - from.exponent;
-  for (std::int64_t i = 0; i < bins; ++i)
-    if (old[i] != 0) now[((from.first + i) >> std::min(shift, 62)) - to.first] += old[i];
+  for (std::int64_t i = 0; i < bins; ++i) {
+    if (old[i] == 0) continue;
+    const std::int64_t at = ((from.first + i) >> std::min(shift, 62)) - to.first;
+    // The counts come from files too.
+    PARE_CHECK(at >= 0 && at < bins, corrupt_data, "observe_histogram",
+               "expected counts within the range seen, got {} in bin {} of {}", old[i], i, bins);
+    now[at] += old[i];
+  }
 }
 
 void observe(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   const Tensor& x = inputs[0];
   const std::int64_t bins = inputs[1].elements();
   const ValueRange old = read_range(inputs[2]);
+  PARE_CHECK(old.empty() || (std::isfinite(old.min) && std::isfinite(old.max)), corrupt_data,
+             "observe_histogram", "expected a finite range, got {} to {}", old.min, old.max);
   ValueRange now = old;
   now.join(value_range(x, "observe_histogram"));
   auto* counts = outputs[1].mutable_data<std::int64_t>();

@@ -23,12 +23,17 @@ void infer_pad(InferArgs& args) {
     if (attr.before[i] == 0 && attr.after[i] == 0) continue;
     PARE_CHECK(!x.symbolic(a), unsupported, "pad",
                "expected a known size of padded axis {}, got {}", a, x);
-    const std::int64_t size = x[a] + attr.before[i] + attr.after[i];
-    const std::int64_t left =
-        x[a] + std::min<std::int64_t>(0, attr.before[i]) + std::min<std::int64_t>(0, attr.after[i]);
-    PARE_CHECK(size >= 0 && left >= 0, shape_mismatch, "pad",
-               "expected at most {} elements cropped from axis {} of x {}, got {} and {}", x[a], a,
-               x, attr.before[i], attr.after[i]);
+    const std::int64_t cropped_before = std::min<std::int64_t>(0, attr.before[i]);
+    const std::int64_t cropped_after = std::min<std::int64_t>(0, attr.after[i]);
+    PARE_CHECK(cropped_before >= -x[a] && cropped_after >= -x[a] - cropped_before, shape_mismatch,
+               "pad", "expected at most {} elements cropped from axis {} of x {}, got {} and {}",
+               x[a], a, x, attr.before[i], attr.after[i]);
+    std::int64_t size = 0;
+    PARE_CHECK(!__builtin_add_overflow(x[a], attr.before[i], &size) &&
+                   !__builtin_add_overflow(size, attr.after[i], &size),
+               invalid_argument, "pad",
+               "expected axis {} of x {} to stay below 2^63 elements, got {} and {} more", a, x,
+               attr.before[i], attr.after[i]);
     y.set(a, size);
   }
   args.output(0, y, args.dtype(0));

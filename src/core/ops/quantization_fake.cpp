@@ -20,6 +20,7 @@ struct StraightThrough {
 QuantizeParameters parameters(const FakeQuantizeAttributes& a, const Tensor& x, const Tensor& scale,
                               const Tensor& zero) {
   QuantizeParameters p(x, scale, zero, a.axis, a.qmin, a.qmax);
+  p.check_scales("fake_quantize");
   PARE_CHECK(p.fits, invalid_argument, "fake_quantize",
              "expected zero points within 2^22 of [{}, {}], got one outside", a.qmin, a.qmax);
   return p;

@@ -59,6 +59,7 @@ void forward_quantize(const Call& call, std::span<const Tensor> inputs, std::spa
   const auto& a = call.attributes.as<QuantizeAttributes>();
   const QuantizeParameters p(inputs[0], inputs[1], inputs.size() > 2 ? inputs[2] : Tensor(), a.axis,
                              a.qmin, a.qmax);
+  p.check_scales("quantize_linear");
   const float* x = inputs[0].data<float>();
   if (a.dtype == DType::i32 && !p.fits) {
     map_codes(p, x, x, outputs[0].mutable_data<std::int32_t>(), QuantizedWide{a.qmin, a.qmax});

@@ -15,7 +15,7 @@ std::uint32_t reduced_axes(const ReduceAttributes& a, int rank, const char* wher
   if (a.axes.empty()) return (1U << rank) - 1U;
   std::uint32_t mask = 0;
   for (const std::int64_t axis : a.axes) {
-    const auto bit = 1U << normalize_axis(static_cast<int>(axis), rank, where);
+    const auto bit = 1U << normalize_axis(axis, rank, where);
     PARE_CHECK((mask & bit) == 0, invalid_argument, where, "expected every axis once, got {} twice",
                axis);
     mask |= bit;
@@ -165,7 +165,7 @@ void emit_reduce(const Call& call, OnnxEmitter& e, const char* op_type, int axes
 Attributes default_axes() { return Attributes::of(ReduceAttributes{}); }
 
 Shape argmax_shape(const Shape& x, const AxisAttributes& a) {
-  const int axis = normalize_axis(static_cast<int>(a.axis), x.rank(), "argmax");
+  const int axis = normalize_axis(a.axis, x.rank(), "argmax");
   return reduced_shape(x, 1U << axis, a.keepdim);
 }
 
@@ -175,7 +175,7 @@ void infer_argmax(InferArgs& args) {
              "expected a number type, got {}", args.dtype(0));
   const auto& a = args.call.attributes.as<AxisAttributes>();
   const Shape out = argmax_shape(x, a);
-  const int axis = normalize_axis(static_cast<int>(a.axis), x.rank(), "argmax");
+  const int axis = normalize_axis(a.axis, x.rank(), "argmax");
   PARE_CHECK(x.symbolic(axis) || x[axis] > 0, invalid_argument, "argmax",
              "expected at least one element along axis {}, got shape {}", axis, x);
   args.output(0, out, DType::i64);
@@ -186,7 +186,7 @@ void forward_argmax(const Call& call, std::span<const Tensor> inputs, std::span<
   const Tensor& x = inputs[0];
   if (is_half(x.dtype())) return forward_through_float(call, inputs, outputs, context);
   const auto& a = call.attributes.as<AxisAttributes>();
-  const int axis = normalize_axis(static_cast<int>(a.axis), x.rank(), "argmax");
+  const int axis = normalize_axis(a.axis, x.rank(), "argmax");
   const std::int64_t length = x.shape()[axis];
   const std::int64_t step = strides_of(x)[static_cast<std::size_t>(axis)];
   // The nest runs over everything but the axis.

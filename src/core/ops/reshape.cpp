@@ -10,6 +10,12 @@
 namespace pare {
 namespace {
 
+bool has_no_elements(const Shape& shape) {
+  for (int a = 0; a < shape.rank(); ++a)
+    if (!shape.symbolic(a) && shape[a] == 0) return true;
+  return false;
+}
+
 void infer_reshape(InferArgs& args) {
   const Shape& x = args.shape(0);
   const std::vector<std::int64_t>& target = args.call.attributes.as<ReshapeAttributes>().shape;
@@ -18,13 +24,17 @@ void infer_reshape(InferArgs& args) {
   int unknown = -1;
   Shape y;
   Monomial named;
+  // Axes that are copied count on neither side, so that an empty batch leaves the -1 determined.
+  Monomial rest;
+  for (int a = 0; a < x.rank(); ++a)
+    if (static_cast<std::size_t>(a) >= target.size() || target[static_cast<std::size_t>(a)] != 0)
+      rest.multiply(x, a);
   for (std::size_t i = 0; i < target.size(); ++i) {
     const int axis = static_cast<int>(i);
     if (target[i] == 0) {
       PARE_CHECK(axis < x.rank(), shape_mismatch, "reshape",
                  "expected an axis {} to copy (0), got x {}", axis, x);
       y.append(x, axis);
-      named.multiply(x, axis);
     } else if (target[i] == -1) {
       PARE_CHECK(unknown < 0, invalid_argument, "reshape", "expected at most one -1, got [{}]",
                  fmt::join(target, ", "));
@@ -34,19 +44,15 @@ void infer_reshape(InferArgs& args) {
       PARE_CHECK(target[i] > 0, invalid_argument, "reshape",
                  "expected sizes of -1, 0 or more, got [{}]", fmt::join(target, ", "));
       y.append(target[i]);
-      named.number *= target[i];
+      named.multiply(target[i]);
     }
   }
-  Monomial rest = product_of(x);
-  const bool empty = rest.number == 0 && named.number == 0;
+  const bool empty = unknown < 0 && has_no_elements(x) && has_no_elements(y);
   const bool fits = empty || rest.divide(named);
   PARE_CHECK(fits && (unknown >= 0 || empty || rest.to_string() == "1"), shape_mismatch, "reshape",
              "expected a shape of {} elements, got [{}] for x {}", product_of(x).to_string(),
              fmt::join(target, ", "), x);
   if (unknown >= 0) {
-    PARE_CHECK(!empty, shape_mismatch, "reshape",
-               "expected sizes that determine the -1, got [{}] for x {}", fmt::join(target, ", "),
-               x);
     Shape whole;
     for (int a = 0; a < y.rank(); ++a) {
       if (a == unknown) {
@@ -143,7 +149,11 @@ Tensor flatten(const Tensor& x, int start_axis, int end_axis) {
   // those after it have moved and are written out.
   std::vector<std::int64_t> shape(static_cast<std::size_t>(start), 0);
   shape.push_back(-1);
-  for (int a = end + 1; a < x.rank(); ++a) shape.push_back(x.dim(a));
+  for (int a = end + 1; a < x.rank(); ++a) {
+    PARE_CHECK(x.dim(a) > 0, unsupported, "flatten",
+               "expected elements along the axes after {}, got x {}", end, x.shape());
+    shape.push_back(x.dim(a));
+  }
   return reshape(x, shape);
 }
 

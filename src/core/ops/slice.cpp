@@ -40,7 +40,7 @@ struct Selection {
     for (int a = 0; a < x.rank(); ++a) ranges[a] = {0, 1, x.symbolic(a) ? -1 : x[a]};
     bool seen[Shape::kMaxRank] = {};
     for (std::size_t i = 0; i < count; ++i) {
-      const int axis = normalize_axis(static_cast<int>(attr.axes[i]), x.rank(), "slice");
+      const int axis = normalize_axis(attr.axes[i], x.rank(), "slice");
       PARE_CHECK(!seen[axis], invalid_argument, "slice", "expected each axis once, got [{}]",
                  fmt::join(attr.axes, ", "));
       seen[axis] = true;
@@ -147,7 +147,7 @@ bool resize_slice(Call& call, const ChannelResize& resize) {
   const Shape& x = resize.shape(in(0));
   const Selection selection(attr, x);
   for (std::size_t i = 0; i < attr.axes.size(); ++i) {
-    const int axis = normalize_axis(static_cast<int>(attr.axes[i]), x.rank(), "slice");
+    const int axis = normalize_axis(attr.axes[i], x.rank(), "slice");
     const std::vector<std::int64_t>* kept_in = resize.kept(in(0), axis);
     const std::vector<std::int64_t>* kept_out = resize.kept(out(0), axis);
     if (!kept_in && !kept_out) continue;

@@ -16,8 +16,8 @@ struct Layout {
 
 Layout layout_of(const Call& call, const Tensor& x) {
   if (x.rank() == 0) return {1, 1, 1};
-  const int axis = normalize_axis(static_cast<int>(call.attributes.as<SoftmaxAttributes>().axis),
-                                  x.rank(), call.op->name);
+  const int axis =
+      normalize_axis(call.attributes.as<SoftmaxAttributes>().axis, x.rank(), call.op->name);
   const std::int64_t length = x.shape()[axis];
   const std::int64_t inner = strides_of(x)[static_cast<std::size_t>(axis)];
   const std::int64_t block = length * inner;
@@ -116,7 +116,9 @@ PARE_INLINE void for_rows(Layout d, std::int64_t begin, std::int64_t end, Row ro
   }
 }
 
-std::int64_t grain(Layout d) { return kElementGrain / 4 / (d.length * d.inner) + 1; }
+std::int64_t grain(Layout d) {
+  return kElementGrain / 4 / std::max<std::int64_t>(1, d.length * d.inner) + 1;
+}
 
 template <template <class> class F>
 void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
@@ -177,9 +179,7 @@ void infer(InferArgs& args) {
   PARE_CHECK(is_floating(args.dtype(0)), dtype_mismatch, where, "expected a floating type, got {}",
              args.dtype(0));
   const int rank = args.shape(0).rank();
-  if (rank > 0)
-    normalize_axis(static_cast<int>(args.call.attributes.as<SoftmaxAttributes>().axis), rank,
-                   where);
+  if (rank > 0) normalize_axis(args.call.attributes.as<SoftmaxAttributes>().axis, rank, where);
   args.output(0, args.shape(0), args.dtype(0));
 }
 

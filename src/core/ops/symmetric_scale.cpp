@@ -34,7 +34,7 @@ void largest_per_channel(const float* x, std::int64_t outer, std::int64_t channe
 
 int channel_axis(const Call& call, const Shape& shape) {
   const auto axis = call.attributes.as<SymmetricScaleAttributes>().axis;
-  return axis < 0 ? -1 : normalize_axis(static_cast<int>(axis), shape.rank(), "symmetric_scale");
+  return axis < 0 ? -1 : normalize_axis(axis, shape.rank(), "symmetric_scale");
 }
 
 void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
