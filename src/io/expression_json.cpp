@@ -1,12 +1,13 @@
 // Expressions to JSON text and back, through the attributes' own lists of fields.
 #include "io/expression_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/check.h"
-#include "pare/core/op.h"
+#include "pare/core/ops.h"
 
 namespace pare::io {
 namespace {
@@ -91,7 +92,7 @@ class Parser final : public AttributeVisitor {
     if (value == "inf") return std::numeric_limits<double>::infinity();
     if (value == "-inf") return -std::numeric_limits<double>::infinity();
     PARE_CHECK(value.is_number(), corrupt_data, where_, "expected a number as '{}', got {}", name,
-               value.dump());
+               value.type_name());  // not its text: dump() goes down into any depth
     return value.get<double>();
   }
 
@@ -105,10 +106,21 @@ json print_step(const Expression::Step& step) {
   return {{"op", step.call.op->name}, {"attributes", printer.fields}, {"inputs", step.inputs}};
 }
 
+// What compression writes between a parameter's leaves and its reader. A file must not choose
+// freely what runs while it is loaded.
+bool belongs_in_a_parameter(const OpDef* op) {
+  static constexpr const OpDef* kAllowed[] = {
+      &kMatmul, &kGather,       &kReshape,        &kTranspose,       &kAdd,
+      &kMul,    &kFakeQuantize, &kQuantizeLinear, &kDequantizeLinear};
+  return std::ranges::find(kAllowed, op) != std::end(kAllowed);
+}
+
 Expression::Step parse_step(const std::string& where, const json& text, std::size_t operands) {
   const auto name = text.at("op").get<std::string>();
   const OpDef* const op = find_op(name);
   PARE_CHECK(op != nullptr, unsupported, where, "expected an op of pare, got '{}'", name);
+  PARE_CHECK(belongs_in_a_parameter(op), unsupported, where,
+             "expected an op that parameters are computed with, got '{}'", name);
   Expression::Step step{{op, {}}, text.at("inputs").get<std::vector<int>>()};
   if (op->defaults != nullptr) {
     Parser parser(where, text.at("attributes"));
@@ -119,8 +131,8 @@ Expression::Step parse_step(const std::string& where, const json& text, std::siz
              corrupt_data, where, "expected {} to {} inputs of '{}', got {}", op->min_inputs,
              op->max_inputs, name, count);
   for (const int input : step.inputs) {
-    PARE_CHECK(input >= -1 && input < static_cast<int>(operands), corrupt_data, where,
-               "expected inputs of '{}' below {}, got {}", name, operands, input);
+    PARE_CHECK(input >= 0 && input < static_cast<int>(operands), corrupt_data, where,
+               "expected inputs of '{}' from 0 to below {}, got {}", name, operands, input);
   }
   return step;
 }

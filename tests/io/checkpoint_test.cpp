@@ -205,6 +205,38 @@ TEST(CheckpointTest, DamagedExpressionsAreErrors) {
          {"fc2.weight", "'permutation'"});
   expect(step("{\"op\":\"transpose\",\"attributes\":{\"permutation\":[1,0]},\"inputs\":[0]}"),
          ErrorCode::shape_mismatch, {"fc2.weight", "[2, 4]", "[4, 2]"});
+  expect(step("{\"op\":\"mul\",\"attributes\":{},\"inputs\":[0,-1]}"), ErrorCode::corrupt_data,
+         {"fc2.weight", "from 0 to below 1, got -1"});
+  // A file does not choose freely what runs while it is loaded.
+  for (const std::string op : {
+           "\"concat\",\"attributes\":{\"axis\":0},\"inputs\":[0,-1]",
+           "\"expand\",\"attributes\":{\"shape\":[576460752303423488,2,4]},\"inputs\":[0]",
+           "\"softmax\",\"attributes\":{\"axis\":1},\"inputs\":[0]",
+           "\"pad\",\"attributes\":{},\"inputs\":[0]",
+           "\"observe_min_max\",\"attributes\":{},\"inputs\":[0,0]",
+       })
+    expect(step("{\"op\":" + op + "}"), ErrorCode::unsupported,
+           {"fc2.weight", "parameters are computed with", op.substr(1, op.find('"', 1) - 1)});
+}
+
+TEST(CheckpointTest, DeeplyNestedExpressionsAreErrors) {
+  const TemporaryFolder folder;
+  Net net = fresh(1);
+  const std::string deep = std::string(300'000, '[') + std::string(300'000, ']');
+  const auto expect = [&](ErrorCode code, const std::string& call) {
+    const std::string leaves = "\"leaves\":[{\"suffix\":\"\",\"trainable\":true}]";
+    const std::string steps = "\"steps\":[{\"op\":" + call + "}]";
+    save_tensors(folder.path("net"), net.state(),
+                 {{"pare.expressions", "{\"fc2.weight\":{" + leaves + "," + steps + "}}"}});
+    expect_error(code, {"pare.expressions"}, [&] { load(net, folder.path("net")); });
+  };
+  expect(ErrorCode::corrupt_data,
+         "\"reshape\",\"attributes\":{\"shape\":" + deep + "},\"inputs\":[0]");
+  expect(ErrorCode::corrupt_data, "\"reshape\",\"attributes\":" + deep + ",\"inputs\":[0]");
+  expect(ErrorCode::corrupt_data, "\"mul\",\"attributes\":{},\"inputs\":" + deep);
+  expect(ErrorCode::unsupported,
+         "\"pad\",\"attributes\":{\"before\":[0,0],\"after\":[0,0],\"value\":" + deep +
+             "},\"inputs\":[0]");
 }
 
 TEST(CheckpointTest, SavingNeedsValues) {
