@@ -122,6 +122,112 @@ TEST(Masks, RandomOnesHaveTheRightSizeAndSeed) {
   EXPECT_NE(masks(1), masks(2));
 }
 
+TEST(Masks, CustomOnesMultiply) {
+  Conv m;
+  std::vector<float> half(216, 0.5F);
+  half[3] = 0;
+  const Tensor given = Tensor::from(half, {6, 4, 3, 3});
+  custom_from_mask(m, "weight", given);
+  EXPECT_EQ(m.mask(), half);
+  custom_from_mask(m, "weight", given);
+  EXPECT_EQ(m.mask()[0], 0.25F);
+  EXPECT_EQ(m.mask()[3], 0);
+}
+
+TEST(Masks, NormsOfAnyOrderNeitherVanishNorOverflow) {
+  // Slices of norms 1e-6, 2e-6, …: their tenth powers are below what a float holds.
+  for (const float unit : {1e-6F, 1e-30F, 1e30F}) {
+    Dense m;
+    std::vector<float> values(70, 0.0F);
+    // Slice 6 is the smallest, slice 0 the largest.
+    for (std::size_t r = 0; r < 7; ++r) values[r * 10] = unit * static_cast<float>(7 - r);
+    m.weight.set(Tensor::from(values, {7, 10}));
+    ln_structured(m, "weight", 3, {.n = 10, .dim = 0});
+    const auto mask = m.named_buffers().at(0).tensor.to_vector<float>();
+    for (std::size_t r = 0; r < 7; ++r) EXPECT_EQ(mask[r * 10], r < 4 ? 1 : 0) << unit << ", " << r;
+  }
+}
+
+TEST(Masks, MinusInfinityRanksByTheSmallestEntry) {
+  Dense m;
+  std::vector<float> values(70, 5.0F);
+  for (std::size_t r = 0; r < 7; ++r) values[r * 10 + 4] = r == 2 ? -0.5F : 1.0F;
+  m.weight.set(Tensor::from(values, {7, 10}));
+  ln_structured(m, "weight", 1, {.n = -std::numeric_limits<double>::infinity(), .dim = 0});
+  const auto mask = m.named_buffers().at(0).tensor.to_vector<float>();
+  for (std::size_t r = 0; r < 7; ++r) EXPECT_EQ(mask[r * 10], r == 2 ? 0 : 1) << r;
+  for (const double n : {0.0, -2.0, std::numeric_limits<double>::quiet_NaN()})
+    EXPECT_THAT(error_of([&] { ln_structured(m, "weight", 1, {.n = n}); }),
+                HasSubstr("order above 0, infinity or -infinity"));
+}
+
+TEST(Masks, RefuseToRankNan) {
+  Conv m;
+  auto values = golden::kConvWeight;
+  values[7] = std::numeric_limits<float>::quiet_NaN();
+  m.weight.set(Tensor::from(values, {6, 4, 3, 3}));
+  Dense dense;
+  const auto expect = [&](auto call) {
+    EXPECT_THAT(error_of(call), HasSubstr("scores of \"weight\" that can be ranked, got NaN"));
+    EXPECT_FALSE(is_pruned(m));
+    EXPECT_FALSE(is_pruned(dense));
+  };
+  expect([&] { l1_unstructured(m, "weight", 0.3); });
+  expect([&] { ln_structured(m, "weight", 1, {.n = 2, .dim = 0}); });
+  expect([&] {
+    ln_structured(m, "weight", 1, {.n = std::numeric_limits<double>::infinity(), .dim = 0});
+  });
+  expect([&] {
+    global_unstructured({{&dense, "weight"}, {&m, "weight"}}, UnstructuredMethod::l1, 0.1);
+  });
+}
+
+// A parameter whose fake-quantized value is computed, behind which no mask can go.
+struct Quantized : nn::Module {
+  nn::Parameter weight{Shape{2}};
+  Quantized() {
+    weight.set(Tensor::from({1, 2}, {2}));
+    Expression& e = weight.expression();
+    e.append({&kNeg, {}});
+    const int scale = e.add_leaf({"_scale", Tensor::ones({1}), false});
+    e.append({&kFakeQuantize, Attributes::of(FakeQuantizeAttributes{})}, {scale});
+  }
+  void members(nn::Members& m) override { m("weight", weight); }
+};
+
+TEST(Masks, GlobalOnesAreAllOrNothing) {
+  Conv conv;
+  Quantized quantized;
+  EXPECT_THAT(error_of([&] {
+                global_unstructured({{&conv, "weight"}, {&quantized, "weight"}},
+                                    UnstructuredMethod::l1, 0.5);
+              }),
+              HasSubstr("mask it first"));
+  EXPECT_FALSE(is_pruned(conv));
+  EXPECT_EQ(quantized.weight.expression().leaves.size(), 2U);
+  EXPECT_THAT(error_of([&] { l1_unstructured(quantized, "weight", 1); }),
+              HasSubstr("mask it first"));
+  EXPECT_EQ(quantized.weight.expression().leaves.size(), 2U);
+  EXPECT_EQ(quantized.weight.expression().leaves[0].suffix, "");
+  EXPECT_THAT(
+      error_of([&] {
+        global_unstructured({{&conv, "weight"}, {&conv, "weight"}}, UnstructuredMethod::l1, 0.5);
+      }),
+      HasSubstr("every parameter once, got \"weight\" twice"));
+  EXPECT_FALSE(is_pruned(conv));
+}
+
+TEST(Masks, GlobalOnesTakeImportanceScores) {
+  Conv conv;
+  Dense dense;
+  // The dense weights are all more important than any of the convolution's.
+  global_unstructured({{&conv, "weight", Tensor::full({6, 4, 3, 3}, 0.1)},
+                       {&dense, "weight", Tensor::full({7, 10}, -3)}},
+                      UnstructuredMethod::l1, 200);
+  EXPECT_DOUBLE_EQ(sparsity(conv, "weight"), 200.0 / 216);
+  EXPECT_EQ(sparsity(dense, "weight"), 0);
+}
+
 TEST(Masks, RemoveFoldsInPlace) {
   Conv m;
   const Tensor orig = m.parameters().at(0);
@@ -152,6 +258,8 @@ TEST(Masks, RefuseWhatTheyCannotDo) {
                 custom_from_mask(m, "weight", Tensor::ones({6, 4}));
               }),
               HasSubstr("expected a mask [6, 4, 3, 3], got [6, 4]"));
+  EXPECT_THAT(error_of([&] { custom_from_mask(m, "weight", {}); }),
+              HasSubstr("expected a mask [6, 4, 3, 3], got an undefined tensor"));
   EXPECT_THAT(error_of([&] { l1_unstructured(m, "weight", 0.1, Tensor::ones({2})); }),
               HasSubstr("importance scores [6, 4, 3, 3], got [2]"));
   EXPECT_THAT(error_of([&] { global_unstructured({}, UnstructuredMethod::l1, 0.1); }),

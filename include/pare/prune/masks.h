@@ -26,7 +26,8 @@ class PARE_API Amount {
 };
 
 struct StructuredOptions {
-  double n = 2;  ///< order of the norm; infinity takes the largest entry
+  /// Order of the norm, above 0; infinity takes the largest |entry|, −infinity the smallest.
+  double n = 2;
   int dim = -1;  ///< the axis whose slices are pruned
 };
 
@@ -34,6 +35,7 @@ struct StructuredOptions {
 struct Target {
   nn::Module* module;
   std::string name;
+  Tensor importance_scores = {};  ///< of the parameter's shape, in place of its value; l1 only
 };
 
 enum class UnstructuredMethod { l1, random };
@@ -41,9 +43,8 @@ enum class UnstructuredMethod { l1, random };
 // Each function computes `name` as `name_orig · name_mask` from then on: `name_orig` is the leaf
 // that was there (optimizers stay valid, its masked entries get no gradient), `name_mask` a buffer
 // of ones and zeros. A second call composes: it ranks and counts only what has survived. `name` may
-// be dotted
-// ("conv1.weight"). All throw invalid_argument for a name that the module does not have or an
-// amount out of range, and leave the module as it was then.
+// be dotted ("conv1.weight"). All throw invalid_argument for a name that the module does not have,
+// an amount out of range or scores that are NaN, and leave the module as it was then.
 
 /// A mask of ones.
 PARE_API void identity(nn::Module& module, std::string_view name);
@@ -61,10 +62,12 @@ PARE_API void random_structured(nn::Module& module, std::string_view name, Amoun
 PARE_API void ln_structured(nn::Module& module, std::string_view name, Amount amount,
                             const StructuredOptions& options = {},
                             const Tensor& importance_scores = {});
-/// Ranks the entries of all targets together and masks `amount` of them in total.
+/// Ranks the entries of all targets together and masks `amount` of them in total. Throws
+/// invalid_argument for a parameter that is there twice.
 PARE_API void global_unstructured(const std::vector<Target>& targets, UnstructuredMethod method,
                                   Amount amount, Generator* generator = nullptr);
-/// Masks where `mask` (of the parameter's shape) is 0; composes by multiplication.
+/// Multiplies the mask by `mask` (of the parameter's shape, finite). As in PyTorch its entries need
+/// not be 0 or 1; what is not 0 has survived (PyTorch ranks only what is 1 in a later call).
 PARE_API void custom_from_mask(nn::Module& module, std::string_view name, const Tensor& mask);
 /// Makes the pruning permanent: `name` is a plain leaf again, zeros in place. Throws invalid_state
 /// if it is not pruned.
