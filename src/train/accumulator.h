@@ -4,9 +4,18 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/check.h"
 #include "pare/train/metrics.h"
 
 namespace pare::train {
+
+/// What a batch adds to the loss. Throws invalid_argument where that is no scalar.
+inline double checked_item(const Tensor& loss, const char* where) {
+  PARE_CHECK(loss.defined() && loss.elements() == 1, invalid_argument, where,
+             "expected a scalar loss, got {}",
+             loss.defined() ? loss.shape().to_string() : "an undefined tensor");
+  return loss.item();
+}
 
 class Accumulator {
  public:
@@ -18,6 +27,8 @@ class Accumulator {
     if (std::isfinite(loss)) {
       loss_ += loss * static_cast<double>(count);
       counted_ += count;
+    } else {
+      ++non_finite_;
     }
     const std::int64_t correct = count_correct(output, batch.y);
     if (correct < 0) classes_ = false;
@@ -28,7 +39,7 @@ class Accumulator {
   }
   Metrics metrics() const {
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-    Metrics m{.samples = samples_, .seconds = seconds()};
+    Metrics m{.samples = samples_, .seconds = seconds(), .non_finite = non_finite_};
     m.loss = counted_ > 0 ? loss_ / static_cast<double>(counted_) : kNone;
     if (classes_ && samples_ > 0) {
       m.accuracy = static_cast<double>(correct_) / static_cast<double>(samples_);
@@ -39,7 +50,7 @@ class Accumulator {
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double loss_ = 0;
-  std::int64_t samples_ = 0, counted_ = 0, correct_ = 0;
+  std::int64_t samples_ = 0, counted_ = 0, correct_ = 0, non_finite_ = 0;
   bool classes_ = true;
 };
 

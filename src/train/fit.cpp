@@ -2,6 +2,7 @@
 #include "pare/train/fit.h"
 
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -46,6 +47,14 @@ class Snapshot {
   std::vector<nn::NamedTensor> state_;
 };
 
+// Now rather than when the first epoch has been trained.
+void check_folder(const std::string& checkpoint) {
+  const std::filesystem::path folder = std::filesystem::path(checkpoint).parent_path();
+  std::error_code ignored;
+  PARE_CHECK(folder.empty() || std::filesystem::is_directory(folder, ignored), io_error, kWhere,
+             "expected a folder that exists for the checkpoint '{}', got none", checkpoint);
+}
+
 bool better(const Metrics& a, const Metrics& b) {
   if (a.accuracy != b.accuracy && !std::isnan(a.accuracy) && !std::isnan(b.accuracy))
     return a.accuracy > b.accuracy;
@@ -65,6 +74,12 @@ class Fit {
                "expected a validation set, which tells the best epoch for the checkpoint '{}', got "
                "none",
                options.checkpoint);
+    PARE_CHECK(data.batches() > 0, invalid_argument, kWhere,
+               "expected at least one batch to train on, got {} examples in batches of {}",
+               data.size(), data.options().batch_size);
+    PARE_CHECK(options.validation == nullptr || options.validation->batches() > 0, invalid_argument,
+               kWhere, "expected at least one batch to validate on, got none");
+    if (!options.checkpoint.empty()) check_folder(options.checkpoint);
     optimizer_ = options.optimizer;
     if (optimizer_ == nullptr) {
       own_optimizer_ = std::make_unique<optim::Adam>(module.parameters());
@@ -115,7 +130,7 @@ class Fit {
   void step(const Batch& batch, Accumulator& sum) {
     const Tensor output = module_(batch.x);
     const Tensor loss = options_.loss(output, batch);
-    const double value = loss.item();
+    const double value = checked_item(loss, kWhere);
     ++progress_.batch;
     ++batches_done_;
     progress_.batch_loss = value;
@@ -160,7 +175,8 @@ class Fit {
     history_.epochs.back().validation = metrics;
     const bool comparable =
         history_.best_epoch >= 0 && (!options_.keep_best || best_.fits(module_));
-    if (!comparable || better(metrics, best_metrics_)) {
+    // A net that gives NaN or infinity on some batches is not the best, whatever the others say.
+    if (metrics.non_finite == 0 && (!comparable || better(metrics, best_metrics_))) {
       history_.best_epoch = static_cast<int>(history_.epochs.size()) - 1;
       best_metrics_ = metrics;
       if (options_.keep_best) best_.take(module_);

@@ -55,14 +55,16 @@ Metrics evaluate(nn::Module& module, data::Loader& data, const Loss& loss) {
   Accumulator sum;
   for (const Batch& batch : data) {
     const Tensor output = module(batch.x);
-    sum.add(loss(output, batch).item(), output, batch);
+    sum.add(checked_item(loss(output, batch), "train::evaluate"), output, batch);
   }
   return sum.metrics();
 }
 
 std::string to_string(const Metrics& m) {
-  return fmt::format("loss {:.4g}{}  ({} samples, {:.1f} s)", m.loss, accuracy_text(m.accuracy),
-                     m.samples, m.seconds);
+  const std::string bad =
+      m.non_finite > 0 ? fmt::format(", {} batches without a finite loss", m.non_finite) : "";
+  return fmt::format("loss {:.4g}{}  ({} samples, {:.1f} s{})", m.loss, accuracy_text(m.accuracy),
+                     m.samples, m.seconds, bad);
 }
 
 std::string to_string(const Progress& p) {

@@ -10,9 +10,11 @@
 #include "pare/core/context.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/loss.h"
+#include "pare/graph/trace.h"
 #include "pare/io/checkpoint.h"
 #include "pare/nn/linear.h"
 #include "pare/optim/sgd.h"
+#include "pare/quantize/prepare.h"
 #include "temporary_folder.h"
 
 namespace pare::train {
@@ -196,6 +198,77 @@ TEST(FitTest, NanWithoutACallbackIsAnError) {
   Net net = fresh();
   expect_error(ErrorCode::invalid_state, {"finite loss", "nan", "epoch 1, batch 3 of 5"},
                [&] { fit(net, train, NanInThird()); });
+}
+
+TEST(FitTest, ANetThatGivesNanInValidationIsNotTheBest) {
+  data::Loader train(circle(100, 1), {.batch_size = 20});
+  data::Loader test(circle(60, 2), {.batch_size = 20});
+  Net net = fresh();
+  // The first epoch's validation has one batch of NaN, the second's has none.
+  int calls = 0;
+  const auto loss = [&](const Tensor& output, const Tensor& labels) {
+    const Tensor value = cross_entropy(output, labels);
+    if (context().training || ++calls != 2) return value;
+    return mul(value, Tensor::scalar(std::numeric_limits<double>::quiet_NaN()));
+  };
+  optim::SGD sgd(net.parameters(), {.lr = 0.0});
+  const History history =
+      fit(net, train, {.epochs = 2, .optimizer = &sgd, .loss = loss, .validation = &test});
+  EXPECT_EQ(history.epochs[0].validation->non_finite, 1);
+  EXPECT_TRUE(std::isfinite(history.epochs[0].validation->loss));
+  EXPECT_EQ(history.epochs[1].validation->non_finite, 0);
+  EXPECT_EQ(history.best_epoch, 1);
+  EXPECT_NE(to_string(*history.epochs[0].validation).find("1 batches without a finite loss"),
+            std::string::npos);
+}
+
+TEST(FitTest, AnUndefinedLossIsAnError) {
+  data::Loader train(circle(50, 1), {.batch_size = 10});
+  Net net = fresh();
+  const auto nothing = [](const Tensor&, const Tensor&) { return Tensor(); };
+  expect_error(ErrorCode::invalid_argument, {"train::fit", "scalar loss", "undefined"},
+               [&] { fit(net, train, nothing); });
+  expect_error(ErrorCode::invalid_argument, {"train::evaluate", "undefined"},
+               [&] { evaluate(net, train, nothing); });
+  expect_error(ErrorCode::invalid_argument, {"scalar loss", "[10, 2]"}, [&] {
+    fit(net, train, [](const Tensor& output, const Tensor&) { return output; });
+  });
+}
+
+TEST(FitTest, LoadersWithoutABatchAreRefused) {
+  data::Loader none(circle(5, 1), {.batch_size = 10, .drop_last = true});
+  data::Loader some(circle(50, 1), {.batch_size = 10});
+  Net net = fresh();
+  expect_error(ErrorCode::invalid_argument, {"train::fit", "5 examples in batches of 10"},
+               [&] { fit(net, none); });
+  expect_error(ErrorCode::invalid_argument, {"train::fit", "validate"},
+               [&] { fit(net, some, {.validation = &none}); });
+}
+
+TEST(FitTest, AMissingFolderOfTheCheckpointIsFoundBeforeTheFirstEpoch) {
+  const TemporaryFolder folder;
+  data::Loader train(circle(50, 1), {.batch_size = 10});
+  Net net = fresh();
+  int batches = 0;
+  expect_error(ErrorCode::io_error, {"folder that exists", "nowhere/best"}, [&] {
+    fit(net, train,
+        {.validation = &train,
+         .checkpoint = folder.path("nowhere/best"),
+         .progress = [&](const Progress&) { return ++batches > 0; }});
+  });
+  EXPECT_EQ(batches, 0);
+}
+
+TEST(FitTest, NanInAnObservedActivationIsAnErrorThatNamesTheNode) {
+  data::Loader train(circle(50, 1), {.batch_size = 10});
+  Net net = fresh();
+  Graph qat = quantize::prepare_qat(trace(net, Tensor::ones({2, 2})), quantize::QConfig::x86());
+  auto state = qat.state();
+  for (auto& named : state)
+    if (named.name.find("fc1.bias") != std::string::npos)
+      named.tensor.fill(std::numeric_limits<double>::infinity());
+  expect_error(ErrorCode::invalid_argument, {"fc1", "finite values"},
+               [&] { fit(qat, train, {.progress = [](const Progress&) { return true; }}); });
 }
 
 TEST(FitTest, MistakesAreNamed) {

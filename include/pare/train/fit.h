@@ -28,7 +28,7 @@ struct FitOptions {
   /// Borrowed; its loss and accuracy are measured after every epoch.
   data::Loader* validation = nullptr;
   /// Where there is a validation set: at the end the module has its state of the best epoch
-  /// (highest accuracy, then lowest loss).
+  /// (highest accuracy, then lowest loss), of those in which every batch had a finite loss.
   bool keep_best = true;
   std::string checkpoint =
       {};                  ///< a file that io::save writes whenever an epoch is the best so far
@@ -53,8 +53,11 @@ struct History {
 
 /// Trains the module in place. Sets the context's training and generator; what fake-quantizers
 /// observe is left as it is. A batch whose loss is NaN or infinite changes no weights: the callback
-/// sees it (Progress::finite) and decides; without a callback it is an Error (invalid_state).
-/// Throws invalid_argument for options that make no sense.
+/// sees it (Progress::finite) and decides; without a callback it is an Error (invalid_state). Where
+/// fake-quantizers observe (a graph of prepare_qat), NaN or infinity in an activation never becomes
+/// a loss: it is an Error (invalid_argument) that names the node. Throws invalid_argument for
+/// options that make no sense and loaders without a batch, io_error where the checkpoint's folder
+/// does not exist.
 PARE_API History fit(nn::Module& module, data::Loader& data, const FitOptions& options = {});
 
 /// The same with everything but the loss as it is by default.

@@ -15,12 +15,13 @@
 namespace pare::train {
 
 struct Metrics {
-  double loss = 0;  ///< mean over the samples
+  double loss = 0;  ///< mean over the samples of batches whose loss is finite; NaN of none
   /// Share of the samples whose largest output is their class; NaN where outputs are not [N, C]
   /// or labels not i64 [N].
   double accuracy = std::numeric_limits<double>::quiet_NaN();
   std::int64_t samples = 0;
   double seconds = 0;
+  std::int64_t non_finite = 0;  ///< batches whose loss was NaN or infinite
 };
 
 /// Where a training stands; `fit` shows it to its callback after every batch, and once more after
@@ -42,12 +43,13 @@ struct Progress {
 /// labels not i64 [N]. Of equal outputs the first counts.
 PARE_API std::int64_t count_correct(const Tensor& output, const Tensor& labels);
 
-/// Loss and accuracy on a data set, without training, observing or gradients.
+/// Loss and accuracy on a data set, without training, observing or gradients. Throws
+/// invalid_argument for a loss that is undefined or not a scalar.
 PARE_API Metrics evaluate(nn::Module& module, data::Loader& data, const Loss& loss = {});
 
 /// "epoch 2/10 [=====>    ] 120/469  loss 0.312  accuracy 91.25 %  12345/s  0:42 left"
 PARE_API std::string to_string(const Progress& progress);
-/// "loss 0.312  accuracy 91.25 %  (10000 samples, 0.8 s)"
+/// "loss 0.312  accuracy 91.25 %  (10000 samples, 0.8 s)"; batches without a finite loss are told.
 PARE_API std::string to_string(const Metrics& metrics);
 
 }  // namespace pare::train
