@@ -93,6 +93,9 @@ Batch BatchMaker::make(const Dataset& dataset, std::span<const std::int64_t> ind
   const Example first = dataset.get(indices[0]);
   PARE_CHECK(first.input.defined(), invalid_argument, kWhere,
              "expected an input of example {}, got none", indices[0]);
+  for (const Tensor* part : {&first.input, &first.label})
+    PARE_CHECK(!part->defined() || traits(part->dtype()).bits >= 8, dtype_mismatch, kWhere,
+               "expected inputs and labels of whole bytes, got {}", part->dtype());
   const Shape& shape = first.input.shape();
   const bool picture = shape.rank() == 3;
   PARE_CHECK(picture || moves_.empty(), shape_mismatch, kWhere,

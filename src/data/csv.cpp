@@ -44,6 +44,23 @@ std::string shown(std::string_view field) {
   return field.size() <= kMost ? std::string(field) : std::string(field.substr(0, kMost)) + "…";
 }
 
+// Reads all of `text`, a plus sign included, which from_chars does not know.
+template <class T> bool parse(std::string_view text, T& value) {
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  const char* const end = text.data() + text.size();
+  const auto [past, error] = std::from_chars(text.data(), end, value);
+  if constexpr (std::is_floating_point_v<T>) {
+    // Too large and too small are told alike; what is too small has a negative exponent.
+    if (error == std::errc::result_out_of_range && past == end) {
+      const std::size_t exponent = text.find_first_of("eE");
+      const bool small = exponent != std::string_view::npos && text.substr(exponent + 1, 1) == "-";
+      if (small) value = text[0] == '-' ? -T(0) : T(0);
+      return small;
+    }
+  }
+  return error == std::errc() && past == end;
+}
+
 class Csv {
  public:
   Csv(const std::string& path, const CsvOptions& options)
@@ -109,8 +126,7 @@ class Csv {
   template <class T> T number(std::size_t column, const char* expected) const {
     const std::string_view field = fields_[column];
     T value{};
-    const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
-    bool good = error == std::errc() && end == field.data() + field.size();
+    bool good = parse(field, value);
     if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
     PARE_CHECK(good, corrupt_data, path_, "line {}, column {}: expected {}, got '{}'", line_,
                column + 1, expected, shown(field));

@@ -45,7 +45,7 @@ std::string plain_or_gz(const std::string& folder, const std::string& name) {
 
 }  // namespace
 
-Tensor read_idx(const std::string& path) {
+Tensor read_idx(const std::string& path, const IdxOptions& options) {
   ByteSource source(path);
   std::array<std::uint8_t, 4> magic{};
   source.read(magic.data(), magic.size(), "IDX magic number");
@@ -73,6 +73,11 @@ Tensor read_idx(const std::string& path) {
   PARE_CHECK(fits && bytes <= source.most_left(), corrupt_data, path,
              "expected {} elements of {} after the header, got a file that holds at most {} bytes",
              shape, dtype, source.most_left());
+  // gzip may truly hold a thousand times its size.
+  const auto limit = static_cast<std::uint64_t>(std::max<std::int64_t>(options.max_bytes, 0));
+  PARE_CHECK(bytes <= limit, corrupt_data, path,
+             "expected at most {} bytes (IdxOptions::max_bytes), got {} of {}", limit, dtype,
+             shape);
   Tensor array = Tensor::empty(shape, dtype);
   auto* const data = static_cast<std::byte*>(array.mutable_raw());
   source.read(data, bytes, "elements");
@@ -81,11 +86,12 @@ Tensor read_idx(const std::string& path) {
   return array;
 }
 
-TensorDataset read_idx_pictures(const std::string& pictures, const std::string& labels) {
-  const Tensor x = read_idx(pictures);
+TensorDataset read_idx_pictures(const std::string& pictures, const std::string& labels,
+                                const IdxOptions& options) {
+  const Tensor x = read_idx(pictures, options);
   PARE_CHECK(x.rank() == 3 && x.dtype() == DType::u8, corrupt_data, pictures,
              "expected pictures, u8 of three axes, got {} {}", x.dtype(), x.shape());
-  const Tensor y = read_idx(labels);
+  const Tensor y = read_idx(labels, options);
   PARE_CHECK(y.rank() == 1 && y.dtype() == DType::u8, corrupt_data, labels,
              "expected labels, u8 of one axis, got {} {}", y.dtype(), y.shape());
   PARE_CHECK(x.dim(0) == y.dim(0), corrupt_data, labels,

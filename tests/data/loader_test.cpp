@@ -56,6 +56,27 @@ TEST(LoaderTest, DropsAnIncompleteLastBatch) {
   EXPECT_EQ(even.batches(), 2);
 }
 
+TEST(LoaderTest, ASetSmallerThanABatchIsDroppedWholeOrGivenWhole) {
+  Loader dropping(numbered(3), {.batch_size = 4, .drop_last = true});
+  EXPECT_EQ(dropping.batches(), 0);
+  EXPECT_TRUE(labels_of_epoch(dropping).empty());
+  Loader keeping(numbered(3), {.batch_size = 4});
+  EXPECT_EQ(keeping.batches(), 1);
+  EXPECT_EQ(labels_of_epoch(keeping), (std::vector<std::int64_t>{0, 1, 2}));
+}
+
+// Examples of packed four-bit numbers, of which rows need not begin at a byte.
+struct Packed : Dataset {
+  std::int64_t size() const override { return 3; }
+  Example get(std::int64_t) const override { return {Tensor::empty({3}, DType::i4), {}}; }
+};
+
+TEST(LoaderTest, PackedTypesAreRefused) {
+  Loader loader(Packed(), {.batch_size = 2});
+  expect_error(ErrorCode::dtype_mismatch, {"data::Loader", "whole bytes", "i4"},
+               [&] { labels_of_epoch(loader); });
+}
+
 TEST(LoaderTest, ShufflesAnewEveryEpochAndRepeatsWithTheSeed) {
   Loader a(numbered(50), {.batch_size = 7, .shuffle = true, .seed = 3});
   Loader b(numbered(50), {.batch_size = 7, .shuffle = true, .seed = 3});

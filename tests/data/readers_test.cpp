@@ -104,6 +104,20 @@ TEST(IdxTest, DamagedGzipIsAnError) {
   expect(gzip(bytes({0, 0, 8, 2, 64, 0, 0, 0, 64, 0, 0, 0})), {"bad.gz", "at most"});
 }
 
+TEST(IdxTest, LongArraysAreRefusedBeforeAnythingIsAllocated) {
+  const TemporaryFolder folder;
+  // A true header: gzip does pack this many zeros into so few bytes.
+  const std::string zeros =
+      bytes({0, 0, 8, 1, 0, 0x10, 0, 0}) + std::string(std::size_t{1} << 20, '\0');
+  const std::string path = folder.write("zeros.gz", gzip(zeros));
+  EXPECT_EQ(read_idx(path).elements(), 1 << 20);
+  EXPECT_EQ(read_idx(path, {.max_bytes = 1 << 20}).elements(), 1 << 20);
+  expect_error(ErrorCode::corrupt_data, {"zeros.gz", "1048575 bytes (IdxOptions::max_bytes)"},
+               [&] { read_idx(path, {.max_bytes = (1 << 20) - 1}); });
+  expect_error(ErrorCode::corrupt_data, {"zeros.gz", "max_bytes"},
+               [&] { read_idx_pictures(path, path, {.max_bytes = 10}); });
+}
+
 TEST(IdxTest, FilesThatCannotBeReadAreErrors) {
   const TemporaryFolder folder;
   expect_error(ErrorCode::io_error, {"nowhere", "No such file"},
@@ -198,6 +212,14 @@ TEST(CsvTest, ReadsNumbersAndClasses) {
   }
 }
 
+TEST(CsvTest, ReadsPlusSignsAndNumbersTooSmallForAFloat) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.csv", "1e-46,+1,+2.5e+1,+3\n-1e-400,1e-45,+0,-3\n");
+  const TensorDataset set = read_csv(path);
+  EXPECT_EQ(set.inputs().to_vector<float>(), (std::vector<float>{0, 1, 25, 0, 0x1p-149F, 0}));
+  EXPECT_EQ(set.labels().to_vector<std::int64_t>(), (std::vector<std::int64_t>{3, -3}));
+}
+
 TEST(CsvTest, FindsTheLabelByColumnOrName) {
   const TemporaryFolder folder;
   const std::string path = folder.write("a.csv", "\"class\";x;y\n4;1;2\n5;3;4");
@@ -232,6 +254,9 @@ TEST(CsvTest, DamagedFilesAreErrorsThatSayLineAndColumn) {
   expect("1,nan,3\n", {"line 1, column 2", "'nan'"});
   expect("1,inf,3\n", {"line 1, column 2", "'inf'"});
   expect("1,1e60,3\n", {"line 1, column 2", "'1e60'"});
+  expect("1,+-2,3\n", {"line 1, column 2", "'+-2'"});
+  expect("1,++2,3\n", {"line 1, column 2", "'++2'"});
+  expect("1,+,3\n", {"line 1, column 2", "'+'"});
   expect("1,2,3.5\n", {"line 1, column 3", "whole number", "'3.5'"});
   expect("1,2,3\n4,5\n", {"line 2", "3 fields", "got 2"});
   expect("1,2,3\n4,5,6,7\n", {"line 2", "3 fields", "got 4"});

@@ -14,11 +14,15 @@ namespace pare::data {
 // place, what was expected and what was found, where it is not what it should be. Nothing is
 // allocated that the size of the file does not bear out.
 
+struct IdxOptions {
+  std::int64_t max_bytes = 1 << 30;  ///< largest array that is read
+};
 /// The array of an IDX file (LeCun's MNIST page: big-endian u8, i8, i16, i32, f32 or f64, one to
 /// eight axes), plain or compressed by gzip.
-PARE_API Tensor read_idx(const std::string& path);
+PARE_API Tensor read_idx(const std::string& path, const IdxOptions& options = {});
 /// Pictures and classes of two IDX files as u8 [N, 1, H, W] and i64 [N].
-PARE_API TensorDataset read_idx_pictures(const std::string& pictures, const std::string& labels);
+PARE_API TensorDataset read_idx_pictures(const std::string& pictures, const std::string& labels,
+                                         const IdxOptions& options = {});
 /// MNIST or a set of its form from a folder that holds the four files, plain or .gz:
 /// "train-images-idx3-ubyte", … (`train`) or "t10k-images-idx3-ubyte", ….
 PARE_API TensorDataset read_mnist(const std::string& folder, bool train);
@@ -42,7 +46,7 @@ struct CsvOptions {
 };
 /// Numbers separated by a delimiter, one example a line, plain or compressed by gzip, as f32
 /// [N, columns] and the labels. A field that is not a finite number, and a line with more or fewer
-/// fields than the first, is an error naming line and column.
+/// fields than the first, is an error naming line and column. What is too small for a float is 0.
 PARE_API TensorDataset read_csv(const std::string& path, const CsvOptions& options = {});
 
 }  // namespace pare::data
