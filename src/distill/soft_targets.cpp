@@ -14,6 +14,9 @@ Tensor soft_target_loss(const Tensor& student_logits, const Tensor& teacher_logi
              "expected a temperature above 0, got {}", options.temperature);
   PARE_CHECK(options.alpha >= 0 && options.alpha <= 1, invalid_argument, where,
              "expected alpha in [0, 1], got {}", options.alpha);
+  PARE_CHECK(student_logits.defined() && teacher_logits.defined() && labels.defined(),
+             invalid_argument, where,
+             "expected logits of the student and the teacher and labels, got an undefined tensor");
   PARE_CHECK(student_logits.rank() == 2 && student_logits.shape() == teacher_logits.shape(),
              shape_mismatch, where,
              "expected logits [N, C] of one shape, got the student's {} and the teacher's {}",

@@ -69,6 +69,10 @@ TEST(SoftTargets, RefuseBadInput) {
                 soft_target_loss(logits, Tensor::zeros({5, 6}), labels);
               }),
               HasSubstr("the student's [5, 7] and the teacher's [5, 6]"));
+  EXPECT_THAT(error_of([&] { soft_target_loss(logits, logits, Tensor()); }),
+              HasSubstr("got an undefined tensor"));
+  EXPECT_THAT(error_of([&] { soft_target_loss(Tensor(), logits, labels); }),
+              HasSubstr("got an undefined tensor"));
 }
 
 }  // namespace

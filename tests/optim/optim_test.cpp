@@ -132,6 +132,20 @@ TEST(Optim, StepCountsAsChangeAndZeroGradDrops) {
   EXPECT_FALSE(parameters[0].grad().defined());
 }
 
+TEST(Optim, StepSkipsAParameterWithoutAGradient) {
+  Tensors parameters{Tensor::ones({3}).set_requires_grad(), Tensor::ones({3}).set_requires_grad()};
+  optim::SGD sgd(parameters, {.lr = 0.5, .momentum = 0.9, .weight_decay = 0.1});
+  optim::Adam adam(parameters, {.lr = 0.5, .weight_decay = 0.1});
+  for (optim::Optimizer* optimizer : std::initializer_list<optim::Optimizer*>{&sgd, &adam}) {
+    const auto before = parameters[0].to_vector<float>();
+    parameters[0].set_grad(Tensor::ones({3}));
+    optimizer->step();
+    EXPECT_NE(parameters[0].to_vector<float>(), before);
+    // Not even decayed: PyTorch leaves it alone as well.
+    EXPECT_EQ(parameters[1].to_vector<float>(), (std::vector<float>{1, 1, 1}));
+  }
+}
+
 TEST(Optim, SchedulesArePyTorchs) {
   const auto expect = [](const optim::Schedule& schedule, std::span<const double> rates) {
     for (std::size_t epoch = 0; epoch < rates.size(); ++epoch)
