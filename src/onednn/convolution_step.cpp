@@ -16,7 +16,7 @@ Desc weights_desc(const Shape& s, std::int64_t groups, Type type, bool any) {
 
 }  // namespace
 
-std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionSpec& spec) {
+std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionSpec& spec) try {
   const Shape& ws = spec.weight.shape();
   const auto& a = spec.attributes;
   const bool int8 = spec.weight.dtype() == DType::i8;
@@ -68,7 +68,7 @@ std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionS
   }
   set_epilogue(attr, spec.epilogue, spec.destination);
   if (!step.bias_values.empty()) p.bias = Desc({ws[0]}, Type::f32, Tag::a);
-  try {
+  {
     const ThreadScope threads;
     const auto desc = convolution_forward(p, false, attr);
     step.primitive = dnnl::convolution_forward(desc);
@@ -77,15 +77,15 @@ std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionS
     step.weights = desc.weights_desc();
     step.destination = desc.dst_desc();
     step.scratchpad = desc.scratchpad_desc();
-  } catch (const dnnl::error& error) {
-    PARE_CHECK(error.status == dnnl_unimplemented, internal, "oneDNN", "convolution failed with {}",
-               error.message);
-    return nullptr;
   }
   step.bias = p.bias;
   step.weights_given = weights_desc(ws, a.groups, weights, false);
   step.weight = spec.weight.to(MemoryFormat::row_major);
   return make_primitive(std::move(step));
+} catch (const dnnl::error& error) {
+  PARE_CHECK(error.status == dnnl_unimplemented, internal, "oneDNN", "convolution failed with {}",
+             error.message);
+  return nullptr;
 }
 
 }  // namespace pare::onednn

@@ -8,7 +8,7 @@
 
 namespace pare::onednn {
 
-std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) {
+std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) try {
   const std::int64_t out = spec.weight.dim(0);
   const std::int64_t in = spec.weight.dim(1);
   const bool int8 = spec.weight.dtype() == DType::i8;
@@ -36,7 +36,7 @@ std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) {
   if (!step.bias_values.empty()) step.bias = Desc({1, out}, Type::f32, Tag::ab);
   step.source = Desc({spec.rows, in}, type_of(spec.source.dtype), Tag::ab);
   step.destination = Desc({spec.rows, out}, type_of(spec.destination.dtype), Tag::ab);
-  try {
+  {
     const ThreadScope threads;
     const auto desc =
         matmul(step.source, Desc({in, out}, weights, Tag::any), step.bias, step.destination, attr);
@@ -44,14 +44,14 @@ std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) {
     step.name = desc.impl_info_str();
     step.weights = desc.weights_desc();
     step.scratchpad = desc.scratchpad_desc();
-  } catch (const dnnl::error& error) {
-    PARE_CHECK(error.status == dnnl_unimplemented, internal, "oneDNN", "matmul failed with {}",
-               error.message);
-    return nullptr;
   }
   step.weights_given = Desc({in, out}, weights, Tag::ba);
   step.weight = spec.weight;
   return make_primitive(std::move(step));
+} catch (const dnnl::error& error) {
+  PARE_CHECK(error.status == dnnl_unimplemented, internal, "oneDNN", "matmul failed with {}",
+             error.message);
+  return nullptr;
 }
 
 }  // namespace pare::onednn

@@ -27,6 +27,15 @@ dnnl::memory memory_at(const Desc& desc, const void* data) {
   return {desc, engine(), const_cast<void*>(data)};
 }
 
+/// What `call` gives; oneDNN's own error, which callers do not know, as ours.
+template <class Call> auto with_our_errors(const char* what, Call&& call) {
+  try {
+    return call();
+  } catch (const dnnl::error& error) {
+    fail(ErrorCode::internal, "oneDNN", "expected {}, got {}", what, error.message);
+  }
+}
+
 class OnednnExecution final : public runtime::Execution {
  public:
   OnednnExecution(const Step& step, const std::byte* constants)
@@ -95,10 +104,12 @@ class OnednnPrimitive final : public runtime::Primitive {
     }
     {
       const ThreadScope threads;
-      dnnl::memory from = memory_at(step_.weights_given, weight.raw());
-      dnnl::memory to = memory_at(step_.weights, base);
-      const dnnl::reorder reorder(from, to);
-      execute(reorder, {{DNNL_ARG_FROM, from.get()}, {DNNL_ARG_TO, to.get()}});
+      with_our_errors("the weights in its order", [&] {
+        dnnl::memory from = memory_at(step_.weights_given, weight.raw());
+        dnnl::memory to = memory_at(step_.weights, base);
+        const dnnl::reorder reorder(from, to);
+        execute(reorder, {{DNNL_ARG_FROM, from.get()}, {DNNL_ARG_TO, to.get()}});
+      });
     }
     const auto copy = [&](std::size_t offset, const std::vector<float>& values) {
       if (!values.empty()) std::memcpy(base + offset, values.data(), values.size() * sizeof(float));
@@ -111,7 +122,9 @@ class OnednnPrimitive final : public runtime::Primitive {
   }
 
   std::unique_ptr<runtime::Execution> execution(const void* constants) const override {
-    return std::make_unique<OnednnExecution>(step_, static_cast<const std::byte*>(constants));
+    return with_our_errors("memory objects", [&]() -> std::unique_ptr<runtime::Execution> {
+      return std::make_unique<OnednnExecution>(step_, static_cast<const std::byte*>(constants));
+    });
   }
 
  private:
@@ -146,7 +159,8 @@ Type type_of(DType dtype) {
 
 Int8Form int8_form(const Int8Problem& p) {
   const auto channels = static_cast<std::size_t>(p.weight.dim(0));
-  const std::size_t per_channel = static_cast<std::size_t>(p.weight.elements()) / channels;
+  const std::size_t per_channel =
+      static_cast<std::size_t>(p.weight.elements()) / std::max<std::size_t>(1, channels);
   const bool fold = p.source.zero_point != 0 && !p.padded;
   const double scale = p.destination.dtype == DType::f32 ? 1 : p.destination.scale;
   const double zero = p.destination.dtype == DType::f32 ? 0 : p.destination.zero_point;
