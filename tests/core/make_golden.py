@@ -1,4 +1,4 @@
-"""Writes golden_{elementwise,reduction,loss,quantization}.h: what PyTorch (and, for the linear
+"""Writes golden_{elementwise,reduction,loss,quantization,movement}.h: what PyTorch (and, for the linear
 quantization ops, ONNX Runtime) compute for the ops. Run: python tests/core/make_golden.py"""
 
 import pathlib
@@ -41,7 +41,7 @@ def case(op, numbers, inputs, run, differentiate=None):
     gradients = []
     if count:
         given = short(torch.randn(y.shape))
-        gradients = list(torch.autograd.grad(y, leaves[:count], given))
+        gradients = list(torch.autograd.grad(y, leaves[:count], given.to(y.dtype)))
     fields = [
         '"%s"' % op,
         "{%s}" % ", ".join(repr(float(n)).replace("inf", "INFINITY") for n in numbers),
@@ -217,7 +217,65 @@ def onnx_runtime():
     return out
 
 
+def movement():
+    """And cast and global_average_pool, which came with them."""
+    out = []
+    F = torch.nn.functional
+    x = short(torch.randn(2, 3, 2, 4))
+    m = short(torch.randn(3, 4))
+    for t, target in [(x, [2, -1]), (x, [6, 2, 4]), (x, [2, 3, 8]), (x, [3, 2, 4, 2]), (m, [2, 6]),
+                      (m, [-1])]:
+        out.append(case("reshape", target, [t], lambda t, s=target: t.reshape(s)))
+    for t, order in [(m, [1, 0]), (x, [0, 2, 3, 1]), (x, [3, 1, 0, 2]), (x, [1, 0, 3, 2])]:
+        out.append(case("transpose", order, [t], lambda t, o=order: t.permute(o)))
+    for axis, sizes in [(1, [2, 1, 1]), (-1, [3, 2]), (0, [2, 1])]:
+        parts = []
+        for size in sizes:
+            shape = [2, 3, 2, 3]
+            shape[axis] = size
+            parts.append(short(torch.randn(shape)))
+        out.append(case("concat", [axis], parts, lambda *ts, a=axis: torch.cat(ts, a)))
+    for cuts in [[(1, 1, 3, 1)], [(2, 0, 2, 2), (3, 1, 4, 2)], [(-1, -3, -1, 1)], [(0, 0, 99, 1)]]:
+        def cut(t, cuts=cuts):
+            index = [slice(None)] * t.dim()
+            for axis, *bounds in cuts:
+                index[axis] = slice(*bounds)
+            return t[tuple(index)]
+        out.append(case("slice", [n for c in cuts for n in c], [x], cut))
+    for before, after, value in [([0, 1, 0, 0], [0, 2, 0, 0], 0), ([0, 0, 1, 2], [0, 0, 2, 0], 1.5),
+                                 ([0, 0, -1, 1], [0, -1, 0, -2], -2)]:
+        # PyTorch names the last axis first.
+        pairs = [n for b, a in reversed(list(zip(before, after))) for n in (b, a)]
+        out.append(case("pad", [*before, *after, value], [x],
+                        lambda t, p=pairs, v=value: F.pad(t, p, value=v)))
+    for shape, target in [((3, 1), [2, 3, 4]), ((1, 3, 1, 1), [2, 3, 2, 2]), ((2, 1, 1), [-1, 3, 1]),
+                          ((), [2, 2])]:
+        out.append(case("expand", target, [short(torch.randn(shape))],
+                        lambda t, s=target: t.expand(s)))
+    # Ties of both 16-bit types, their smallest and largest numbers, and what is beyond those.
+    halves = torch.tensor([0.0, -0.0, 1.0, 1 + 2**-11, 1 + 3 * 2**-11, 1 + 2**-8, 1 + 3 * 2**-8, 65504.0,
+                           65519.9, 65520.0, -1e6, 2**-24, 2**-25, 1.5 * 2**-25, 3.4e38,
+                           float("inf"), float("-inf"), float("nan"), 3.14159, -1e-3])
+    small = torch.tensor([0.0, 0.4, 0.5, 0.9, 1.5, 2.5, 7.0, 99.99, 126.6])
+    for name, dtype in [("f16", torch.float16), ("bf16", torch.bfloat16), ("f64", torch.float64)]:
+        out.append(case("cast", [dtypes.index(name)], [halves], lambda t, d=dtype: t.to(d)))
+    for name, dtype in [("i64", torch.int64), ("i32", torch.int32), ("i16", torch.int16),
+                        ("i8", torch.int8), ("u8", torch.uint8), ("bool", torch.bool)]:
+        values = small if name == "u8" else torch.cat([small, -small])
+        out.append(case("cast", [dtypes.index(name)], [values], lambda t, d=dtype: t.to(d),
+                        differentiate=0))
+    for shape in [(2, 3, 4, 5), (2, 20, 1, 1), (3, 2, 37), (2, 2, 2, 3, 2)]:
+        axes = list(range(2, len(shape)))
+        out.append(case("global_average_pool", [], [short(torch.randn(shape))],
+                        lambda t, a=axes: t.mean(a, keepdim=True)))
+    write("movement", out)
+
+
+# The order in which the test knows them.
+dtypes = ["f16", "bf16", "f64", "i64", "i32", "i16", "i8", "u8", "bool"]
+
 elementwise()
 reduction()
 loss()
 quantization()
+movement()

@@ -1,4 +1,4 @@
-// Movement ops: values, memory that is shared, symbols, resizing, bad input.
+// Movement ops: PyTorch's values, memory that is shared, symbols, resizing, bad input.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,12 +6,14 @@
 #include <map>
 #include <numeric>
 
+#include "core/golden_movement.h"
 #include "expect_error.h"
 #include "pare/core/ops.h"
 
 namespace pare {
 namespace {
 
+using test::GoldenCase;
 using testing::ElementsAre;
 
 constexpr std::int64_t kEnd = std::numeric_limits<std::int64_t>::max();
@@ -35,6 +37,43 @@ Shape inferred(const OpDef& op, Attributes attributes, const Shape& x,
   std::vector<InferArgs::Input> inputs{{&x, DType::f32, nullptr}};
   for (const Shape& other : others) inputs.push_back({&other, DType::f32, nullptr});
   return infer({&op, std::move(attributes)}, inputs)[0].shape;
+}
+
+TEST(Movement, GoldenValues) {
+  constexpr DType kTypes[] = {DType::f16, DType::bf16, DType::f64, DType::i64,    DType::i32,
+                              DType::i16, DType::i8,   DType::u8,  DType::boolean};
+  const auto attributes = [&](const GoldenCase& c, const Tensor& x) -> Attributes {
+    const std::vector<std::int64_t> n(c.numbers.begin(), c.numbers.end());
+    const OpDef* op = find_op(c.op);
+    if (op == &kReshape) return Attributes::of(ReshapeAttributes{n});
+    if (op == &kTranspose) return Attributes::of(TransposeAttributes{n});
+    if (op == &kConcat) return Attributes::of(ConcatAttributes{n[0]});
+    if (op == &kExpand) return Attributes::of(ExpandAttributes{n});
+    if (op == &kCast) return Attributes::of(CastAttributes{kTypes[n[0]]});
+    if (op == &kSlice) {
+      SliceAttributes a;
+      for (std::size_t i = 0; i < n.size(); i += 4) {
+        a.axes.push_back(n[i]);
+        a.starts.push_back(n[i + 1]);
+        a.ends.push_back(n[i + 2]);
+        a.steps.push_back(n[i + 3]);
+      }
+      return Attributes::of(a);
+    }
+    if (op == &kPad) {
+      const auto middle = n.begin() + x.rank();
+      return Attributes::of(
+          PadAttributes{{n.begin(), middle}, {middle, middle + x.rank()}, c.numbers.back()});
+    }
+    return {};
+  };
+  // Nothing is computed but the means of global_average_pool.
+  for (const GoldenCase& c : test::movement_golden()) {
+    const bool exact = find_op(c.op) != &kGlobalAveragePool;
+    test::expect_golden({c}, exact ? 0.0F : 4e-6F, [&](const GoldenCase& g, Tensors& inputs) {
+      return Call{find_op(g.op), attributes(g, inputs[0])};
+    });
+  }
 }
 
 TEST(Reshape, SharesMemoryWhereTheOrderIsTheSame) {
