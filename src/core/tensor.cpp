@@ -211,7 +211,10 @@ Tensor& Tensor::set_requires_grad(bool on) {
   return *this;
 }
 
-Tensor Tensor::grad() const { return impl_->gradient ? Tensor(impl_->gradient) : Tensor(); }
+Tensor Tensor::grad() const {
+  check_defined("grad");
+  return impl_->gradient ? Tensor(impl_->gradient) : Tensor();
+}
 
 void Tensor::set_grad(const Tensor& gradient) {
   check_defined("set_grad");
@@ -224,7 +227,10 @@ void Tensor::set_grad(const Tensor& gradient) {
   impl_->gradient = detail::Ref<detail::TensorImpl>(gradient.impl());
 }
 
-void Tensor::zero_grad() { impl_->gradient = {}; }
+void Tensor::zero_grad() {
+  check_defined("zero_grad");
+  impl_->gradient = {};
+}
 
 std::string Tensor::to_string() const {
   if (!defined()) return "undefined";

@@ -89,6 +89,8 @@ TEST(Tensor, RefusesToBeUsedWhileUndefined) {
   EXPECT_ERROR(Tensor().copy_from(some), invalid_argument, "copy_from");
   EXPECT_ERROR(Tensor().fill(1), invalid_argument, "fill");
   EXPECT_ERROR(Tensor().set_grad(some), invalid_argument, "set_grad");
+  EXPECT_ERROR(none.grad(), invalid_argument, "grad");
+  EXPECT_ERROR(Tensor().zero_grad(), invalid_argument, "zero_grad");
   EXPECT_ERROR(Tensor().set_requires_grad(), invalid_argument, "set_requires_grad");
 }
 
