@@ -72,6 +72,26 @@ Expression masked() {
   return expression;
 }
 
+// A few bytes in a file (two vectors, multiplied) must not ask for any amount of memory: no step
+// gives more elements than the parameter has.
+void check_sizes(const Expression& expression, std::int64_t most) {
+  std::vector<InferArgs::Output> known;
+  for (const auto& leaf : expression.leaves) {
+    known.push_back({leaf.value.shape(), leaf.value.dtype(), true});
+  }
+  for (const auto& step : expression.steps) {
+    std::vector<InferArgs::Input> inputs;
+    for (const int i : step.inputs) {
+      const auto& operand = known[static_cast<std::size_t>(i)];
+      inputs.push_back({&operand.shape, operand.dtype, nullptr});
+    }
+    known.push_back(infer(step.call, inputs)[0]);
+    const Shape& result = known.back().shape;
+    PARE_CHECK(result.elements() <= most, shape_mismatch, step.call.op->name,
+               "expected at most the {} elements of the parameter, got {}", most, result);
+  }
+}
+
 class Loading {
  public:
   Loading(nn::Module& module, const std::string& path)
@@ -175,6 +195,7 @@ class Loading {
     scope->observing = false;
     Tensor result;
     try {
+      check_sizes(expression, slot.parameter->shape().elements());
       result = expression.value();
     } catch (const Error& error) {
       throw error.within(tensor_place(path_, slot.name));

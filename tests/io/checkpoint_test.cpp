@@ -219,6 +219,24 @@ TEST(CheckpointTest, DamagedExpressionsAreErrors) {
            {"fc2.weight", "parameters are computed with", op.substr(1, op.find('"', 1) - 1)});
 }
 
+TEST(CheckpointTest, ExpressionsCannotAskForMoreMemoryThanTheParameter) {
+  const TemporaryFolder folder;
+  Net net = fresh(1);
+  auto state = net.state();
+  std::erase_if(state, [](const NamedTensor& named) { return named.name == "fc2.weight"; });
+  constexpr std::int64_t kLong = 40'000;
+  state.push_back({"fc2.weight_u", Tensor::ones({kLong, 1}), true});
+  state.push_back({"fc2.weight_v", Tensor::ones({1, kLong}), true});
+  save_tensors(folder.path("net"), state,
+               {{"pare.expressions",
+                 "{\"fc2.weight\":{\"leaves\":[{\"suffix\":\"_u\",\"trainable\":true},"
+                 "{\"suffix\":\"_v\",\"trainable\":true}],\"steps\":[{\"op\":\"matmul\","
+                 "\"attributes\":{},\"inputs\":[0,1]}]}}"}});
+  expect_error(ErrorCode::shape_mismatch,
+               {"fc2.weight", "at most the 8 elements", "[40000, 40000]"},
+               [&] { load(net, folder.path("net")); });
+}
+
 TEST(CheckpointTest, DeeplyNestedExpressionsAreErrors) {
   const TemporaryFolder folder;
   Net net = fresh(1);
