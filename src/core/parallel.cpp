@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <exception>
-#include <vector>
+#include <mutex>
 
 #include "core/threads.h"
 #include "pare/core/context.h"
@@ -12,16 +12,31 @@
 #include <omp.h>
 #else
 #include <thread>
+#include <vector>
 #endif
 
 namespace pare {
 namespace {
 
+// The error of the first piece that has one. Nothing is allocated unless there is.
+struct Failure {
+  std::mutex mutex;
+  std::int64_t piece = -1;
+  std::exception_ptr error;
+
+  void note(std::int64_t i) {
+    const std::lock_guard lock(mutex);
+    if (error && piece < i) return;
+    piece = i;
+    error = std::current_exception();
+  }
+};
+
 struct Work {
   std::int64_t begin, end, pieces;
   detail::RangeFunction run;
   void* state;
-  std::exception_ptr* errors;
+  Failure* failure;
 
   void piece(std::int64_t i) const {
     const std::int64_t size = end - begin;
@@ -31,7 +46,7 @@ struct Work {
     try {
       run(state, b, e);
     } catch (...) {
-      errors[i] = std::current_exception();
+      failure->note(i);
     }
   }
 };
@@ -78,10 +93,9 @@ void detail::parallel_ranges(std::int64_t begin, std::int64_t end, std::int64_t 
     run(state, begin, end);
     return;
   }
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(pieces));
-  run_all({begin, end, pieces, run, state, errors.data()});
-  for (const auto& error : errors)
-    if (error) std::rethrow_exception(error);
+  Failure failure;
+  run_all({begin, end, pieces, run, state, &failure});
+  if (failure.error) std::rethrow_exception(failure.error);
 }
 
 #if PARE_PARALLEL_OPENMP

@@ -1,4 +1,7 @@
 // fold_constants: what depends on leaves only becomes a constant.
+#include <map>
+#include <string>
+
 #include "core/check.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"

@@ -34,7 +34,7 @@ std::vector<float> products(const Tensor& x_scale, const Tensor& weight_scale) {
 }
 
 bool all_zero(const Tensor& zero_points) {
-  const auto values = zero_points.to_vector<std::int32_t>();
+  const auto values = zero_points.to(DType::i32).to_vector<std::int32_t>();
   return std::ranges::all_of(values, [](std::int32_t z) { return z == 0; });
 }
 

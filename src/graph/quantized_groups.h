@@ -15,7 +15,7 @@ struct QuantizedOperand {
   int dequantize = -1;     ///< the node that gives it; −1: the operand is not quantized
   int codes = -1;          ///< values
   int scale = -1;          ///< f32, of rank 0 or 1
-  int zero_point = -1;     ///< i32, of the scale's shape
+  int zero_point = -1;     ///< i32 or of the codes' type (ONNX's), of the scale's shape
   std::int64_t axis = -1;  ///< the channel axis of a scale of rank 1
   bool quantized() const { return dequantize >= 0; }
 };

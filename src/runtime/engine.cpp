@@ -46,7 +46,7 @@ Engine::Engine(Graph graph, PassReport report, int threads)
     shapes.push_back(shape);
   }
   const std::vector<MemoryFormat> formats(inputs_.size(), MemoryFormat::row_major);
-  const auto first = compile_for(shapes, formats);
+  const auto first = compile_for(shapes, formats, report_);
   variants_.push_back(first);
   const Program& program = first->program();
   for (const auto& step : program.steps) steps_.push_back(step->info);
@@ -54,7 +54,8 @@ Engine::Engine(Graph graph, PassReport report, int threads)
 }
 
 std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
-                                             const std::vector<MemoryFormat>& formats) {
+                                             const std::vector<MemoryFormat>& formats,
+                                             PassReport& report) {
   const Scope scope(threads_);
   Graph graph = graph_.share();
   for (std::size_t i = 0; i < shapes.size(); ++i)
@@ -64,7 +65,7 @@ std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
     PARE_CHECK(!value.shape.symbolic(), unsupported, "compile",
                "expected a shape that follows from the inputs' shapes, got {} of '{}'", value.shape,
                value.name);
-  Program program = Lowering(graph, formats, weights_, report_).run();
+  Program program = Lowering(graph, formats, weights_, report).run();
   return std::make_shared<Variant>(std::move(program), shapes, formats);
 }
 
@@ -115,7 +116,8 @@ std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
     shapes.push_back(t.shape());
     formats.push_back(t.format());
   }
-  variants_.push_front(compile_for(shapes, formats));
+  PassReport same_again;
+  variants_.push_front(compile_for(shapes, formats, same_again));
   if (variants_.size() > kVariants) variants_.pop_back();
   return variants_.front();
 }

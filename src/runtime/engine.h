@@ -67,11 +67,13 @@ class Engine {
   bool fits(std::span<const Tensor> inputs, std::size_t i) const;
   std::shared_ptr<Variant> variant_for(std::span<const Tensor> inputs);
   std::shared_ptr<Variant> compile_for(const std::vector<Shape>& shapes,
-                                       const std::vector<MemoryFormat>& formats);
+                                       const std::vector<MemoryFormat>& formats,
+                                       PassReport& report);
 
   Graph graph_;
   std::vector<Input> inputs_;
   int threads_ = 1;
+  // These describe the first program and never change afterwards: they are read without a lock.
   PassReport report_;
   std::vector<PlanStep> steps_;
   PlanMemory memory_;

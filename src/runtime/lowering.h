@@ -74,7 +74,7 @@ class Lowering {
   int convert(int slot, const Shape& shape, MemoryFormat format, const std::string& name);
   void left(int n, const std::string& text);
 
-  // lower_float.cpp
+  // lowering_float.cpp
   void lower_chain(const Chain& chain);
   void lower_node(int n);
   bool lower_convolution(const Chain& chain);
@@ -89,7 +89,8 @@ class Lowering {
   void lower_call(int n);
   Epilogue epilogue_of(const Chain& chain) const;
 
-  // lower_movement.cpp; `from` and `to` are the node's own values or the codes that stand for them
+  // lowering_movement.cpp; `from` and `to` are the node's own values or the codes that stand for
+  // them
   struct Moved {
     std::vector<int> from;
     std::vector<std::shared_ptr<const ByteTable>> tables;
@@ -102,11 +103,11 @@ class Lowering {
   void lower_slice(int n, const Moved& moved);
   void rearrange(int n, const Moved& moved, Rearrangement what);
 
-  // lower_integer.cpp
+  // lowering_integer.cpp
   void lower_group(const QuantizedGroup& group);
   bool lower_integer_convolution(const QuantizedGroup& group);
   bool lower_integer_dense(const QuantizedGroup& group);
-  bool lower_integer_call(const QuantizedGroup& group);
+  bool lower_integer_call(const QuantizedGroup& group, const char* reason);
   bool lower_other(const QuantizedGroup& group);
   bool lower_integer_add(const QuantizedGroup& group);
   bool lower_integer_pool(const QuantizedGroup& group);
@@ -115,9 +116,11 @@ class Lowering {
   void lower_pieces(const QuantizedGroup& group);
   std::optional<Encoding> encoding_of(const QuantizedOperand& operand);
   std::optional<QuantizedResult> result_of(int quantize);
-  bool read_contraction(const QuantizedGroup& group, Encoding& source, Tensor& weight,
-                        std::vector<float>& scales, Tensor& bias);
-  bool read_epilogue(const QuantizedGroup& group, Encoding& destination, Epilogue& epilogue);
+  // These give the reason why not, null where they filled in what they were given.
+  const char* read_contraction(const QuantizedGroup& group, Encoding& source, Tensor& weight,
+                               std::vector<float>& scales, Tensor& bias);
+  const char* read_epilogue(const QuantizedGroup& group, Encoding& destination, Epilogue& epilogue);
+  void note_float_bias(const QuantizedGroup& group);
   int residual_for(const QuantizedGroup& group, int to, Epilogue& epilogue);
   Chain chain_of(const QuantizedGroup& group) const;
   std::string name_of(const QuantizedGroup& group) const;

@@ -1,5 +1,6 @@
 // Lowering of ops between dequantization and quantization that run on the codes themselves.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "core/check.h"
@@ -106,6 +107,9 @@ bool Lowering::lower_integer_pool(const QuantizedGroup& group) {
   const Shape& out = shape_of(output_of(group.op));
   const OpDef* op = pool.call.op;
   if (in.rank() != 4 || group.activation >= 0) return false;
+  // Averages sum their codes, of at most 8 bits, in 32.
+  if (op != &kMaxPool2d && in[2] * in[3] > std::numeric_limits<std::int32_t>::max() / 256)
+    return false;
   const QuantizedResult to = *result_of(group.quantize);
   PoolStepSpec spec;
   spec.source = *encoding_of(group.inputs[0]);

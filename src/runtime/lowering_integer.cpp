@@ -1,6 +1,8 @@
 // Lowering of quantized groups: contractions on codes, and what stands around them.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 
 #include "core/check.h"
 #include "graph/integer_call.h"
@@ -29,6 +31,33 @@ Tensor whole_bias(const Tensor& bias, double source_scale, const std::vector<flo
   }
   return Tensor::from(whole, {static_cast<std::int64_t>(whole.size())});
 }
+
+// Whether no codes of the source make a sum, its bias included, that leaves 32 bits: where one
+// could, the interpreter refuses to run, and a primitive would wrap around without a word. The
+// weight's channels are its first axis, or, of a matrix product's factor, its last.
+bool sums_fit(const Encoding& source, const Tensor& weight, bool channels_last_axis,
+              const Tensor& bias) {
+  const std::int64_t most =
+      std::max(highest(source.dtype) - source.zero_point, source.zero_point - lowest(source.dtype));
+  const auto codes = weight.to_vector<std::int8_t>();
+  const std::int64_t channels = weight.dim(channels_last_axis ? -1 : 0);
+  if (channels == 0) return true;
+  const std::int64_t per_channel = weight.elements() / channels;
+  std::vector<std::int64_t> sums(static_cast<std::size_t>(channels));
+  for (std::int64_t i = 0; i < weight.elements(); ++i)
+    sums[static_cast<std::size_t>(channels_last_axis ? i % channels : i / per_channel)] +=
+        std::abs(static_cast<int>(codes[static_cast<std::size_t>(i)]));
+  const auto biases = bias.defined() ? bias.to_vector<std::int32_t>() : std::vector<std::int32_t>();
+  for (std::size_t c = 0; c < sums.size(); ++c) {
+    const std::int64_t added =
+        biases.empty() ? 0 : std::abs(std::int64_t{biases[biases.size() == 1 ? 0 : c]});
+    if (sums[c] * most + added > std::numeric_limits<std::int32_t>::max()) return false;
+  }
+  return true;
+}
+
+constexpr const char* kNoKernel = "no exact int8 kernel for it on this CPU";
+constexpr const char* kOverflow = "its sums could leave 32 bits";
 
 }  // namespace
 
@@ -96,45 +125,49 @@ void Lowering::lower_pieces(const QuantizedGroup& group) {
   if (group.quantize >= 0) lower_node(group.quantize);
 }
 
-bool Lowering::read_contraction(const QuantizedGroup& group, Encoding& source, Tensor& weight,
-                                std::vector<float>& scales, Tensor& bias) {
+const char* Lowering::read_contraction(const QuantizedGroup& group, Encoding& source,
+                                       Tensor& weight, std::vector<float>& scales, Tensor& bias) {
   const QuantizedOperand& w = group.inputs[1];
   const auto x = encoding_of(group.inputs[0]);
-  if (!x || !w.quantized()) return false;
+  if (!x) return "its input is not in 8 bits with one constant scale";
   source = *x;
-  weight = constant_of(w.codes);
-  const Tensor scale = constant_of(w.scale);
-  const Tensor zero = w.zero_point >= 0 ? constant_of(w.zero_point) : Tensor();
-  if (!weight.defined() || weight.dtype() != DType::i8 || !scale.defined()) return false;
-  if (zero.defined()) {
-    const auto zeros = zero.to_vector<std::int32_t>();
-    if (std::any_of(zeros.begin(), zeros.end(), [](int z) { return z != 0; })) return false;
+  weight = w.quantized() ? constant_of(w.codes) : Tensor();
+  const Tensor scale = w.quantized() ? constant_of(w.scale) : Tensor();
+  if (!weight.defined() || weight.dtype() != DType::i8 || !scale.defined())
+    return "its weight is no constant in i8";
+  if (const Tensor zero = w.zero_point >= 0 ? constant_of(w.zero_point) : Tensor();
+      zero.defined()) {
+    const auto zeros = zero.to(DType::i32).to_vector<std::int32_t>();
+    if (std::any_of(zeros.begin(), zeros.end(), [](int z) { return z != 0; }))
+      return "its weight has a zero point";
   }
   scales = scale.to_vector<float>();
-  if (group.inputs.size() < 3 || group.inputs[2].value < 0) return true;
-  const QuantizedOperand& b = group.inputs[2];
-  if (b.quantized()) {
-    bias = constant_of(b.codes);
-    return bias.defined() && bias.dtype() == DType::i32;
+  const bool columns = group.kind == QuantizedGroup::Kind::matmul;
+  if (group.inputs.size() > 2 && group.inputs[2].value >= 0) {
+    const QuantizedOperand& b = group.inputs[2];
+    bias = constant_of(b.quantized() ? b.codes : b.value);
+    if (!bias.defined()) return "its bias is no constant";
+    if (!b.quantized()) {
+      bias = whole_bias(bias, source.scale, scales);
+      if (!bias.defined()) return "its bias does not fit 32 bits in units of its sums";
+    }
+    if (bias.dtype() != DType::i32) return "its bias is not in i32";
   }
-  const Tensor real = constant_of(b.value);
-  if (!real.defined()) return false;
-  bias = whole_bias(real, source.scale, scales);
-  return bias.defined();
+  return sums_fit(source, weight, columns, bias) ? nullptr : kOverflow;
 }
 
-bool Lowering::read_epilogue(const QuantizedGroup& group, Encoding& destination,
-                             Epilogue& epilogue) {
+const char* Lowering::read_epilogue(const QuantizedGroup& group, Encoding& destination,
+                                    Epilogue& epilogue) {
   epilogue = epilogue_of(chain_of(group));
   if (group.add >= 0) {
     const auto residual = encoding_of(group.residual);
-    if (!residual) return false;
+    if (!residual) return "what is added to it is not in 8 bits with one constant scale";
     epilogue.residual = true;
     epilogue.residual_encoding = *residual;
   }
-  if (group.quantize < 0) return true;
+  if (group.quantize < 0) return nullptr;
   const auto result = result_of(group.quantize);
-  if (!result) return false;
+  if (!result) return "its result is not in 8 bits with one constant scale";
   destination = result->encoding;
   const auto real = [&](int q) { return (q - destination.zero_point) * destination.scale; };
   if (result->qmin > lowest(destination.dtype))
@@ -146,7 +179,7 @@ bool Lowering::read_epilogue(const QuantizedGroup& group, Encoding& destination,
     epilogue.low = -std::numeric_limits<double>::infinity();
   if (epilogue.high >= real(highest(destination.dtype)))
     epilogue.high = std::numeric_limits<double>::infinity();
-  return true;
+  return nullptr;
 }
 
 // The slot of the residual as the destination needs it; −1 where it was written there already.
@@ -163,9 +196,10 @@ int Lowering::residual_for(const QuantizedGroup& group, int to, Epilogue& epilog
 
 bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   ConvolutionSpec spec;
-  if (!read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias) ||
-      !read_epilogue(group, spec.destination, spec.epilogue))
-    return lower_integer_call(group);
+  const char* reason =
+      read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias);
+  if (!reason) reason = read_epilogue(group, spec.destination, spec.epilogue);
+  if (reason) return lower_integer_call(group, reason);
   const Graph::Node& conv = node(group.op);
   const Shape& x = shape_of(conv.inputs[0]);
   const Shape& y = shape_of(group.result);
@@ -178,7 +212,8 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   if (widened) spec.epilogue.residual_encoding = {};
   const std::int64_t macs = y.elements() * spec.weight.elements() / std::max<std::int64_t>(1, y[1]);
   auto primitive = make_convolution(spec);
-  if (!primitive) return lower_integer_call(group);
+  if (!primitive) return lower_integer_call(group, kNoKernel);
+  note_float_bias(group);
   const int from = slot_of(group.inputs[0].codes, MemoryFormat::channels_last);
   const int to = add_result(group.result, MemoryFormat::channels_last);
   spec.epilogue.residual_encoding = residual_encoding;
@@ -191,10 +226,12 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
 bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   DenseSpec spec;
   const Shape& x = shape_of(group.inputs[0].value);
-  if (x.rank() < 2 ||
-      !read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias) ||
-      !read_epilogue(group, spec.destination, spec.epilogue) || spec.weight.rank() != 2)
-    return lower_integer_call(group);
+  const char* reason = x.rank() < 2 ? "its input is a vector" : nullptr;
+  if (!reason)
+    reason = read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias);
+  if (!reason) reason = read_epilogue(group, spec.destination, spec.epilogue);
+  if (!reason && spec.weight.rank() != 2) reason = "its weight is no matrix";
+  if (reason) return lower_integer_call(group, reason);
   if (group.kind == QuantizedGroup::Kind::matmul) spec.weight = transpose(spec.weight, {1, 0});
   spec.rows = x.elements(0, x.rank() - 1);
   const bool widened = spec.epilogue.residual && spec.destination.dtype == DType::f32;
@@ -202,7 +239,8 @@ bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   if (widened) spec.epilogue.residual_encoding = {};
   const std::int64_t macs = spec.rows * spec.weight.elements();
   auto primitive = make_dense(spec);
-  if (!primitive) return lower_integer_call(group);
+  if (!primitive) return lower_integer_call(group, kNoKernel);
+  note_float_bias(group);
   const int from = slot_of(group.inputs[0].codes, MemoryFormat::row_major);
   const int to = add_result(group.result, MemoryFormat::row_major);
   spec.epilogue.residual_encoding = residual_encoding;
@@ -212,11 +250,16 @@ bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   return true;
 }
 
+void Lowering::note_float_bias(const QuantizedGroup& group) {
+  if (group.inputs.size() > 2 && group.inputs[2].value >= 0 && !group.inputs[2].quantized())
+    left(group.op, "its float bias is rounded to the unit of its sums");
+}
+
 // Without a primitive: f32 where that has one, since that is the faster, else whole numbers in the
 // reference.
-bool Lowering::lower_integer_call(const QuantizedGroup& group) {
-  if (kPrimitives.dense) {
-    left(group.op, "runs in f32: no exact int8 kernel for it on this CPU");
+bool Lowering::lower_integer_call(const QuantizedGroup& group, const char* reason) {
+  if (kPrimitives.dense || reason == kOverflow) {
+    left(group.op, fmt::format("runs in f32: {}", reason));
     return false;
   }
   const auto integer = integer_call(graph_, group.op);

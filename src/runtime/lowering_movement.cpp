@@ -1,4 +1,5 @@
 // Lowering of ops that move elements: reshape, slice, pad, concat, transpose; of floats or codes.
+#include <algorithm>
 #include <cstring>
 
 #include "core/check.h"

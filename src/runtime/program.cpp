@@ -50,7 +50,7 @@ std::vector<int> Program::last_reads() const {
 }
 
 void Program::place_residuals() {
-  const std::vector<int> last = last_reads();
+  std::vector<int> last = last_reads();
   std::vector<std::unique_ptr<Step>> result;
   for (std::size_t s = 0; s < steps.size(); ++s) {
     Step& step = *steps[s];
@@ -66,6 +66,9 @@ void Program::place_residuals() {
         source.place = destination.place;
         source.number = destination.number;
         slots[static_cast<std::size_t>(to)].root = from;
+        // The memory now holds the sum: a later residual must wait for the sum's readers too.
+        int& end = last[static_cast<std::size_t>(from)];
+        end = std::max(end, last[static_cast<std::size_t>(to)]);
       } else {
         auto copy = copy_step(step.residual, step.writes[0], slot_bytes(from));
         copy->info.node = step.info.node;

@@ -133,7 +133,8 @@ class PoolStep final : public Step {
         spec_.channels * (spec_.kind == PoolStepSpec::Kind::global_average
                               ? spec_.height * spec_.width
                               : spec_.attributes.kernel[0] * spec_.attributes.kernel[1]);
-    const std::int64_t grain = std::max<std::int64_t>(1, (1 << 16) / work);
+    const std::int64_t grain =
+        std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, work));
     parallel_for(0, places, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t ox = i % spec_.out_width;

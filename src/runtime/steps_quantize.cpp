@@ -14,19 +14,20 @@ constexpr std::int64_t kGrain = 1 << 15;
 // An encoding in the form the loops read.
 struct Code {
   float scale, zero, low, high;  // low and high: of the code less its zero point
+  std::int32_t whole_zero;
   Code(const Encoding& e, int qmin, int qmax)
       : scale(static_cast<float>(e.scale)),
         zero(static_cast<float>(e.zero_point)),
         low(static_cast<float>(qmin - e.zero_point)),
-        high(static_cast<float>(qmax - e.zero_point)) {}
+        high(static_cast<float>(qmax - e.zero_point)),
+        whole_zero(e.zero_point) {}
 };
 
 template <class Q>
 PARE_INLINE void quantize_body(const float* x, Q* y, std::int64_t n, const Code& c) {
   const Code code = c;
   for (std::int64_t i = 0; i < n; ++i)
-    y[i] = static_cast<Q>(
-        static_cast<std::int32_t>(centred_code(x[i], code.scale, code.low, code.high) + code.zero));
+    y[i] = static_cast<Q>(quantized(x[i], code.scale, code.whole_zero, code.low, code.high));
 }
 PARE_INLINE void to_u8_body(const float* x, std::uint8_t* y, std::int64_t n, const Code& c) {
   quantize_body(x, y, n, c);

@@ -1,6 +1,7 @@
 // Weights: packing, sharing between programs, huge pages.
 #include "runtime/weights.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>

@@ -55,11 +55,12 @@ class Builder {
   int quantize(int x, double scale, int zero, DType dtype = DType::u8) {
     const QuantizeAttributes range{dtype, -1, dtype == DType::u8 ? 0 : -128,
                                    dtype == DType::u8 ? 255 : 127};
-    return call(kQuantizeLinear, {x, number(scale), number(zero, DType::i32)},
+    return call(kQuantizeLinear, {x, number(scale), number(zero, zero_type(dtype))},
                 Attributes::of(range));
   }
   int dequantize(int codes, double scale, int zero) {
-    return call(kDequantizeLinear, {codes, number(scale), number(zero, DType::i32)},
+    const DType dtype = graph.value(codes).dtype;
+    return call(kDequantizeLinear, {codes, number(scale), number(zero, zero_type(dtype))},
                 Attributes::of(DequantizeAttributes{}));
   }
   /// Codes of weights within ±limit behind their dequantization, a scale per channel of axis 0.
@@ -73,10 +74,9 @@ class Builder {
     for (std::size_t c = 0; c < scales.size(); ++c)
       scales[c] = 0.01F + 0.001F * static_cast<float>(c % 7);
     weight_scales = scales;
-    const std::vector<std::int32_t> zeros(scales.size());
     return call(kDequantizeLinear,
                 {constant(Tensor::from(codes, shape)), constant(Tensor::from(scales, {shape[0]})),
-                 constant(Tensor::from(zeros, {shape[0]}))},
+                 constant(Tensor::zeros({shape[0]}, zero_type(DType::i8)))},
                 Attributes::of(DequantizeAttributes{0}));
   }
   /// An i32 bias in units of source scale · the last weight's scales.
@@ -105,6 +105,10 @@ class Builder {
 
   Graph graph;
   std::vector<float> weight_scales;
+  bool onnx_zeros = false;  ///< zero points have their codes' type, as ONNX wants it
+
+ private:
+  DType zero_type(DType codes) const { return onnx_zeros ? codes : DType::i32; }
 };
 
 inline Shape batch_of(const Shape& sample) {
@@ -136,6 +140,61 @@ struct ResidualNet : nn::Module {
     return fc(flatten(global_average_pool(last)));
   }
 };
+
+/// Convolutions of 8 channels, sums, activations and concatenations, each of values drawn among
+/// those before; all that nobody reads is concatenated in the end.
+inline Graph random_net(std::uint64_t seed) {
+  Builder b;
+  Generator draw(seed);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(draw.below(n)); };
+  const auto conv = [&](int x, std::int64_t in, std::int64_t kernel) {
+    const float deviation = 1.2F / std::sqrt(static_cast<float>(in * kernel * kernel));
+    const std::int64_t padding = kernel / 2;
+    return b.call(
+        kConv2d, {x, b.constant(draw.normal({8, in, kernel, kernel}, 0, deviation))},
+        Attributes::of(Conv2dAttributes{.padding = {padding, padding, padding, padding}}));
+  };
+  std::vector<int> values{conv(b.input("x", batch_of({3, 6, 6})), 3, 3)};
+  for (int k = 0; k < 14; ++k) {
+    const int x = values[values.size() - 1 - below(std::min<std::size_t>(values.size(), 3))];
+    const int y = values[below(values.size())];
+    switch (below(5)) {
+      case 0:
+        values.push_back(b.call(kRelu, {x}));
+        break;
+      case 1:
+        values.push_back(conv(b.call(kConcat, {x, y}, Attributes::of(ConcatAttributes{1})), 16, 1));
+        break;
+      case 2:
+        values.push_back(b.call(kAdd, {x, y}));
+        break;
+      default: {
+        const int sum = b.call(kAdd, {conv(b.call(kRelu, {conv(x, 8, 3)}), 8, 1), y});
+        values.push_back(draw.below(2) ? b.call(kRelu, {sum}) : sum);
+      }
+    }
+  }
+  std::vector<int> unread;
+  for (const int v : values)
+    if (b.graph.readers(v).empty()) unread.push_back(v);
+  return b.finish({b.call(kConcat, unread, Attributes::of(ConcatAttributes{1}))});
+}
+
+/// y = concat(B, C) where C = conv4(relu(conv3(B))) + B and B = conv2(relu(conv1(A))) + A: B takes
+/// A's place in memory, and must keep it for as long as it is read itself.
+inline Graph chained_residuals() {
+  Builder b;
+  std::uint64_t seed = 20;
+  const auto conv = [&](int x, std::int64_t in) {
+    const float deviation = 1 / std::sqrt(static_cast<float>(in * 9));
+    return b.call(kConv2d, {x, b.constant(Generator(++seed).normal({8, in, 3, 3}, 0, deviation))},
+                  Attributes::of(Conv2dAttributes{.padding = {1, 1, 1, 1}}));
+  };
+  const auto block = [&](int x) { return b.call(kAdd, {conv(b.call(kRelu, {conv(x, 8)}), 8), x}); };
+  const int first = block(conv(b.input("x", batch_of({3, 8, 8})), 3));
+  const int second = block(first);
+  return b.finish({b.call(kConcat, {first, second}, Attributes::of(ConcatAttributes{1}))});
+}
 
 /// Branches of several kinds joined by a concatenation.
 struct ConcatNet : nn::Module {

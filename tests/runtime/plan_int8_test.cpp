@@ -295,6 +295,107 @@ TEST(PlanInt8, ConcatNetConverted) {
   EXPECT_LE(worst_against_float(net, {4, 3, 8, 8}).error, 0.1);
 }
 
+Graph quantized(const Graph& graph, const Shape& shape) {
+  Graph prepared = quantize::prepare(graph);
+  for (std::uint64_t k = 0; k < 3; ++k) prepared(random(shape, k));
+  return quantize::convert(prepared).graph;
+}
+
+TEST(PlanInt8, ASumInAnothersPlaceIsKeptForItsReaders) {
+  const NoGrad no_grad;
+  const Shape shape{2, 3, 8, 8};
+  Graph graph = quantized(test::chained_residuals(), shape);
+  const Plan plan = compile(graph, {.threads = 1});
+  const Tensor x = random(shape, 1);
+  EXPECT_LE(difference(graph(x), plan.run(x)), 0.02) << plan.to_string();
+}
+
+TEST(PlanInt8, RandomNetsAsTheInterpreter) {
+  const NoGrad no_grad;
+  const Shape shape{2, 3, 6, 6};
+  for (std::uint64_t seed = 1; seed <= 15; ++seed) {
+    SCOPED_TRACE(seed);
+    Graph graph = quantized(test::random_net(seed), shape);
+    const Plan plan = compile(graph, {.threads = 1});
+    const Tensor x = random(shape, 1);
+    // Steps of 1 add up over up to 30 layers.
+    EXPECT_LE(difference(graph(x), plan.run(x)), 0.1) << plan.to_string();
+  }
+}
+
+TEST(PlanInt8, ZeroPointsOfTheCodesTypeAsInOnnxFiles) {
+  for (const DType dtype : {DType::u8, DType::i8}) {
+    Builder b;
+    b.onnx_zeros = true;
+    const int zero = dtype == DType::u8 ? 120 : -8;
+    const Shape shape{2, 16, 8, 8};
+    const int x = b.dequantize(b.input("x", shape, dtype), 0.02, zero);
+    const int weight = b.weight({16, 16, 3, 3}, 63, 5);
+    const int y = b.call(kConv2d, {x, weight, b.bias(0.02, 6)}, Attributes::of(kSame));
+    const Graph conv = b.finish({b.quantize(y, 0.24, zero, dtype)});
+    expect_near(conv, {random_codes(shape, dtype, 1)}, 0.24, zero);
+    for (const PlanStep& step : compile(conv).steps()) EXPECT_EQ(step.source, dtype);
+
+    Builder d;
+    d.onnx_zeros = true;
+    const int rows = d.dequantize(d.input("x", {5, 40}, dtype), 0.02, zero);
+    const int z = d.call(kLinear, {rows, d.weight({12, 40}, 63, 2), d.bias(0.02, 3)});
+    expect_near(d.finish({d.quantize(z, 0.15, zero, dtype)}), {random_codes({5, 40}, dtype, 4)},
+                0.15, zero);
+  }
+}
+
+// Where the interpreter refuses, a plan must not wrap around.
+TEST(PlanInt8, SumsBeyond32BitsRunInFloatAndAreReported) {
+  const NoGrad no_grad;
+  constexpr std::int64_t kLength = 80000;
+  Builder b;
+  const int x = b.dequantize(b.input("x", {1, kLength}, DType::u8), 0.5, 0);
+  const int weight = b.constant(Tensor::full({2, kLength}, 127, DType::i8));
+  const int w = b.dequantize(weight, 0.25, 0);
+  Graph graph = b.finish({b.call(kLinear, {x, w})});
+  const Tensor bright = Tensor::full({1, kLength}, 255, DType::u8);
+  EXPECT_THROW(graph(bright), Error);
+  const Plan plan = compile(graph, {.threads = 1});
+  for (const float y : plan.run(bright).to_vector<float>())
+    EXPECT_NEAR(y / (127.0 * 0.25 * 255 * 0.5 * kLength), 1, 5e-3) << plan.to_string();
+  EXPECT_THAT(plan.to_string(), HasSubstr("could leave 32 bits"));
+}
+
+TEST(PlanInt8, AFloatBiasIsReported) {
+  const NoGrad no_grad;
+  Builder b;
+  const int x = b.dequantize(b.input("x", {5, 40}, DType::u8), 0.02, 30);
+  const int y = b.call(kLinear, {x, b.weight({12, 40}, 63, 2), b.constant(random({12}))});
+  Graph graph = b.finish({y});
+  const Plan plan = compile(graph);
+  const Tensor input = random_codes({5, 40}, DType::u8, 4);
+  EXPECT_LE(difference(graph(input), plan.run(input)), 1e-3);
+  if (plan.steps().size() == 1) {
+    EXPECT_THAT(plan.to_string(), HasSubstr("its float bias is rounded"));
+  }
+}
+
+TEST(PlanInt8, SaysWhyALayerRunsInFloat) {
+  Builder b;
+  const int x = b.dequantize(b.input("x", {5, 40}, DType::u8), 0.02, 30);
+  const int other = b.dequantize(b.input("w", {40, 3}, DType::i8), 0.1, 0);
+  const Plan plan = compile(b.finish({b.call(kMatmul, {x, other})}));
+#ifdef PARE_ONEDNN
+  EXPECT_THAT(plan.to_string(), HasSubstr("runs in f32: its weight is no constant in i8"));
+#endif
+}
+
+TEST(PlanInt8, AveragesOfManyPixelsDoNotOverflow) {
+  const NoGrad no_grad;
+  Builder b;
+  const Shape shape{1, 1, 2912, 2912};  // · 255 > 2^31
+  const int x = b.dequantize(b.input("x", shape, DType::u8), 0.5, 0);
+  const Graph graph = b.finish({b.quantize(b.call(kGlobalAveragePool, {x}), 0.5, 0)});
+  const auto code = codes_of(compile(graph).run(Tensor::full(shape, 255, DType::u8)));
+  EXPECT_NEAR(code[0], 255, 1);
+}
+
 // Softmax is no table of codes: its values depend on their row.
 TEST(PlanInt8, SoftmaxBetweenLayers) {
   nn::Sequential net{nn::Linear{{.in = 8, .out = 6}}, nn::Softmax{{.axis = -1}},

@@ -14,7 +14,8 @@ struct CompileOptions {
 /// convolutions and dense layers, packs their weights, and lays all activations channels-last into
 /// one arena. Quantized groups run in int8 where the CPU sums u8·s8 products exactly, in f32
 /// otherwise (the report says so). The graph stays as it is.
-/// Throws unsupported, naming the node, where shapes depend on values.
+/// Throws unsupported, naming the value, where shapes depend on values, and invalid_argument for a
+/// graph without outputs or threads below 0.
 PARE_API Plan compile(const Graph& graph, const CompileOptions& options = {});
 
 }  // namespace pare

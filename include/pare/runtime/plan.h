@@ -33,7 +33,10 @@ struct PlanMemory {
   std::size_t arena = 0;    ///< bytes of activations per concurrent run
   std::size_t live = 0;     ///< the most that is alive at once: no arena can be smaller
   std::size_t scratch = 0;  ///< working memory of the kernels, per concurrent run
-  std::size_t weights = 0;  ///< packed weights, shared by all runs
+  /// Packed weights, shared by all runs and sizes. A size that is compiled later may add some,
+  /// where its kernels want another packing; the plan also keeps the graph's own constants for
+  /// that.
+  std::size_t weights = 0;
 };
 
 /// An immutable handle; copies share everything. Independent of the graph it was compiled from.
@@ -43,7 +46,8 @@ class PARE_API Plan {
  public:
   explicit Plan(std::shared_ptr<runtime::Engine> engine);
 
-  /// For graphs of one input and one output. Throws as the other.
+  /// For graphs of one input and one output. Throws as the other, and invalid_argument for several
+  /// outputs.
   Tensor run(const Tensor& input) const;
   /// Inputs and outputs in the graph's order; inputs in either memory format, outputs row-major.
   /// A new size of a symbolic axis is compiled when it is first seen; the last few are kept.
@@ -53,8 +57,10 @@ class PARE_API Plan {
   int threads() const;
   /// In the order in which they run, for size 1 of symbolic axes.
   std::span<const PlanStep> steps() const;
+  /// For size 1 of symbolic axes.
   PlanMemory memory() const;
-  /// What the passes did, and which layers run otherwise than the graph asks, with the reason.
+  /// What the passes did, and which layers run otherwise than the graph asks, with the reason; for
+  /// size 1 of symbolic axes.
   const PassReport& report() const;
   /// The steps and the memory as a table, for people.
   std::string to_string() const;
