@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/check.h"
+#include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
 
@@ -15,7 +16,7 @@ constexpr double kSmallestFactor = 1e-20;
 
 class Folder {
  public:
-  explicit Folder(const Graph& graph) : graph_(graph) {}
+  explicit Folder(const Graph& graph) : graph_(graph), leaf_(leaf_values(graph)) {}
 
   PassResult run() {
     const int count = static_cast<int>(graph_.nodes().size());
@@ -53,16 +54,29 @@ class Folder {
     const int weight = graph_.value(node.inputs[1]).producer;
     if (weight >= 0 && op(weight) == &kDequantizeLinear)
       return fmt::format("the weight of '{}' is quantized already", node.name);
-    if (weight >= 0 && op(weight) == &kFakeQuantize && !per_channel(weight))
-      return fmt::format("the weight of '{}' is fake-quantized with one scale for all channels",
-                         node.name);
+    if (weight >= 0 && op(weight) == &kFakeQuantize)
+      if (const char* reason = commutes_not(graph_.node(weight)))
+        return fmt::format("the weight of '{}' is fake-quantized {}", node.name, reason);
     return std::nullopt;
   }
 
-  bool per_channel(int fake_quantize) const {
-    const Graph::Node& node = graph_.node(fake_quantize);
-    return graph_.value(node.inputs[1]).shape.rank() == 1 &&
-           node.call.attributes.as<FakeQuantizeAttributes>().axis == 0;
+  /// Why fake_quantize(W·f; s·|f|) would not be f·fake_quantize(W; s) for every f, null if it is.
+  const char* commutes_not(const Graph::Node& fake_quantize) const {
+    const auto& a = fake_quantize.call.attributes.as<FakeQuantizeAttributes>();
+    const Shape& weight = graph_.value(fake_quantize.inputs[0]).shape;
+    const Shape& scale = graph_.value(fake_quantize.inputs[1]).shape;
+    if (scale.rank() != 1 || scale[0] != weight[0] || a.axis != 0)
+      return "with one scale for all channels";
+    if (a.qmin != -a.qmax) return "to a range that is not the same on both sides of zero";
+    const int zero = fake_quantize.inputs.size() > 2 ? fake_quantize.inputs[2] : -1;
+    if (zero >= 0 && (!leaf_[static_cast<std::size_t>(zero)] || !all_zero(zero)))
+      return "with zero points that are not known to be 0";
+    return nullptr;
+  }
+
+  bool all_zero(int value) const {
+    const Tensor zeros = LeafEvaluator(graph_)(value).to(DType::i32);
+    return std::ranges::all_of(zeros.to_vector<std::int32_t>(), [](auto z) { return z == 0; });
   }
 
   /// Adds a call; gives its value.
@@ -123,6 +137,7 @@ class Folder {
   }
 
   Graph graph_;
+  const std::vector<bool> leaf_;  ///< by value of the graph as it was given
   PassReport report_;
 };
 

@@ -64,6 +64,11 @@ class Freeze final : public AttributeVisitor {
 
 }  // namespace
 
+void Graph::no_such(int id, std::size_t count, const char* what) {
+  fail(ErrorCode::out_of_range, "Graph", "expected the number of a {}, below {}, got {}", what,
+       count, id);
+}
+
 Graph::Graph(const Graph& other)
     : nn::Module(other),
       nodes_(other.nodes_),

@@ -200,7 +200,8 @@ void AxisLabels::label_movement(const Graph& graph, int number) {
   // beside others that did is filled in: a class of its own, unless a reader ties it.
   std::size_t axes = 0;
   for (const int v : node.outputs) axes += at(shapes_[at(v)].rank());
-  std::vector<bool> carried(axes);
+  std::vector<std::vector<bool>> carried(node.inputs.size(), std::vector<bool>(axes));
+  std::vector<bool> by_any(axes);
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const int v = node.inputs[i];
     if (v < 0) continue;
@@ -210,18 +211,47 @@ void AxisLabels::label_movement(const Graph& graph, int number) {
       continue;
     }
     for (int a = 0; a < shapes_[at(v)].rank(); ++a)
-      if (live(v, a)) move_axis(graph, number, i, a, carried);
+      if (live(v, a)) move_axis(graph, number, i, a, carried[i]);
+    for (std::size_t slot = 0; slot < axes; ++slot) by_any[slot] = by_any[slot] || carried[i][slot];
   }
   std::size_t slot = 0;
   for (const int v : node.outputs)
     for (int b = 0; b < shapes_[at(v)].rank(); ++b, ++slot)
-      if (!carried[slot]) fix(v, b, number);
+      if (!by_any[slot]) fix(v, b, number);
+  for (std::size_t i = 0; i < node.inputs.size(); ++i)
+    if (node.inputs[i] >= 0 && carried[i] != by_any)
+      move_fixed(graph, number, i, carried[i], by_any);
 }
 
-void AxisLabels::move_axis(const Graph& graph, int number, std::size_t input, int axis,
-                           std::vector<bool>& carried) {
+// Elements that an input brings to an axis which another input carries, but it does not itself
+// (its own axis is fixed, or has one element): they must stay, at the indices where they arrive.
+void AxisLabels::move_fixed(const Graph& graph, int number, std::size_t input,
+                            const std::vector<bool>& carried, const std::vector<bool>& by_any) {
   const Graph::Node& node = graph.node(number);
-  const auto freeze = [&] { fix(node.inputs[input], axis, number); };
+  if (input > 0 && node.call.op == &kGather) return;  // indices bring nothing
+  const Tensor ones = Tensor::full(shapes_[at(node.inputs[input])], 1, DType::i32);
+  const auto outputs = run_movement(graph, node, input, ones);
+  std::size_t slot = 0;
+  for (std::size_t o = 0; o < node.outputs.size(); ++o) {
+    const int v = node.outputs[o];
+    const Shape& shape = shapes_[at(v)];
+    for (int b = 0; b < shape.rank(); ++b, ++slot) {
+      if (carried[slot] || !by_any[slot]) continue;
+      if (!outputs) {
+        fix(v, b, number);
+        continue;
+      }
+      const Carrier c = carrier_of((*outputs)[o].to_vector<std::int32_t>(), shape, b, 1);
+      for (std::size_t j = 0; j < c.sets.size(); ++j)
+        if (!c.sets[j].empty()) fix_id(ids(v, b)[j], number);
+    }
+  }
+}
+
+// The node's outputs for labels as one of its inputs and 0 as the others; nothing where it depends
+// on indices that are not known.
+std::optional<Tensors> AxisLabels::run_movement(const Graph& graph, const Graph::Node& node,
+                                                std::size_t input, const Tensor& labels) const {
   Call call = node.call;
   if (call.op == &kPad) {  // what is filled in must have label 0
     PadAttributes attributes = call.attributes.as<PadAttributes>();
@@ -233,30 +263,32 @@ void AxisLabels::move_axis(const Graph& graph, int number, std::size_t input, in
     const int v = node.inputs[i];
     if (v < 0) {
       inputs.emplace_back();
-      continue;
-    }
-    if (i > 0 && call.op == &kGather) {
-      if (graph.value(v).kind != Graph::Kind::constant) return freeze();
+    } else if (i > 0 && call.op == &kGather) {
+      if (graph.value(v).kind != Graph::Kind::constant) return std::nullopt;
       inputs.push_back(graph.value(v).tensor);
-      continue;
+    } else {
+      inputs.push_back(i == input ? labels : Tensor::zeros(shapes_[at(v)], DType::i32));
     }
-    Tensor t = Tensor::zeros(shapes_[at(v)], DType::i32);
-    if (i == input) {
-      const std::int64_t size = t.dim(axis);
-      const std::int64_t inner = t.shape().elements(axis + 1, t.rank());
-      auto* data = t.mutable_data<std::int32_t>();
-      for (std::int64_t e = 0; e < t.elements(); ++e)
-        data[e] = static_cast<std::int32_t>(e / inner % size + 1);
-    }
-    inputs.push_back(std::move(t));
   }
-  Tensors outputs;
-  {
-    ContextScope scope;
-    scope->grad = false;
-    scope->tracer = nullptr;
-    outputs = apply_all(call, inputs);
-  }
+  ContextScope scope;
+  scope->grad = false;
+  scope->tracer = nullptr;
+  return apply_all(call, inputs);
+}
+
+void AxisLabels::move_axis(const Graph& graph, int number, std::size_t input, int axis,
+                           std::vector<bool>& carried) {
+  const Graph::Node& node = graph.node(number);
+  const auto freeze = [&] { fix(node.inputs[input], axis, number); };
+  Tensor numbered = Tensor::zeros(shapes_[at(node.inputs[input])], DType::i32);
+  const std::int64_t size = numbered.dim(axis);
+  const std::int64_t inner = numbered.shape().elements(axis + 1, numbered.rank());
+  auto* data = numbered.mutable_data<std::int32_t>();
+  for (std::int64_t e = 0; e < numbered.elements(); ++e)
+    data[e] = static_cast<std::int32_t>(e / inner % size + 1);
+  const auto run = run_movement(graph, node, input, numbered);
+  if (!run) return freeze();
+  const Tensors& outputs = *run;
   const auto labels = at(shapes_[at(node.inputs[input])][axis]);
   const AxisLabels::Ids from = ids(node.inputs[input], axis);
   bool moved_on = false;
@@ -321,11 +353,13 @@ void AxisLabels::add_fresh(int value) {
   }
 }
 
+void AxisLabels::fix_id(int id, int cause) {
+  int& known = cause_[at(find(id))];
+  if (known == kFree) known = cause;
+}
+
 void AxisLabels::fix(int value, int axis, int cause) {
-  for (const int id : ids(value, axis)) {
-    int& known = cause_[at(find(id))];
-    if (known == kFree) known = cause;
-  }
+  for (const int id : ids(value, axis)) fix_id(id, cause);
 }
 
 void AxisLabels::fix(int value, int cause) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,13 +44,18 @@ class AxisLabels {
   void label_elementwise(const Graph::Node& node);
   void label_movement(const Graph& graph, int number);
   void label_rule(const Graph::Node& node, int number);
+  std::optional<Tensors> run_movement(const Graph& graph, const Graph::Node& node,
+                                      std::size_t input, const Tensor& labels) const;
   void move_axis(const Graph& graph, int number, std::size_t input, int axis,
                  std::vector<bool>& carried);
+  void move_fixed(const Graph& graph, int number, std::size_t input,
+                  const std::vector<bool>& carried, const std::vector<bool>& by_any);
 
   int fresh();
   int find(int id);
   void unite(int a, int b);
   void add_fresh(int value);
+  void fix_id(int id, int cause);
   void fix(int value, int axis, int cause);
   void fix(int value, int cause);
   bool live(int value, int axis);

@@ -29,6 +29,17 @@ Tensors second_example(const Tensors& examples, bool longer) {
   return second;
 }
 
+/// The recorder knows a tensor by its handle: one given twice would be one input.
+Tensors distinct(Tensors examples) {
+  ContextScope scope;
+  scope->grad = false;
+  scope->tracer = nullptr;
+  for (std::size_t i = 1; i < examples.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (examples[i].same_as(examples[j])) examples[i] = examples[i].clone();
+  return examples;
+}
+
 bool same_elements(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() && a.format() == b.format() &&
          std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
@@ -90,6 +101,7 @@ class Builder {
     std::vector<int> outputs;
     for (const int v : a_.outputs) outputs.push_back(number(v, "the module's output"));
     graph_.set_outputs(std::move(outputs));
+    if (source_) graph_.metadata() = source_->metadata();
     graph_.compact();
     graph_.verify();
     return std::move(graph_);
@@ -270,7 +282,7 @@ Graph trace(nn::Module& module, const Tensors& examples, const TraceOptions& opt
   check_examples(examples, options.symbolic_batch);
   const Leaves leaves = leaves_of(module);
   const Parts parts = parts_of(module);
-  const Recording first = record_run(module, leaves, parts, examples);
+  const Recording first = record_run(module, leaves, parts, distinct(examples));
   Recording second;
   try {
     second = record_run(module, leaves, parts, second_example(examples, options.symbolic_batch));

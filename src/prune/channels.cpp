@@ -9,30 +9,39 @@
 
 #include "core/check.h"
 #include "graph/labels.h"
+#include "graph/leaf_evaluator.h"
 #include "graph/names.h"
 #include "graph/removal.h"
+#include "pare/core/ops/contraction.h"
+#include "prune/statistics.h"
 
 namespace pare::prune {
 namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-// The layer's weight and the axis of its output channels; −1 where the op has none.
+// The layer's weight and the axis of its output channels; −1 where the op has none, or where what
+// stands in its place is a vector or is computed from the inputs (a product of two activations).
 struct Weight {
   int value = -1;
   int axis = 0;
 };
-Weight weight_of(const Graph::Node& node) {
+Weight weight_of(const Graph& graph, const Graph::Node& node, const std::vector<bool>& leaf) {
   const QuantizationFact& fact = node.call.op->quantization;
   if (fact.weight_input < 0 || at(fact.weight_input) >= node.inputs.size()) return {};
-  return {node.inputs[at(fact.weight_input)], fact.weight_axis};
+  const int value = node.inputs[at(fact.weight_input)];
+  if (value < 0 || !leaf[at(value)]) return {};
+  const int rank = graph.value(value).shape.rank();
+  if (rank < 2 || (node.call.op == &kMatmul && rank != 2)) return {};
+  return {value, fact.weight_axis};
 }
 
 // By class: the nodes that produce it.
 std::vector<std::vector<int>> producers_by_class(const Graph& graph, const AxisLabels& labels) {
+  const std::vector<bool> leaf = leaf_values(graph);
   std::vector<std::vector<int>> producers(at(labels.classes()));
   for (int n = 0; n < static_cast<int>(graph.nodes().size()); ++n) {
-    const Weight w = weight_of(graph.node(n));
+    const Weight w = weight_of(graph, graph.node(n), leaf);
     if (w.value < 0) continue;
     for (std::int64_t k = 0; k < labels.shape(w.value)[w.axis]; ++k) {
       auto& list = producers[at(labels.class_of(w.value, w.axis, k))];
@@ -42,34 +51,67 @@ std::vector<std::vector<int>> producers_by_class(const Graph& graph, const AxisL
   return producers;
 }
 
-// By class: its slices of leaves, and whether an op takes statistics over it.
+// The weights as they are read: computed from parameters alone, of rank 2 and more, read by a node
+// that computes something else from them.
+std::vector<bool> weights_as_read(const Graph& graph) {
+  const std::vector<bool> leaf = leaf_values(graph);
+  std::vector<bool> trained(graph.values().size());
+  for (std::size_t v = 0; v < trained.size(); ++v)
+    trained[v] = graph.value(static_cast<int>(v)).kind == Graph::Kind::parameter;
+  std::vector<bool> read(graph.values().size());
+  for (const Graph::Node& node : graph.nodes()) {
+    const bool computes = leaf[at(node.outputs.front())];
+    for (const int v : node.inputs) {
+      if (v < 0) continue;
+      if (computes && trained[at(v)])
+        for (const int out : node.outputs) trained[at(out)] = true;
+      const Graph::Value& value = graph.value(v);
+      if (!computes && leaf[at(v)] && trained[at(v)] && value.shape.rank() >= 2 &&
+          is_floating(value.dtype))
+        read[at(v)] = true;
+    }
+  }
+  return read;
+}
+
+// By class: its slices of leaves and of weights as they are read, and the nodes that take
+// statistics over it.
 struct ClassSlices {
   std::vector<std::vector<Slice>> slices;
-  std::vector<bool> statistics;
+  std::vector<std::vector<Slice>> weights;
+  std::vector<std::vector<int>> statistics;
 
   ClassSlices(const Graph& graph, const AxisLabels& labels)
-      : slices(at(labels.classes())), statistics(at(labels.classes())) {
+      : slices(at(labels.classes())),
+        weights(at(labels.classes())),
+        statistics(at(labels.classes())) {
+    const std::vector<bool> read = weights_as_read(graph);
     for (int v = 0; v < static_cast<int>(graph.values().size()); ++v) {
-      if (!graph.value(v).is_leaf()) continue;
-      each(labels, v, [&](int c, int a, std::int64_t k) {
-        auto& list = slices[at(c)];
-        if (list.empty() || list.back().value != v || list.back().axis != a)
-          list.push_back({v, a, {}});
-        list.back().indices.push_back(k);
-      });
+      if (graph.value(v).is_leaf()) collect(labels, v, slices);
+      if (read[at(v)]) collect(labels, v, weights);
     }
-    for (const Graph::Node& node : graph.nodes())
-      if (node.call.op->channels.statistics)
-        each(labels, node.inputs.front(),
-             [&](int c, int, std::int64_t) { statistics[at(c)] = true; });
+    for (const Statistic& s : prune::statistics(graph, labels))
+      for (std::int64_t k = 0; k < labels.shape(s.value)[s.axis]; ++k) {
+        const int c = labels.class_of(s.value, s.axis, k);
+        auto& list = statistics[at(c)];
+        if (c != AxisLabels::kFixed && (list.empty() || list.back() != s.node))
+          list.push_back(s.node);
+      }
   }
 
  private:
-  template <class Visit> static void each(const AxisLabels& labels, int value, Visit visit) {
+  static void collect(const AxisLabels& labels, int value,
+                      std::vector<std::vector<Slice>>& by_class) {
     const Shape& shape = labels.shape(value);
     for (int a = 0; a < shape.rank(); ++a)
-      for (std::int64_t k = 0; k < shape[a]; ++k)
-        if (const int c = labels.class_of(value, a, k); c != AxisLabels::kFixed) visit(c, a, k);
+      for (std::int64_t k = 0; k < shape[a]; ++k) {
+        const int c = labels.class_of(value, a, k);
+        if (c == AxisLabels::kFixed) continue;
+        auto& list = by_class[at(c)];
+        if (list.empty() || list.back().value != value || list.back().axis != a)
+          list.push_back({value, a, {}});
+        list.back().indices.push_back(k);
+      }
   }
 };
 
@@ -93,8 +135,14 @@ std::vector<Group> find_groups(const Graph& graph, const AxisLabels& labels) {
       groups.push_back(std::move(g));
     }
     Group& g = groups[place->second];
-    g.channels.push_back({c, found.slices[at(c)]});
-    g.statistics = g.statistics || found.statistics[at(c)];
+    g.channels.push_back({c, found.slices[at(c)], found.weights[at(c)]});
+    for (const int n : found.statistics[at(c)]) {
+      const std::string& name = graph.node(n).name;
+      g.statistics = true;
+      if (std::find(g.statistics_nodes.begin(), g.statistics_nodes.end(), name) ==
+          g.statistics_nodes.end())
+        g.statistics_nodes.push_back(name);
+    }
   }
   return groups;
 }
@@ -107,6 +155,23 @@ template <class Visit> void each_element(const Shape& shape, const Slice& slice,
   for (const std::int64_t k : slice.indices)
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t i = 0; i < inner; ++i) visit(at((o * size + k) * inner + i));
+}
+
+void check_slice(const Graph& graph, const Slice& slice, const char* where) {
+  const auto values = static_cast<int>(graph.values().size());
+  const bool known = slice.value >= 0 && slice.value < values && graph.value(slice.value).is_leaf();
+  const Shape shape = known ? graph.value(slice.value).shape : Shape();
+  bool fits = known && slice.axis >= 0 && slice.axis < shape.rank();
+  for (const std::int64_t k : slice.indices) fits = fits && k >= 0 && k < shape[slice.axis];
+  PARE_CHECK(fits, invalid_argument, where,
+             "expected slices of leaves of this graph, got some of axis {} of value {}", slice.axis,
+             slice.value);
+}
+
+bool same(const std::vector<Slice>& a, const std::vector<Slice>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Slice& x, const Slice& y) {
+    return x.value == y.value && x.axis == y.axis && x.indices == y.indices;
+  });
 }
 
 std::int64_t parameter_count(const Graph& graph) {
@@ -124,12 +189,13 @@ void check(const Graph& graph, const ChannelsOptions& options) {
              "expected round_to of at least 1, got {}", options.round_to);
   PARE_CHECK(options.criterion != nullptr, invalid_argument, where,
              "expected a criterion, got none");
+  const std::vector<bool> leaf = leaf_values(graph);
   for (const std::string& pattern : options.exclude) {
     std::string names;
     bool any = false;
     for (const Graph::Node& node : graph.nodes()) {
       any = any || matches(pattern, node.name);
-      if (weight_of(node).value >= 0) names += (names.empty() ? "" : ", ") + node.name;
+      if (weight_of(graph, node, leaf).value >= 0) names += (names.empty() ? "" : ", ") + node.name;
     }
     PARE_CHECK(any, invalid_argument, where,
                "expected an exclusion that matches a node (the layers are {}), got \"{}\"", names,
@@ -178,8 +244,9 @@ std::vector<std::int64_t> global_counts(const std::vector<std::vector<double>>& 
 }
 
 void note_kept(const Graph& graph, const AxisLabels& labels, ChannelsReport& report) {
+  const std::vector<bool> leaf = leaf_values(graph);
   for (const Graph::Node& node : graph.nodes()) {
-    const Weight w = weight_of(node);
+    const Weight w = weight_of(graph, node, leaf);
     if (w.value < 0) continue;
     const std::int64_t size = labels.shape(w.value)[w.axis];
     for (std::int64_t k = 0; k < size; ++k)
@@ -195,16 +262,16 @@ void note_kept(const Graph& graph, const AxisLabels& labels, ChannelsReport& rep
 std::vector<Group> groups(const Graph& graph) { return find_groups(graph, AxisLabels(graph)); }
 
 std::vector<double> L1::operator()(const Graph& graph, const Group& group) const {
+  LeafEvaluator evaluate(graph);
   std::map<int, std::vector<float>> weights;
   std::vector<double> importance;
   for (const Channel& channel : group.channels) {
     double sum = 0;
-    for (const Slice& slice : channel.slices) {
-      const Graph::Value& value = graph.value(slice.value);
-      if (value.kind != Graph::Kind::parameter || value.tensor.rank() < 2) continue;
+    for (const Slice& slice : channel.weights) {
       auto& w = weights[slice.value];
-      if (w.empty()) w = value.tensor.detach().to(DType::f32).to_vector<float>();
-      each_element(value.tensor.shape(), slice,
+      const Shape& shape = graph.value(slice.value).shape;
+      if (w.empty()) w = evaluate(slice.value).detach().to(DType::f32).to_vector<float>();
+      each_element(shape, slice,
                    [&](std::size_t e) { sum += std::fabs(static_cast<double>(w[e])); });
     }
     importance.push_back(sum);
@@ -230,6 +297,9 @@ ChannelsReport channels(Graph& graph, const ChannelsOptions& options) {
     PARE_CHECK(importance.back().size() == group.channels.size(), invalid_argument, "channels",
                "expected a criterion that gives {} values for {}, got {}", group.channels.size(),
                group.name, importance.back().size());
+    for (const double i : importance.back())
+      PARE_CHECK(std::isfinite(i), invalid_argument, "channels",
+                 "expected a criterion that gives finite values for {}, got {}", group.name, i);
     chosen.push_back(std::move(group));
   }
   const auto global = options.global ? global_counts(importance, options.ratio)
@@ -243,7 +313,9 @@ ChannelsReport channels(Graph& graph, const ChannelsOptions& options) {
     const auto order = ascending(importance[g]);
     for (std::int64_t k = 0; k < size - stay; ++k)
       cut[at(chosen[g].channels[order[at(k)]].label)] = true;
-    report.groups.push_back({chosen[g].name, chosen[g].producers, size, stay});
+    report.groups.push_back(
+        {chosen[g].name, chosen[g].producers, size, stay,
+         stay < size ? chosen[g].statistics_nodes : std::vector<std::string>()});
   }
   report.replacements = remove_classes(graph, labels, cut);
   report.parameters_after = parameter_count(graph);
@@ -251,6 +323,8 @@ ChannelsReport channels(Graph& graph, const ChannelsOptions& options) {
 }
 
 void zero_channels(Graph& graph, const std::vector<Channel>& channels) {
+  for (const Channel& channel : channels)
+    for (const Slice& slice : channel.slices) check_slice(graph, slice, "zero_channels");
   for (const Channel& channel : channels)
     for (const Slice& slice : channel.slices) {
       Tensor& tensor = graph.edit_value(slice.value).tensor;
@@ -263,12 +337,23 @@ void zero_channels(Graph& graph, const std::vector<Channel>& channels) {
 
 std::vector<Replacement> remove_channels(Graph& graph, const std::vector<Channel>& channels) {
   const AxisLabels labels(graph);
+  const ClassSlices now(graph, labels);
   std::vector<bool> cut(at(labels.classes()));
   for (const Channel& channel : channels) {
-    PARE_CHECK(channel.label > AxisLabels::kFixed && channel.label < labels.classes(),
-               invalid_argument, "remove_channels",
-               "expected a channel of this graph's groups, got label {}", channel.label);
-    cut[at(channel.label)] = true;
+    constexpr const char* where = "remove_channels";
+    for (const Slice& slice : channel.slices) check_slice(graph, slice, where);
+    // Labels are numbered anew with every edit; the slices say which one is meant.
+    const bool any = !channel.slices.empty() && !channel.slices.front().indices.empty();
+    const Slice* first = any ? &channel.slices.front() : nullptr;
+    const int label = any ? labels.class_of(first->value, first->axis, first->indices.front())
+                          : AxisLabels::kFixed;
+    PARE_CHECK(label != AxisLabels::kFixed && same(now.slices[at(label)], channel.slices),
+               invalid_argument, where,
+               "expected a channel of this graph's groups as they are now, got one {}",
+               any ? fmt::format("of axis {} of {} that is coupled otherwise", first->axis,
+                                 graph.value(first->value).name)
+                   : "without slices");
+    cut[at(label)] = true;
   }
   return remove_classes(graph, labels, cut);
 }
@@ -276,8 +361,11 @@ std::vector<Replacement> remove_channels(Graph& graph, const std::vector<Channel
 std::string ChannelsReport::to_string() const {
   std::string text = fmt::format("parameters {} → {}\n", parameters_before, parameters_after);
   for (const GroupLine& g : groups)
-    text +=
-        fmt::format("  {}: {} → {} channels\n", fmt::join(g.producers, ", "), g.before, g.after);
+    text += fmt::format(
+        "  {}: {} → {} channels{}\n", fmt::join(g.producers, ", "), g.before, g.after,
+        g.statistics.empty()
+            ? ""
+            : fmt::format("; {} takes statistics over them", fmt::join(g.statistics, ", ")));
   for (const KeptLine& k : kept) text += fmt::format("  {}: kept, {}\n", k.name, k.reason);
   return text;
 }

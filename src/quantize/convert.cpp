@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "core/check.h"
+#include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
-#include "quantize/constants.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"

@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "graph/leaf_evaluator.h"
 #include "graph/names.h"
 #include "pare/core/ops.h"
-#include "quantize/constants.h"
 
 namespace pare::quantize {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "quantize/constants.h"
+#include "graph/leaf_evaluator.h"
 #include "quantize/metadata.h"
 
 namespace pare::quantize {

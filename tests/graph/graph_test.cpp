@@ -184,6 +184,15 @@ TEST_F(Editing, RefusesWhatDoesNotFit) {
             ErrorCode::invalid_argument);
 }
 
+TEST_F(Editing, RefusesNumbersThatAreNone) {
+  const int none = graph.find_value("typo");
+  EXPECT_EQ(caught([&] { graph.value(none); }).code, ErrorCode::out_of_range);
+  EXPECT_EQ(caught([&] { graph.edit_value(none); }).code, ErrorCode::out_of_range);
+  EXPECT_EQ(caught([&] { graph.node(99); }).code, ErrorCode::out_of_range);
+  EXPECT_EQ(caught([&] { graph.edit_node(-1); }).message,
+            "Graph: expected the number of a node, below 2, got -1");
+}
+
 TEST_F(Editing, ReadersAreListedOnce) {
   const int twice = graph.add_node("twice", {&kMul, {}}, {product, product});
   EXPECT_EQ(graph.readers(product), (std::vector<int>{1, twice}));

@@ -105,8 +105,24 @@ TEST(FoldBatchNorm, KeepsMasksAsCalls) {
   for (std::size_t i = 0; i < weight.size(); ++i) EXPECT_EQ(weight[i] == 0, masked[i] == 0) << i;
 }
 
+TEST(FoldBatchNorm, LeavesAnotherConvolutionItsSharedWeight) {
+  struct Tied : nn::Module {
+    nn::Conv2d conv{{.in = 4, .out = 4, .kernel = 3, .padding = 1}};
+    nn::BatchNorm2d norm{{.features = 4}};
+    void members(nn::Members& m) override { m("conv", conv)("norm", norm); }
+    Tensor forward(const Tensor& x) override { return conv(relu(norm(conv(x)))); }
+  } net;
+  fill(net);
+  const Tensor x = random(Shape{2, 4, 6, 6});
+  Graph graph = trace(net, x);
+  auto [folded, report] = fold_batch_norm(graph);
+  EXPECT_TRUE(has(report.done, "norm", "folded into conv"));
+  EXPECT_LT(difference(run_one(folded, x), run_one(graph, x)), 1e-5);
+  EXPECT_TRUE(weight_of(folded, "conv_1").is_leaf());
+}
+
 /// conv → fake_quantize'd weight → batch norm, with one scale or one per channel.
-Graph fake_quantized_layer(bool per_channel) {
+Graph fake_quantized_layer(bool per_channel, std::int64_t qmin = -127, std::int32_t zero = 0) {
   Graph graph;
   Shape shape{1, 3, 6, 6};
   shape.set_symbol(0, "batch");
@@ -121,8 +137,8 @@ Graph fake_quantized_layer(bool per_channel) {
   // Negative factors turn the codes round, so the range is symmetric. One factor is 0.
   const Tensor gamma = Tensor::from({1.5F, -0.5F, 0.0F, 2.0F}, Shape{4});
   const int s = leaf(Graph::Kind::constant, "s", Tensor::full(scales, 1.0 / 127));
-  const int z = leaf(Graph::Kind::constant, "z", Tensor::zeros(scales, DType::i32));
-  const FakeQuantizeAttributes attributes{.qmin = -127, .qmax = 127, .axis = per_channel ? 0 : -1};
+  const int z = leaf(Graph::Kind::constant, "z", Tensor::full(scales, zero, DType::i32));
+  const FakeQuantizeAttributes attributes{.qmin = qmin, .qmax = 127, .axis = per_channel ? 0 : -1};
   const int q =
       graph.add_node("w.quantized", {&kFakeQuantize, Attributes::of(attributes)}, {w, s, z});
   const int conv =
@@ -152,6 +168,13 @@ TEST(FoldBatchNorm, LeavesWhatItCannotFoldAndSaysWhy) {
   const auto single = fold_batch_norm(fake_quantized_layer(false));
   EXPECT_EQ(count(single.graph, kBatchNorm), 1);
   EXPECT_TRUE(has(single.report.left, "bn", "one scale for all channels"));
+  // A negative factor turns the codes round, which such ranges do not allow.
+  const auto lopsided = fold_batch_norm(fake_quantized_layer(true, -128));
+  EXPECT_EQ(count(lopsided.graph, kBatchNorm), 1);
+  EXPECT_TRUE(has(lopsided.report.left, "bn", "not the same on both sides of zero"));
+  const auto shifted = fold_batch_norm(fake_quantized_layer(true, -127, 3));
+  EXPECT_EQ(count(shifted.graph, kBatchNorm), 1);
+  EXPECT_TRUE(has(shifted.report.left, "bn", "zero points that are not known to be 0"));
 
   Graph shared = fake_quantized_layer(true);
   shared.set_outputs({shared.outputs()[0], shared.node(shared.find_node("conv")).outputs[0]});

@@ -247,5 +247,24 @@ TEST(TraceInputs, MayBeSeveral) {
   expect_identical(y[1], x[0]);
 }
 
+TEST(TraceInputs, MayBeOneTensorTwice) {
+  struct Difference : nn::Module {
+    Tensors run(const Tensors& x) override { return {x.at(0) - x.at(1) * 2.0}; }
+  } net;
+  const Tensor one = random(Shape{3, 4}, 1);
+  Graph graph = trace(net, {one, one});
+  ASSERT_EQ(graph.inputs().size(), 2U);
+  const Tensors x{random(Shape{5, 4}, 2), random(Shape{5, 4}, 3)};
+  expect_identical(graph.run(x).at(0), net.run(x).at(0));
+}
+
+TEST(TraceLeaves, MetadataOfAGraphStays) {
+  ResidualNet net;
+  fill(net);
+  Graph graph = trace(net, random(Shape{2, 3, 8, 8}));
+  graph.metadata()["quantize.isa"] = "avx2";
+  EXPECT_EQ(trace(graph, random(Shape{2, 3, 8, 8})).metadata(), graph.metadata());
+}
+
 }  // namespace
 }  // namespace pare::test

@@ -15,6 +15,7 @@
 #include "pare/nn/linear.h"
 #include "pare/nn/normalization.h"
 #include "pare/nn/pooling.h"
+#include "pare/prune/masks.h"
 
 namespace pare::prune {
 namespace {
@@ -177,6 +178,176 @@ TEST(Channels, RemovedIsZeroedThroughAnIrregularSlice) {
   remove_channels(removed, cut);
   const Tensor x = Generator(6).normal({2, 3, 4, 4});
   EXPECT_LT(distance(removed(x), zeroed(x)), 1e-5);
+}
+
+// A concatenation of what can be cut with what cannot: the picture itself, a branch of one channel,
+// a branch that a mean over channels freezes.
+enum class Beside { picture, one_channel, frozen };
+template <Beside kBeside, bool kSlice> struct Mixed : nn::Module {
+  static constexpr std::int64_t kOther = kBeside == Beside::one_channel ? 1 : 3;
+  static constexpr std::int64_t kJoined = kSlice ? 4 : 5 + kOther;
+  nn::Conv2d conv = conv3(3, 5), other = conv3(3, kOther);
+  nn::Conv2d depthwise = conv3(kJoined, kJoined, 1, kJoined);
+  nn::Conv2d pointwise{{.in = kJoined, .out = 6, .kernel = 1}};
+  nn::Linear fc{{.in = 6, .out = 3}};
+  void members(nn::Members& m) override {
+    m("conv", conv);
+    if (kBeside != Beside::picture) m("other", other);
+    m("depthwise", depthwise)("pointwise", pointwise)("fc", fc);
+  }
+  Tensor forward(const Tensor& x) override {
+    const Tensor beside = kBeside == Beside::picture ? x : other(x);
+    const Tensor before = kBeside == Beside::frozen ? mean(beside, {1}, true) : Tensor();
+    Tensor y = concat({relu(conv(x)), beside}, 1);
+    if (kSlice) y = slice(y, 1, 2, 6);
+    y = relu(depthwise(y));
+    if (before.defined()) y = y + before;
+    return fc(flatten(global_average_pool(relu(pointwise(y)))));
+  }
+};
+
+template <Beside kBeside, bool kSlice> void expect_mixed() {
+  const Shape shape{2, 3, 6, 6};
+  using Net = Mixed<kBeside, kSlice>;
+  expect_law_on<Net>(shape);
+  Graph graph = random_graph<Net>(shape);
+  channels(graph, {.ratio = 0.4});
+  graph.verify();
+  EXPECT_EQ(graph.value(graph.find_value("conv.weight")).shape[0], 3);
+  EXPECT_EQ(graph(Generator(1).normal(shape)).shape(), (Shape{2, 3}));
+}
+
+TEST(Channels, RemovedIsZeroedBesideThePicture) { expect_mixed<Beside::picture, false>(); }
+TEST(Channels, RemovedIsZeroedBesideABranchOfOneChannel) {
+  expect_mixed<Beside::one_channel, false>();
+}
+TEST(Channels, RemovedIsZeroedBesideAFrozenBranch) { expect_mixed<Beside::frozen, false>(); }
+TEST(Channels, RemovedIsZeroedInASliceBesideThePicture) {
+  expect_law_on<Mixed<Beside::picture, true>>({2, 3, 6, 6});
+}
+TEST(Channels, RemovedIsZeroedInASliceBesideABranchOfOneChannel) {
+  expect_law_on<Mixed<Beside::one_channel, true>>({2, 3, 6, 6});
+}
+TEST(Channels, RemovedIsZeroedInASliceBesideAFrozenBranch) {
+  expect_law_on<Mixed<Beside::frozen, true>>({2, 3, 6, 6});
+}
+
+// Features times a vector; a product of two activations.
+struct TimesVector : nn::Module {
+  nn::Conv2d conv = conv3(3, 6);
+  nn::Parameter vector{Shape{6}};
+  void members(nn::Members& m) override { m("conv", conv)("vector", vector); }
+  Tensor forward(const Tensor& x) override {
+    return matmul(flatten(global_average_pool(relu(conv(x)))), vector);
+  }
+  void reset(Generator& generator) override { vector.set(generator.normal({6})); }
+};
+struct Scores : nn::Module {
+  nn::Linear query{{.in = 6, .out = 8}}, key{{.in = 6, .out = 8}};
+  void members(nn::Members& m) override { m("query", query)("key", key); }
+  Tensor forward(const Tensor& x) override {
+    return matmul(query(x), transpose(key(x), {0, 2, 1}));
+  }
+};
+
+TEST(Channels, RemovedIsZeroedBeforeAProductWithAVector) {
+  expect_law_on<TimesVector>({2, 3, 6, 6});
+}
+TEST(Channels, ProductsOfActivationsAreNoLayers) {
+  expect_law_on<Scores>({2, 4, 6});
+  const auto found = groups(random_graph<Scores>({2, 4, 6}));
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_THAT(found[0].producers, UnorderedElementsAre("query", "key"));
+  EXPECT_FALSE(found[0].statistics);
+}
+
+// x / Σx over channels, of exp(conv) or relu(conv).
+template <bool kExp> struct Normalized : nn::Module {
+  nn::Conv2d conv = conv3(3, 6);
+  nn::Linear fc{{.in = 6 * 16, .out = 3}};
+  void members(nn::Members& m) override { m("conv", conv)("fc", fc); }
+  Tensor forward(const Tensor& x) override {
+    const Tensor e = kExp ? exp(conv(x)) : relu(conv(x));
+    return fc(flatten(e / (sum(e, {1}, true) + 0.1)));
+  }
+};
+template <int kAxis> struct Soft : Normalized<true> {
+  Tensor forward(const Tensor& x) override { return fc(flatten(softmax(conv(x), kAxis))); }
+};
+
+TEST(Channels, SumsOverWhatIsNotZeroAreStatistics) {
+  const Shape shape{2, 3, 4, 4};
+  const auto found = groups(random_graph<Normalized<true>>(shape));
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_TRUE(found[0].statistics);
+  EXPECT_THAT(found[0].statistics_nodes, ElementsAre("sum"));
+  Graph graph = random_graph<Normalized<true>>(shape);
+  EXPECT_THAT(channels(graph).to_string(), HasSubstr("sum takes statistics over them"));
+  // A sum of zeros is none.
+  EXPECT_FALSE(groups(random_graph<Normalized<false>>(shape)).at(0).statistics);
+  expect_law_on<Normalized<false>>(shape);
+}
+
+TEST(Channels, SoftmaxIsAStatisticOverItsOwnAxisOnly) {
+  const Shape shape{2, 3, 4, 4};
+  EXPECT_TRUE(groups(random_graph<Soft<1>>(shape)).at(0).statistics);
+  EXPECT_FALSE(groups(random_graph<Soft<3>>(shape)).at(0).statistics);
+  expect_law_on<Soft<3>>(shape);
+}
+
+TEST(Channels, L1CountsWhatIsMaskedAsNothing) {
+  Residual net;
+  Generator generator(11);
+  initialize(net, generator);
+  ln_structured(net.conv2, "weight", 4, {.n = 2, .dim = 0});
+  const Graph masked = trace(net, Generator(5).normal({1, 3, 8, 8})).copy();
+  Graph graph = masked.copy();
+  // Behind the mask anything may stand.
+  const Tensor mask = graph.value(graph.find_value("conv2.weight_mask")).tensor;
+  const NoGrad no_grad;
+  Tensor& weight = graph.edit_value(graph.find_value("conv2.weight_orig")).tensor;
+  weight.copy_from(weight + (mask * -1.0 + 1.0) * 100.0);
+  channels(graph, {.ratio = 0.5, .exclude = {"conv1", "conv4", "conv5"}});
+  const Graph::Value& kept = graph.value(graph.find_value("conv2.weight_mask"));
+  EXPECT_EQ(kept.shape, (Shape{4, 8, 3, 3}));
+  for (const float m : kept.tensor.to_vector<float>()) EXPECT_EQ(m, 1);
+}
+
+TEST(Channels, OfAnEarlierGraphAreRefused) {
+  Graph graph = random_graph<Residual>({1, 3, 8, 8});
+  const auto before = groups(graph);
+  const auto channel_of = [&](const char* name, std::size_t k) {
+    for (const Group& g : before)
+      if (g.name == name) return g.channels.at(k);
+    return Channel{};
+  };
+  // Independent of the numbers of the labels, which change with every cut.
+  remove_channels(graph, {channel_of("conv4", 3)});
+  EXPECT_THAT(error_of([&] { remove_channels(graph, {channel_of("conv4", 15)}); }),
+              HasSubstr("expected slices of leaves of this graph"));
+  EXPECT_THAT(error_of([&] {
+                remove_channels(graph, {Channel{1, {}, {}}});
+              }),
+              HasSubstr("got one without slices"));
+  Channel half = channel_of("conv2", 0);
+  half.slices.pop_back();
+  EXPECT_THAT(error_of([&] { remove_channels(graph, {half}); }),
+              HasSubstr("that is coupled otherwise"));
+  Channel renumbered = channel_of("conv2", 5);
+  renumbered.label = 1;
+  remove_channels(graph, {renumbered});
+  EXPECT_EQ(graph.value(graph.find_value("conv2.weight")).shape, (Shape{7, 8, 3, 3}));
+  EXPECT_EQ(graph.value(graph.find_value("conv4.weight")).shape, (Shape{15, 8, 3, 3}));
+}
+
+TEST(Channels, RefuseScoresThatAreNotFinite) {
+  Graph graph = random_graph<Flatten>({1, 1, 8, 8});
+  EXPECT_THAT(error_of([&] {
+                channels(graph, {.criterion = [](const Graph&, const Group& g) {
+                           return std::vector<double>(g.channels.size(), std::nan(""));
+                         }});
+              }),
+              HasSubstr("finite values for conv, got nan"));
 }
 
 TEST(Channels, GroupsAreWhatIsCoupled) {

@@ -55,8 +55,10 @@ class PARE_API Graph : public nn::Module {
   // --- reading
   std::span<const Node> nodes() const { return nodes_; }
   std::span<const Value> values() const { return values_; }
-  const Node& node(int id) const { return nodes_[static_cast<std::size_t>(id)]; }
-  const Value& value(int id) const { return values_[static_cast<std::size_t>(id)]; }
+  /// These (and edit_node, edit_value) throw out_of_range for a number that is none of the graph's,
+  /// such as the −1 of find_value.
+  const Node& node(int id) const { return nodes_[checked(id, nodes_.size(), "node")]; }
+  const Value& value(int id) const { return values_[checked(id, values_.size(), "value")]; }
   const std::vector<int>& inputs() const { return inputs_; }
   const std::vector<int>& outputs() const { return outputs_; }
   /// −1 if there is none of that name.
@@ -102,8 +104,8 @@ class PARE_API Graph : public nn::Module {
   void set_outputs(std::vector<int> outputs) { outputs_ = std::move(outputs); }
   /// All readers (and the graph's outputs) of `from` read `to` instead; `except` node apart.
   void replace_uses(int from, int to, int except = -1);
-  Node& edit_node(int id) { return nodes_[static_cast<std::size_t>(id)]; }
-  Value& edit_value(int id) { return values_[static_cast<std::size_t>(id)]; }
+  Node& edit_node(int id) { return nodes_[checked(id, nodes_.size(), "node")]; }
+  Value& edit_value(int id) { return values_[checked(id, values_.size(), "value")]; }
   /// A name not yet taken, made from `wish`.
   std::string unique_name(const std::string& wish) const;
   /// Puts the nodes in order, drops what no output needs, renumbers: values in the order of their
@@ -116,6 +118,12 @@ class PARE_API Graph : public nn::Module {
   void verify() const;
 
  private:
+  static std::size_t checked(int id, std::size_t count, const char* what) {
+    const auto i = static_cast<std::size_t>(id);  // −1 becomes the largest
+    if (i >= count) no_such(id, count, what);
+    return i;
+  }
+  [[noreturn]] static void no_such(int id, std::size_t count, const char* what);
   std::vector<bool> needed_nodes() const;
 
   std::vector<Node> nodes_;

@@ -1,11 +1,11 @@
 // The parts of a graph that depend on its leaves only.
-#include "quantize/constants.h"
+#include "graph/leaf_evaluator.h"
 
 #include <algorithm>
 
 #include "core/check.h"
 
-namespace pare::quantize {
+namespace pare {
 
 std::vector<bool> leaf_values(const Graph& graph) {
   std::vector<bool> leaf(graph.values().size(), false);
@@ -35,4 +35,4 @@ Tensor LeafEvaluator::operator()(int value) {
   return known_.at(value);
 }
 
-}  // namespace pare::quantize
+}  // namespace pare

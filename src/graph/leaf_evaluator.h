@@ -6,7 +6,7 @@
 
 #include "pare/graph/graph.h"
 
-namespace pare::quantize {
+namespace pare {
 
 /// Per value, whether it depends on leaves only (itself a leaf, or computed from leaves).
 std::vector<bool> leaf_values(const Graph& graph);
@@ -22,4 +22,4 @@ class LeafEvaluator {
   std::unordered_map<int, Tensor> known_;
 };
 
-}  // namespace pare::quantize
+}  // namespace pare
