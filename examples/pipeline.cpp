@@ -57,9 +57,7 @@ double zeros(const Graph& int8) {
   std::int64_t zero = 0;
   std::int64_t all = 0;
   for (const char* name : kPruned)
-    // The graph quantizes the masked weight: the product of the leaf and its mask.
-    for (const std::int8_t code :
-         quantize::int_repr(int8, std::string(name) + ".mul").to_vector<std::int8_t>()) {
+    for (const std::int8_t code : quantize::int_repr(int8, name).to_vector<std::int8_t>()) {
       zero += code == 0;
       ++all;
     }

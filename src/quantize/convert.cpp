@@ -39,9 +39,7 @@ class Converter {
       : graph_(remove_identities(prepared).graph),
         before_(graph_.share()),
         evaluate_(before_),
-        report_(prepared) {
-    graph_.metadata() = prepared.metadata();
-  }
+        report_(prepared) {}
 
   Converted run() {
     check_calibrated();
@@ -50,11 +48,11 @@ class Converter {
     for (int n = 0; n < nodes(); ++n)
       if (weight_quantizer(n) >= 0) convert_layer(n);
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
-    std::erase_if(graph_.metadata(),
-                  [](const auto& entry) { return entry.first.starts_with(kFloatKey); });
+    std::erase_if(graph_.metadata(), [](const auto& entry) {
+      return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey);
+    });
     graph_.compact();
     Graph result = fold_constants(graph_).graph;
-    result.metadata() = graph_.metadata();
     result.verify();
     Report report = report_.finish(result);
     return {std::move(result), std::move(report)};
@@ -246,6 +244,45 @@ class Converter {
     }
   }
 
+  // Codes of W·f are codes(W)·sign(f) only then, and only then are they i8 without zero points.
+  void check_symmetric(const Graph::Node& layer, const Graph::Node& quantizer) {
+    const auto& a = quantizer.call.attributes.as<FakeQuantizeAttributes>();
+    const Shape& weight = before_.value(quantizer.inputs[0]).shape;
+    const Shape& scale = before_.value(quantizer.inputs[1]).shape;
+    const std::int64_t axis = layer.call.op->quantization.weight_axis;
+    const bool per_channel = a.axis == axis && scale.rank() == 1 && axis < weight.rank() &&
+                             scale[0] == weight[static_cast<int>(axis)];
+    bool symmetric = a.qmin == -a.qmax && a.qmax <= 127;
+    if (symmetric && quantizer.inputs[2] >= 0) {
+      const Tensor zeros = evaluate_(quantizer.inputs[2]).to(DType::i32);
+      for (const std::int32_t z : zeros.to_vector<std::int32_t>()) symmetric = symmetric && z == 0;
+    }
+    PARE_CHECK(per_channel && symmetric, unsupported, layer.name,
+               "expected a weight in at most 8 bits, symmetric around 0, with a scale for each "
+               "output channel, got codes {} to {}{}{}",
+               a.qmin, a.qmax, symmetric ? "" : " around another zero point",
+               per_channel ? "" : " with other scales");
+  }
+
+  // The name of the parameter that a weight comes from, however many calls (a mask, a batch norm's
+  // factor) stand in between: "conv1.weight".
+  std::string weight_name(int value) const {
+    int above = -1;
+    while (before_.value(value).producer >= 0) {
+      above = before_.value(value).producer;
+      value = before_.node(above).inputs[0];
+    }
+    const std::string& leaf = before_.value(value).name;
+    if (above < 0) return leaf;
+    // trace names a step of a parameter's expression after the parameter and the op, and the leaf
+    // after the parameter and a suffix of the method's: "conv1.weight.mul", "conv1.weight_orig".
+    const Graph::Node& step = before_.node(above);
+    const std::size_t end = step.name.rfind(std::string(".") + step.call.op->name);
+    if (end == std::string::npos) return leaf;
+    const std::string parameter = step.name.substr(0, end);
+    return leaf.starts_with(parameter) ? parameter : leaf;
+  }
+
   void convert_layer(int n) {
     const Graph::Node& node = before_.node(n);
     const QuantizationFact& fact = node.call.op->quantization;
@@ -255,6 +292,7 @@ class Converter {
                "expected an observed input of '{}', got '{}'", node.name,
                before_.value(node.inputs[0]).name);
     const auto& attributes = quantizer.call.attributes.as<FakeQuantizeAttributes>();
+    check_symmetric(node, quantizer);
     LayerWeights layer;
     layer.name = node.name;
     layer.weight = evaluate_(quantizer.inputs[0]);
@@ -272,12 +310,12 @@ class Converter {
       report_.add_folded(before_.node(norm).name, node.name);
     }
     const LayerCodes codes = code_layer(layer);
-    const std::string name = before_.value(quantizer.inputs[0]).name;
-    set_weight(n, name, codes, layer.axis);
-    if (codes.bias.defined())
-      set_bias(
-          n, has_bias ? before_.value(node.inputs[at(fact.bias_input)]).name : node.name + ".bias",
-          codes);
+    set_weight(n, weight_name(quantizer.inputs[0]), codes, layer.axis);
+    if (codes.bias.defined()) {
+      const int bias = has_bias ? node.inputs[at(fact.bias_input)] : -1;
+      const bool own = bias >= 0 && before_.value(bias).is_leaf();
+      set_bias(n, own ? before_.value(bias).name : node.name + ".bias", codes);
+    }
     report_.add_layer(node.name, layer, has_bias, codes);
   }
 

@@ -227,8 +227,14 @@ class Preparer {
 Graph prepare(const Graph& graph, const QConfig& config) {
   check_float(graph, "prepare");
   check_config(graph, config, "prepare");
-  Graph result = remove_identities(fold_batch_norm(graph).graph).graph;
+  const PassResult folded = fold_batch_norm(graph);
+  Graph result = remove_identities(folded.graph).graph;
   Preparer(result, config, false).run("prepare");
+  // What the pass says is closer to the cause than that the op has no quantized form.
+  for (const PassReport::Line& line : folded.report.left)
+    result.metadata()[kFloatKey + line.node] = line.text;
+  for (const PassReport::Line& line : folded.report.done)
+    result.metadata()[kFoldedKey + line.node] = line.text;
   return result;
 }
 

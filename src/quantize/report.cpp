@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "graph/leaf_evaluator.h"
+#include "pare/core/ops.h"
 #include "quantize/metadata.h"
 
 namespace pare::quantize {
@@ -46,6 +47,8 @@ Report ReportBuilder::finish(const Graph& result) const {
   const std::vector<bool> leaf = leaf_values(prepared_);
   LeafEvaluator evaluate(prepared_);
   for (const Graph::Node& node : prepared_.nodes()) {
+    if (is_observer(node) && has_relu(node))
+      report.nodes.push_back({activation_name(prepared_, node), kRelu.name, true, "", 0, 0});
     if (leaf[static_cast<std::size_t>(node.outputs[0])] || is_observer(node)) continue;
     if (node.call.op->quantization.kind == QuantizationFact::Kind::none &&
         metadata.count(kFloatKey + node.name) == 0 && folded_.count(node.name) == 0)
@@ -68,6 +71,11 @@ Report ReportBuilder::finish(const Graph& result) const {
     }
     report.bytes_before += line.bytes_before;
     report.nodes.push_back(std::move(line));
+    // prepare folded these before there was a report.
+    for (const auto& [key, text] : metadata)
+      if (key.starts_with(kFoldedKey) && text == "folded into " + node.name)
+        report.nodes.push_back(
+            {key.substr(std::string_view(kFoldedKey).size()), kBatchNorm.name, true, text, 0, 0});
   }
   report.bytes_after = result.bytes();
   return report;

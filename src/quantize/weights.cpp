@@ -51,6 +51,11 @@ LayerCodes code_layer(const LayerWeights& layer) {
   const auto limit = static_cast<float>(layer.qmax);
   const std::vector<float> w = layer.weight.to_vector<float>();
 
+  const auto finite = [](double v) { return std::isfinite(v); };
+  PARE_CHECK(std::ranges::all_of(w, finite) && std::ranges::all_of(layer.factor, finite),
+             invalid_argument, layer.name, "expected finite weights, got NaN or infinity");
+  PARE_CHECK(std::ranges::all_of(layer.bias, finite), invalid_argument, layer.name,
+             "expected a finite bias, got NaN or infinity");
   std::vector<Channel> channel(channels);
   std::vector<float> scales(channels);
   int raised = 0;

@@ -31,7 +31,7 @@ struct LayerCodes {
 /// Codes of W·f are codes(W)·sign(f), their scale is s·|f|: fake-quantization commutes with f. Two
 /// cases apart: where f = 0 the codes are 0; where the bias would not fit 30 bits in units of
 /// s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded anew. Throws
-/// unsupported where a sum of products could leave 32 bits.
+/// unsupported where a sum of products could leave 32 bits, invalid_argument for NaN or infinity.
 LayerCodes code_layer(const LayerWeights& layer);
 
 }  // namespace pare::quantize

@@ -208,6 +208,87 @@ TEST(Static, ShowsIntegersScalesAndRanges) {
                [&] { int_repr(int8, "fc.wieght"); });
 }
 
+TEST(Static, NamesWeightsAndBiasesAfterTheirParameters) {
+  Branchy net;
+  Generator generator(1);
+  initialize(net, generator);
+  prune::l1_unstructured(net.fc, "weight", 0.5);
+  prune::l1_unstructured(net.inner, "weight", 0.5);
+  const Graph graph = trace(net, Tensor::zeros(kShape)).copy();
+  for (const bool training : {false, true}) {
+    Graph prepared = training ? prepare_qat(graph) : prepare(graph);
+    calibrate(prepared);
+    const Graph int8 = convert(prepared).graph;
+    for (const char* name : {"stem.weight", "inner.weight", "left.weight", "fc.weight"})
+      EXPECT_EQ(int_repr(int8, name).dtype(), DType::i8) << name;
+    for (const char* name : {"stem.bias", "inner.bias", "left.bias", "fc.bias"})
+      EXPECT_EQ(int_repr(int8, name).dtype(), DType::i32) << name;
+    std::int64_t zeros = 0;
+    for (const std::int8_t code : int_repr(int8, "fc.weight").to_vector<std::int8_t>())
+      zeros += code == 0;
+    EXPECT_GE(zeros, 35);
+  }
+}
+
+TEST(Static, ReportsBatchNormsAndActivationsThatBecamePartOfALayer) {
+  for (const bool training : {false, true}) {
+    Graph prepared = training ? prepare_qat(branchy()) : prepare(branchy());
+    calibrate(prepared);
+    const Converted converted = convert(prepared);
+    std::set<std::string> lines;
+    int activations = 0;
+    for (const Report::Node& node : converted.report.nodes) {
+      lines.insert(node.name + ": " + node.note);
+      activations += node.op == "relu" || node.op == "relu6";
+    }
+    EXPECT_EQ(lines.count("stem_norm: folded into stem"), 1U) << to_string(converted.report);
+    EXPECT_EQ(lines.count("inner_norm: folded into inner"), 1U);
+    EXPECT_EQ(activations, 4) << to_string(converted.report);
+    for (const auto& [key, text] : converted.graph.metadata())
+      EXPECT_TRUE(key == "quantize.isa") << key;
+  }
+}
+
+TEST(Static, ReportsWhyABatchNormWasNotFolded) {
+  struct Twice : nn::Module {
+    nn::Conv2d conv{{.in = 3, .out = 4, .kernel = 3}};
+    nn::BatchNorm2d norm{{.features = 4}};
+    void members(nn::Members& m) override { m("conv", conv)("norm", norm); }
+    Tensor forward(const Tensor& x) override {
+      const Tensor y = conv(x);
+      return norm(y) + y;
+    }
+  } net;
+  Graph prepared = prepare(graph_of(net, Tensor::zeros(kShape)));
+  calibrate(prepared);
+  EXPECT_THAT(to_string(convert(prepared).report), HasSubstr("'conv' is also read elsewhere"));
+}
+
+TEST(Static, RefusesBiasesThatAreNotFinite) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Graph graph = branchy();
+    graph.edit_value(graph.find_value("fc.bias")).tensor.mutable_data<float>()[2] = bad;
+    Graph prepared = prepare(graph);
+    calibrate(prepared);
+    expect_error(ErrorCode::invalid_argument, {"fc", "expected a finite bias"},
+                 [&] { convert(prepared); });
+  }
+}
+
+TEST(Static, RefusesWeightsThatAreNotSymmetricPerChannel) {
+  Graph prepared = prepare(branchy());
+  calibrate(prepared);
+  for (int n = 0; n < static_cast<int>(prepared.nodes().size()); ++n) {
+    Graph::Node& node = prepared.edit_node(n);
+    if (node.call.op != &kFakeQuantize || !node.name.starts_with("fc")) continue;
+    auto attributes = node.call.attributes.as<FakeQuantizeAttributes>();
+    attributes.qmin -= 1;
+    node.call.attributes = Attributes::of(attributes);
+  }
+  expect_error(ErrorCode::unsupported, {"fc", "symmetric around 0"}, [&] { convert(prepared); });
+}
+
 TEST(Static, KeepsMasksAsZeros) {
   Branchy net;
   Graph graph = graph_of(net, Tensor::zeros(kShape));

@@ -87,6 +87,10 @@ TEST(Training, ConvergesAndConvertsToWhatItEvaluated) {
   std::size_t same = 0;
   for (std::size_t i = 0; i < fake.size(); ++i) same += fake[i] == real[i] ? 1U : 0U;
   EXPECT_GE(static_cast<double>(same), 0.999 * static_cast<double>(fake.size()));
+  const auto planned = argmax(compile(converted.graph).run(test.x), 1).to_vector<std::int64_t>();
+  same = 0;
+  for (std::size_t i = 0; i < fake.size(); ++i) same += fake[i] == planned[i] ? 1U : 0U;
+  EXPECT_GE(static_cast<double>(same), 0.999 * static_cast<double>(fake.size()));
   EXPECT_GT(accuracy(converted.graph, test), before - 0.01);
 }
 

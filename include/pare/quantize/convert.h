@@ -21,7 +21,8 @@ struct PARE_API Report {
   };
   std::vector<Node> nodes;
   std::vector<ActivationRange> activations;
-  std::size_t bytes_before = 0;  ///< sums over the nodes
+  std::size_t bytes_before = 0;  ///< sum over the nodes: what the float graph keeps
+  /// Of all tensors of the converted graph: the nodes' and the activations' scales and zero points.
   std::size_t bytes_after = 0;
   std::string isa;  ///< what the integers were made for
 };
@@ -37,7 +38,9 @@ struct Converted {
 /// s_x·s_w, zero point 0) as constants behind dequantize_linear; quantize_linear and
 /// dequantize_linear in place of every observer; batch norms folded as codes·sign(f) and scale
 /// s·|f|. `prepared` is unchanged. Throws invalid_state, naming the observers, if some have seen
-/// nothing, and for a graph without observers.
+/// nothing, and for a graph without observers; unsupported, naming the layer, for a weight that is
+/// not fake-quantized symmetrically per channel or whose sums could leave 32 bits;
+/// invalid_argument, naming the layer, for weights or biases that are NaN or infinite.
 PARE_API Converted convert(const Graph& prepared);
 
 }  // namespace pare::quantize
