@@ -133,7 +133,10 @@ class Folder {
     positive.min = kSmallestFactor;
     size = add(name + ".factor_clamped", {&kClamp, Attributes::of(positive)}, {size});
     const int scale = add(name + ".scale", product, {node.inputs[1], size});
-    return add(node.name, node.call, {inner, scale, node.inputs[2]});
+    std::vector<int> inputs = node.inputs;
+    inputs[0] = inner;
+    inputs[1] = scale;
+    return add(node.name, node.call, std::move(inputs));
   }
 
   Graph graph_;

@@ -1,9 +1,8 @@
 // Quantized groups: which nodes of a Q/DQ graph belong to one step on integers.
 #include "graph/quantized_groups.h"
 
-#include <algorithm>
-
 #include "graph/integer_call.h"
+#include "graph/uses.h"
 #include "pare/core/ops.h"
 
 namespace pare {
@@ -18,11 +17,7 @@ bool has_constant_scale(const Graph& graph, const Graph::Node& node) {
 class GroupFinder {
  public:
   explicit GroupFinder(const Graph& graph)
-      : graph_(graph), readers_(graph.values().size()), taken_(graph.nodes().size()) {
-    for (std::size_t n = 0; n < graph.nodes().size(); ++n)
-      for (const int v : graph.node(static_cast<int>(n)).inputs)
-        if (v >= 0) readers_[static_cast<std::size_t>(v)].push_back(static_cast<int>(n));
-  }
+      : graph_(graph), uses_(graph), taken_(graph.nodes().size()) {}
 
   std::vector<QuantizedGroup> run() {
     std::vector<QuantizedGroup> groups;
@@ -66,15 +61,9 @@ class GroupFinder {
     return any;
   }
 
-  /// The only reader of a value, −1 if there are several or it leaves the graph.
-  int only_reader(int value) const {
-    const std::vector<int>& found = readers_[static_cast<std::size_t>(value)];
-    return found.size() == 1 && !graph_.is_output(value) ? found[0] : -1;
-  }
-
   void extend(QuantizedGroup& group) const {
     group.result = graph_.node(group.op).outputs[0];
-    int next = only_reader(group.result);
+    int next = uses_.only_reader(group.result);
     if (next >= 0 && group.kind != QuantizedGroup::Kind::other &&
         graph_.node(next).call.op == &kAdd) {
       const bool first = graph_.node(next).inputs[0] == group.result;
@@ -84,13 +73,13 @@ class GroupFinder {
       group.add = next;
       group.residual = other;
       group.result = graph_.node(next).outputs[0];
-      next = only_reader(group.result);
+      next = uses_.only_reader(group.result);
     }
     if (next >= 0 &&
         graph_.node(next).call.op->quantization.kind == QuantizationFact::Kind::fused_activation) {
       group.activation = next;
       group.result = graph_.node(next).outputs[0];
-      next = only_reader(group.result);
+      next = uses_.only_reader(group.result);
     }
     if (next >= 0 && graph_.node(next).call.op == &kQuantizeLinear &&
         graph_.node(next).inputs[0] == group.result &&
@@ -101,7 +90,7 @@ class GroupFinder {
   }
 
   const Graph& graph_;
-  std::vector<std::vector<int>> readers_;  ///< one entry per read, so that x + x is no only reader
+  const Uses uses_;
   std::vector<bool> taken_;
 };
 

@@ -38,6 +38,7 @@ class Converter {
   explicit Converter(const Graph& prepared)
       : graph_(remove_identities(prepared).graph),
         before_(graph_.share()),
+        uses_(before_),
         evaluate_(before_),
         report_(prepared) {}
 
@@ -223,8 +224,8 @@ class Converter {
 
   // Of the batch norm after node n that it is quantized with, −1: none.
   int batch_norm_after(int n) const {
-    const int reader = only_reader(before_, before_.node(n).outputs[0]);
-    return reader >= 0 && absorbed_into(before_, before_.node(reader)) == n ? reader : -1;
+    const int reader = uses_.only_reader(before_.node(n).outputs[0]);
+    return reader >= 0 && absorbed_into(before_, uses_, before_.node(reader)) == n ? reader : -1;
   }
 
   std::vector<double> doubles(int value) {
@@ -253,7 +254,7 @@ class Converter {
     const bool per_channel = a.axis == axis && scale.rank() == 1 && axis < weight.rank() &&
                              scale[0] == weight[static_cast<int>(axis)];
     bool symmetric = a.qmin == -a.qmax && a.qmax <= 127;
-    if (symmetric && quantizer.inputs[2] >= 0) {
+    if (symmetric && quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0) {
       const Tensor zeros = evaluate_(quantizer.inputs[2]).to(DType::i32);
       for (const std::int32_t z : zeros.to_vector<std::int32_t>()) symmetric = symmetric && z == 0;
     }
@@ -352,6 +353,7 @@ class Converter {
 
   Graph graph_;
   const Graph before_;
+  const Uses uses_;
   LeafEvaluator evaluate_;
   ReportBuilder report_;
   std::map<int, Observed> observed_;      // by the observer's output

@@ -31,6 +31,7 @@ class Placer {
   Placer(const Graph& graph, const QConfig& config)
       : graph_(graph),
         config_(config),
+        uses_(graph),
         leaf_(leaf_values(graph)),
         roles_(graph.nodes().size(), Role::none),
         after_weighted_(graph.values().size(), false),
@@ -59,7 +60,7 @@ class Placer {
   }
 
   Role role_of(const Graph::Node& node) const {
-    if (absorbed_into(graph_, node) >= 0) return Role::absorbed;
+    if (absorbed_into(graph_, uses_, node) >= 0) return Role::absorbed;
     const QuantizationFact& fact = node.call.op->quantization;
     if (node.call.op == &kDropout) return Role::select;
     switch (fact.kind) {
@@ -107,7 +108,7 @@ class Placer {
     const Role kind = role_of(node);
     choice.reason = obstacle(node, kind);
     if (!choice.reason.empty()) return;
-    if (kind == Role::absorbed && !quantized(absorbed_into(graph_, node))) {
+    if (kind == Role::absorbed && !quantized(absorbed_into(graph_, uses_, node))) {
       choice.reason = "the layer before it stays float";
       return;
     }
@@ -170,23 +171,23 @@ class Placer {
       result = graph_.node(reader).outputs[0];
     };
     if (kind == Role::weighted) {
-      if (const int r = only_reader(graph_, result); role(r) == Role::absorbed) pass(r);
-      const int r = only_reader(graph_, result);
+      if (const int r = uses_.only_reader(result); role(r) == Role::absorbed) pass(r);
+      const int r = uses_.only_reader(result);
       if (config_.fuse_residual && role(r) == Role::compute && takes_residual(r, result)) {
         internal_[at(result)] = true;
         return;
       }
     }
     if (kind == Role::weighted || kind == Role::compute)
-      if (const int r = only_reader(graph_, result); role(r) == Role::activation) pass(r);
+      if (const int r = uses_.only_reader(result); role(r) == Role::activation) pass(r);
     if (main_[at(result)] < 0 || kind != Role::activation) main_[at(result)] = n;
   }
 
   // Max pooling commutes with rounding, and what it drops needs no range: where nothing else reads
   // `v` it is observed behind the pooling, which is also fewer values.
   int behind_pooling(int v) {
-    for (int r = only_reader(graph_, v); quantized(r) && graph_.node(r).call.op == &kMaxPool2d;
-         r = only_reader(graph_, v)) {
+    for (int r = uses_.only_reader(v); quantized(r) && graph_.node(r).call.op == &kMaxPool2d;
+         r = uses_.only_reader(v)) {
       const int pooled = graph_.node(r).outputs[0];
       main_[at(pooled)] = main_[at(v)];
       v = pooled;
@@ -236,6 +237,7 @@ class Placer {
 
   const Graph& graph_;
   const QConfig& config_;
+  const Uses uses_;
   std::vector<bool> leaf_;            // per value
   std::vector<Role> roles_;           // per node
   std::vector<bool> after_weighted_;  // per value
@@ -252,16 +254,10 @@ const OpOverride* find_override(const QConfig& config, const OpDef& op) {
   return nullptr;
 }
 
-int only_reader(const Graph& graph, int value) {
-  if (graph.is_output(value)) return -1;
-  const std::vector<int> readers = graph.readers(value);
-  return readers.size() == 1 ? readers[0] : -1;
-}
-
-int absorbed_into(const Graph& graph, const Graph::Node& node) {
+int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node) {
   if (node.call.op != &kBatchNorm) return -1;
   const int before = graph.value(node.inputs[0]).producer;
-  if (before < 0 || only_reader(graph, node.inputs[0]) < 0) return -1;
+  if (before < 0 || uses.only_reader(node.inputs[0]) < 0) return -1;
   const OpDef* op = graph.node(before).call.op;
   // Their channels are the weight's first axis and the output's second, as batch norm's are.
   const bool weighted =

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/uses.h"
 #include "pare/graph/graph.h"
 #include "pare/quantize/qconfig.h"
 
@@ -34,12 +35,9 @@ Placement place(const Graph& graph, const QConfig& config);
 /// The override for an op, or null.
 const OpOverride* find_override(const QConfig& config, const OpDef& op);
 
-/// The reader of a value if it has exactly one and is no output of the graph, else −1.
-int only_reader(const Graph& graph, int value);
-
 /// The node whose weighted sum a batch norm normalizes, where it alone reads that sum, so that the
 /// two are quantized as one; −1 if `node` is no such batch norm.
-int absorbed_into(const Graph& graph, const Graph::Node& node);
+int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node);
 
 /// Whether the call's output holds nothing but elements of its inputs (and zeros), so that it has
 /// their codes. Dropout counts: it is gone in inference.

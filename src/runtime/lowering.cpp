@@ -34,12 +34,10 @@ Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_forma
       group_at_(graph.nodes().size(), -1),
       chain_at_(graph.nodes().size(), -1),
       inside_(graph.nodes().size()),
-      readers_(graph.values().size()),
+      uses_(graph),
+      evaluate_(graph),
       primary_(graph.values().size(), -1),
-      is_constant_(graph.values().size()) {
-  for (std::size_t n = 0; n < graph.nodes().size(); ++n)
-    for (const int v : graph.node(static_cast<int>(n)).inputs)
-      if (v >= 0) readers_[static_cast<std::size_t>(v)].push_back(static_cast<int>(n));
+      is_constant_(leaf_values(graph)) {
   for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
     const int slot = add_result(graph.inputs()[i], input_formats[i]);
     Slot& s = program_.slots[static_cast<std::size_t>(slot)];
@@ -55,26 +53,14 @@ Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_forma
       }
     group_at_[static_cast<std::size_t>(last)] = static_cast<int>(g);
   }
-  for (std::size_t v = 0; v < graph.values().size(); ++v)
-    is_constant_[v] = graph.value(static_cast<int>(v)).is_leaf();
-  for (const Graph::Node& n : graph.nodes()) {
-    const bool all = std::all_of(n.inputs.begin(), n.inputs.end(),
-                                 [&](int v) { return v < 0 || is_constant(v); });
-    for (const int v : n.outputs) is_constant_[static_cast<std::size_t>(v)] = all;
-  }
   find_chains();
-}
-
-int Lowering::only_reader(int value) const {
-  const auto& found = readers_[static_cast<std::size_t>(value)];
-  return found.size() == 1 && !graph_.is_output(value) ? found[0] : -1;
 }
 
 Chain Lowering::chain_from(int op) const {
   const auto is_free = [&](int n) { return n >= 0 && !inside_[static_cast<std::size_t>(n)]; };
   Chain chain{op, -1, -1, -1};
   int value = output_of(op);
-  int next = only_reader(value);
+  int next = uses_.only_reader(value);
   const bool contraction = node(op).call.op != &kAdd;
   if (contraction && is_free(next) && node(next).call.op == &kAdd) {
     const int other = node(next).inputs[node(next).inputs[0] == value ? 1 : 0];
@@ -82,7 +68,7 @@ Chain Lowering::chain_from(int op) const {
     chain.add = next;
     chain.other = other;
     value = output_of(next);
-    next = only_reader(value);
+    next = uses_.only_reader(value);
   }
   if (!is_free(next)) return chain;
   const OpDef* reader = node(next).call.op;
@@ -126,20 +112,7 @@ Program Lowering::run() {
   return std::move(program_);
 }
 
-Tensor Lowering::constant_of(int value) {
-  const Graph::Value& v = graph_.value(value);
-  if (v.is_leaf()) return v.tensor;
-  if (!is_constant(value)) return {};
-  if (const auto known = constants_.find(value); known != constants_.end()) return known->second;
-  const Graph::Node& producer = node(v.producer);
-  Tensors inputs;
-  for (const int input : producer.inputs)
-    inputs.push_back(input < 0 ? Tensor() : constant_of(input));
-  const Tensors outputs = apply_all(producer.call, inputs);
-  for (std::size_t k = 0; k < producer.outputs.size(); ++k)
-    constants_[producer.outputs[k]] = outputs[k];
-  return constants_[value];
-}
+Tensor Lowering::constant_of(int value) { return is_constant(value) ? evaluate_(value) : Tensor(); }
 
 int Lowering::add_constant(const Tensor& tensor) {
   const int slot = program_.add_slot(tensor.shape(), tensor.dtype(), tensor.format());

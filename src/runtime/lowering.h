@@ -2,13 +2,16 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "graph/leaf_evaluator.h"
 #include "graph/quantized_groups.h"
+#include "graph/uses.h"
 #include "pare/graph/passes.h"
 #include "runtime/program.h"
 #include "runtime/steps.h"
@@ -56,7 +59,6 @@ class Lowering {
   const Graph::Node& node(int n) const { return graph_.node(n); }
   const Shape& shape_of(int value) const { return graph_.value(value).shape; }
   int output_of(int n) const { return node(n).outputs[0]; }
-  int only_reader(int value) const;
   bool is_constant(int value) const { return is_constant_[static_cast<std::size_t>(value)]; }
   Tensor constant_of(int value);  // undefined if it is none
   int slot_of(int value);
@@ -134,12 +136,12 @@ class Lowering {
   std::vector<int> group_at_;  // by node: the group that ends there, −1
   std::vector<int> chain_at_;
   std::vector<bool> inside_;  // by node: in a group or chain
-  std::vector<std::vector<int>> readers_;
-  std::vector<int> primary_;       // by value: its slot, −1: none yet
-  std::vector<bool> is_constant_;  // by value
+  const Uses uses_;
+  LeafEvaluator evaluate_;
+  std::vector<int> primary_;             // by value: its slot, −1: none yet
+  const std::vector<bool> is_constant_;  // by value
   std::map<std::pair<int, MemoryFormat>, int> converted_;
   std::map<int, View> views_;
-  std::map<int, Tensor> constants_;
   std::vector<std::shared_ptr<Packed>> packed_;
 };
 

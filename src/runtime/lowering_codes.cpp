@@ -1,5 +1,6 @@
 // Lowering of ops between dequantization and quantization that run on the codes themselves.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -149,8 +150,9 @@ bool Lowering::lower_integer_movement(const QuantizedGroup& group) {
   const Call& call = node(group.op).call;
   if (call.op == &kPad) {
     const double value = call.attributes.as<PadAttributes>().value;
-    moved.fill = std::clamp(std::nearbyint(value / to.encoding.scale) + to.encoding.zero_point,
-                            static_cast<double>(to.qmin), static_cast<double>(to.qmax));
+    const double whole = std::isnan(value) ? 0 : std::nearbyint(value / to.encoding.scale);
+    moved.fill = std::clamp(whole + to.encoding.zero_point, static_cast<double>(to.qmin),
+                            static_cast<double>(to.qmax));
   }
   return lower_movement(group.op, moved);
 }

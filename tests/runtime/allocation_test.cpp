@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "pare/core/parallel.h"
 #include "pare/models/resnet_cifar.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/prepare.h"
@@ -81,6 +82,22 @@ class PlanAllocations : public testing::Test {
   Graph graph;
   int one_output = 0;
 };
+
+TEST(ParallelFor, AllocatesNothingInSeveralThreads) {
+#if PARE_COUNTS_ALLOCATIONS
+  ContextScope scope;
+  scope->threads = 2;
+  std::atomic<std::int64_t> sum{0};
+  const auto work = [&] {
+    parallel_for(0, 64, 1, [&](std::int64_t begin, std::int64_t end) { sum += end - begin; });
+  };
+  work();  // starts the threads
+  EXPECT_EQ(count(work), 0);
+  EXPECT_EQ(sum, 128);
+#else
+  GTEST_SKIP() << "allocations cannot be counted here";
+#endif
+}
 
 TEST_F(PlanAllocations, Float) { expect_none(compile(graph, {.threads = 1})); }
 

@@ -83,7 +83,7 @@ class PARE_API Graph : public nn::Module {
   Tensors run(const Tensors& inputs) override;
   /// The same for one input and one output; throws invalid_argument for another number.
   Tensor forward(const Tensor& x) override;
-  /// Runs and shows `visit` every value that a node produced.
+  /// Runs and shows `visit` every value that a node produced. Throws as run.
   Tensors run_visiting(const Tensors& inputs,
                        const std::function<void(int value, const Tensor& tensor)>& visit);
   void members(nn::Members& m) override;
@@ -95,11 +95,13 @@ class PARE_API Graph : public nn::Module {
   Graph share() const;
 
   // --- editing: edit a copy, `compact`, `verify`, then move it over the original
-  /// These give the value's number and make its name unique.
+  /// These give the value's number and make its name unique. add_leaf throws invalid_argument for
+  /// another kind than a leaf's and for an undefined tensor.
   int add_input(const std::string& name, const Shape& shape, DType dtype);
   int add_leaf(Kind kind, const std::string& name, Tensor tensor, bool trainable = false);
   /// Appends a call (`compact` moves it before its readers); infers its outputs' shapes. The node
-  /// and its first output get the name, made unique. Gives the node's number.
+  /// and its first output get the name, made unique. Gives the node's number. Throws out_of_range
+  /// for inputs that are no values of the graph, and what infer throws, naming the node.
   int add_node(const std::string& name, Call call, std::vector<int> inputs);
   void set_outputs(std::vector<int> outputs) { outputs_ = std::move(outputs); }
   /// All readers (and the graph's outputs) of `from` read `to` instead; `except` node apart.
@@ -111,7 +113,8 @@ class PARE_API Graph : public nn::Module {
   /// Puts the nodes in order, drops what no output needs, renumbers: values in the order of their
   /// first use. Throws `internal` on a cycle.
   void compact();
-  /// Infers all shapes anew (symbols included) after an edit of attributes or leaves.
+  /// Infers all shapes anew (symbols included) after an edit of attributes or leaves. Throws what
+  /// infer throws, naming the node.
   void infer_shapes();
   /// Throws `internal` or what infer throws, naming the node, if this is not a legal graph: order,
   /// single producers, arities, shapes and dtypes as inferred, unique names.

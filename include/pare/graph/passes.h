@@ -1,4 +1,5 @@
-// Passes: rewrites of a whole graph. Each gives a new graph that owns its tensors.
+// Passes: rewrites of a whole graph. Each gives a new graph that owns its tensors, and throws
+// `internal` for a graph that is not legal (Graph::verify).
 #pragma once
 
 #include <string>
@@ -28,7 +29,8 @@ struct PassResult {
 /// Folds each batch norm that follows a convolution or a linear layer into that layer's weight and
 /// bias, for inference: W' = W·f, b' = (b − mean)·f + beta with f = gamma / √(variance + epsilon).
 /// W' and b' are calls on the leaves, so masks stay masks and everything still trains. Under a
-/// per-channel fake_quantize the factor goes below it and the scale follows: s' = s·|f|.
+/// per-channel fake_quantize, symmetric around 0, the factor goes below it and the scale follows:
+/// s' = s·|f|.
 PARE_API PassResult fold_batch_norm(const Graph& graph);
 
 struct FoldConstantsOptions {
@@ -36,7 +38,7 @@ struct FoldConstantsOptions {
   bool buffers = true;     ///< take state for constants
 };
 /// Evaluates, as in inference, what depends on leaves only. Dequantization stays: it is the form of
-/// a quantized weight.
+/// a quantized weight. Throws what a call throws that cannot be evaluated, naming the node.
 PARE_API PassResult fold_constants(const Graph& graph, const FoldConstantsOptions& options = {});
 
 /// Removes what passes its input through in inference: dropout, detach, changes of memory format,

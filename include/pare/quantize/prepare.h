@@ -8,9 +8,9 @@ namespace pare::quantize {
 
 /// For quantization after training: a copy of `graph` with batch norms folded, fake-quantized
 /// weights, and an observer after every activation that will be quantized. Run it on calibration
-/// data, then `convert`. Throws invalid_argument for a name or op in `config` that matches nothing,
-/// invalid_state for a graph that is prepared or quantized already, unsupported where nothing can
-/// be quantized.
+/// data, then `convert`. Throws invalid_argument for a name or op in `config` that matches nothing
+/// and for numbers in it that are out of range, invalid_state for a graph that is prepared or
+/// quantized already, unsupported where nothing can be quantized.
 PARE_API Graph prepare(const Graph& graph, const QConfig& config = QConfig::x86());
 
 /// For quantization-aware training (Jacob et al., "Quantization and training of neural networks for
