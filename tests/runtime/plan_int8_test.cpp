@@ -347,7 +347,11 @@ TEST(PlanInt8, ZeroPointsOfTheCodesTypeAsInOnnxFiles) {
     const int y = b.call(kConv2d, {x, weight, b.bias(0.02, 6)}, Attributes::of(kSame));
     const Graph conv = b.finish({b.quantize(y, 0.24, zero, dtype)});
     expect_near(conv, {random_codes(shape, dtype, 1)}, 0.24, zero);
-    for (const PlanStep& step : compile(conv).steps()) EXPECT_EQ(step.source, dtype);
+#ifdef PARE_ONEDNN
+    if (isa_cap() >= Isa::avx2) {  // below it runs in f32
+      for (const PlanStep& step : compile(conv).steps()) EXPECT_EQ(step.source, dtype);
+    }
+#endif
 
     Builder d;
     d.onnx_zeros = true;
