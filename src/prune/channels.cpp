@@ -13,6 +13,7 @@
 #include "graph/names.h"
 #include "graph/removal.h"
 #include "pare/core/ops/contraction.h"
+#include "pare/core/ops/quantization.h"
 #include "prune/statistics.h"
 
 namespace pare::prune {
@@ -322,13 +323,29 @@ ChannelsReport channels(Graph& graph, const ChannelsOptions& options) {
   return report;
 }
 
+namespace {
+
+/// Codes times zero are no scale: quantized zeros are zero under any.
+bool is_scale(const Graph& graph, int value) {
+  for (const int reader : graph.readers(value)) {
+    const Graph::Node& node = graph.node(reader);
+    const OpDef* op = node.call.op;
+    if ((op == &kFakeQuantize || op == &kQuantizeLinear || op == &kDequantizeLinear) &&
+        node.inputs[1] == value)
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void zero_channels(Graph& graph, const std::vector<Channel>& channels) {
   for (const Channel& channel : channels)
     for (const Slice& slice : channel.slices) check_slice(graph, slice, "zero_channels");
   for (const Channel& channel : channels)
     for (const Slice& slice : channel.slices) {
       Tensor& tensor = graph.edit_value(slice.value).tensor;
-      if (tensor.dtype() != DType::f32) continue;
+      if (tensor.dtype() != DType::f32 || is_scale(graph, slice.value)) continue;
       auto values = tensor.to_vector<float>();
       each_element(tensor.shape(), slice, [&](std::size_t e) { values[e] = 0; });
       tensor.copy_from(Tensor::from(values, tensor.shape()));

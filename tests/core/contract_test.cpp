@@ -14,33 +14,6 @@
 namespace pare::test {
 namespace {
 
-const Samples& samples() {
-  static const Samples all = [] {
-    Samples s;
-    Generator generator(20);
-    add_elementwise_samples(s, generator);
-    add_reduction_samples(s, generator);
-    add_loss_samples(s, generator);
-    add_quantization_samples(s, generator);
-    add_movement_samples(s, generator);
-    add_contraction_samples(s, generator);
-    add_pooling_samples(s, generator);
-    add_normalization_samples(s, generator);
-    add_observe_samples(s, generator);
-    return s;
-  }();
-  return all;
-}
-
-std::string label(const Sample& s) {
-  std::string text = std::string(s.call.op->name) + ", " + s.name + ":";
-  for (const Tensor& t : s.inputs) {
-    text += ' ';
-    text += t.defined() ? traits(t.dtype()).name + t.shape().to_string() : "-";
-  }
-  return text;
-}
-
 // The sample's inputs anew, so that state ops and in-place changes do not reach other tests.
 Tensors fresh(const Sample& s) {
   Tensors out;

@@ -91,7 +91,8 @@ struct PARE_API ChannelsReport {
 /// naming the node, where attributes cannot follow the cut. The graph is untouched then.
 PARE_API ChannelsReport channels(Graph& graph, const ChannelsOptions& options = {});
 
-/// Sets the slices of the given channels to zero instead: what removal must be equal to. Throws
+/// Sets the slices of the given channels to zero instead (scales and integers apart): what removal
+/// must be equal to. Throws
 /// invalid_argument for slices that the graph does not have.
 PARE_API void zero_channels(Graph& graph, const std::vector<Channel>& channels);
 /// Cuts exactly these channels, in place. Throws invalid_argument, the graph untouched, for
