@@ -198,8 +198,9 @@ template <Beside kBeside, bool kSlice> struct Mixed : nn::Module {
   Tensor forward(const Tensor& x) override {
     const Tensor beside = kBeside == Beside::picture ? x : other(x);
     const Tensor before = kBeside == Beside::frozen ? mean(beside, {1}, true) : Tensor();
-    Tensor y = concat({relu(conv(x)), beside}, 1);
-    if (kSlice) y = slice(y, 1, 2, 6);
+    // The slice begins with one channel that must stay, which shifts those that may go.
+    Tensor y = kSlice ? slice(concat({beside, relu(conv(x))}, 1), 1, kOther - 1, kOther + 3)
+                      : concat({relu(conv(x)), beside}, 1);
     y = relu(depthwise(y));
     if (before.defined()) y = y + before;
     return fc(flatten(global_average_pool(relu(pointwise(y)))));

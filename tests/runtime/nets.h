@@ -180,8 +180,8 @@ inline Graph random_net(std::uint64_t seed) {
   return b.finish({b.call(kConcat, unread, Attributes::of(ConcatAttributes{1}))});
 }
 
-/// y = concat(B, C) where C = conv4(relu(conv3(B))) + B and B = conv2(relu(conv1(A))) + A: B takes
-/// A's place in memory, and must keep it for as long as it is read itself.
+/// A convolution of concat(B, C) where C = conv4(relu(conv3(B))) + B and B = conv2(relu(conv1(A)))
+/// + A: B takes A's place in memory, and must keep it for as long as it is read itself.
 inline Graph chained_residuals() {
   Builder b;
   std::uint64_t seed = 20;
@@ -193,7 +193,8 @@ inline Graph chained_residuals() {
   const auto block = [&](int x) { return b.call(kAdd, {conv(b.call(kRelu, {conv(x, 8)}), 8), x}); };
   const int first = block(conv(b.input("x", batch_of({3, 8, 8})), 3));
   const int second = block(first);
-  return b.finish({b.call(kConcat, {first, second}, Attributes::of(ConcatAttributes{1}))});
+  const int both = b.call(kConcat, {first, second}, Attributes::of(ConcatAttributes{1}));
+  return b.finish({conv(both, 16)});
 }
 
 /// Branches of several kinds joined by a concatenation.
