@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/multiversion.h"
 #include "optim/grain.h"
+#include "optim/vanishing.h"
 
 namespace pare::optim {
 namespace {
@@ -22,8 +23,9 @@ PARE_INLINE void adam_body(float* __restrict w, const float* __restrict g, float
   for (std::int64_t i = 0; i < n; ++i) {
     const float weight = f.scale * w[i];
     const float gradient = g[i] + f.decay * w[i];
-    const float first = m[i] + f.one_minus_beta1 * (gradient - m[i]);
-    const float second = f.beta2 * v[i] + f.one_minus_beta2 * gradient * gradient;
+    const float first = without_vanishing(m[i] + f.one_minus_beta1 * (gradient - m[i]));
+    const float second =
+        without_vanishing(f.beta2 * v[i] + f.one_minus_beta2 * gradient * gradient);
     m[i] = first;
     v[i] = second;
     w[i] = weight - f.step_size * first / (__builtin_sqrtf(second) * f.inverse_correction + f.eps);

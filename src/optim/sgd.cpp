@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "core/multiversion.h"
 #include "optim/grain.h"
+#include "optim/vanishing.h"
 
 namespace pare::optim {
 namespace {
@@ -21,7 +22,7 @@ PARE_MULTIVERSION(void, plain, (float* w, const float* g, std::int64_t n, Factor
 PARE_INLINE void momentum_body(float* __restrict w, const float* __restrict g, float* __restrict m,
                                std::int64_t n, Factors f) {
   for (std::int64_t i = 0; i < n; ++i) {
-    m[i] = f.momentum * m[i] + f.keep * (g[i] + f.decay * w[i]);
+    m[i] = without_vanishing(f.momentum * m[i] + f.keep * (g[i] + f.decay * w[i]));
     w[i] -= f.lr * m[i];
   }
 }
@@ -32,7 +33,7 @@ PARE_INLINE void nesterov_body(float* __restrict w, const float* __restrict g, f
                                std::int64_t n, Factors f) {
   for (std::int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] + f.decay * w[i];
-    m[i] = f.momentum * m[i] + gradient;
+    m[i] = without_vanishing(f.momentum * m[i] + gradient);
     w[i] -= f.lr * (gradient + f.momentum * m[i]);
   }
 }

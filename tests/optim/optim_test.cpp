@@ -108,6 +108,34 @@ TEST(Optim, LargeTensorsAreUpdatedWhole) {
   for (const float value : w.to_vector<float>()) ASSERT_EQ(value, 1 - 0.25F * 2 - 0.25F * 3);
 }
 
+TEST(Optim, MomentsOfVanishedGradientsBecomeZero) {
+  const auto moments = [](auto optimizer, Tensor w) {
+    for (int step = 0; step < 1000; ++step) {
+      w.set_grad(Tensor::full({9}, step == 0 ? 1e-3 : 0));
+      optimizer.step();
+    }
+    return optimizer.state();
+  };
+  const auto parameter = [] {
+    Tensor w = Tensor::full({9}, 1);
+    w.set_requires_grad();
+    return w;
+  };
+  const Tensor a = parameter();
+  for (const auto& [name, t] : moments(optim::Adam({a}), a))
+    if (name.find("exp_avg") != std::string::npos && name.find("sq") == std::string::npos) {
+      EXPECT_EQ(t.to_vector<float>(), std::vector<float>(9, 0.0F)) << name;
+    }
+  for (const bool nesterov : {false, true}) {
+    const Tensor b = parameter();
+    for (const auto& [name, t] :
+         moments(optim::SGD({b}, {.momentum = 0.9, .nesterov = nesterov}), b))
+      if (name.find("momentum_buffer") != std::string::npos) {
+        EXPECT_EQ(t.to_vector<float>(), std::vector<float>(9, 0.0F)) << name;
+      }
+  }
+}
+
 TEST(Optim, GradientInAnotherMemoryFormat) {
   const auto step = [](MemoryFormat format) {
     Generator generator(1);
