@@ -2,7 +2,6 @@
 #include "core/ops/conv2d_portable.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "core/ops/gemm.h"
@@ -36,8 +35,7 @@ class Patches {
     if (channels_last_) {
       std::fill(columns_.begin(), columns_.end(), 0.0F);
       each_pixel_tap([&](std::int64_t in, std::int64_t column, std::int64_t floats) {
-        std::memcpy(columns_.data() + column, picture + in,
-                    static_cast<std::size_t>(floats) * sizeof(float));
+        std::copy_n(picture + in, floats, columns_.data() + column);
       });
     } else {
       each_row([&](std::int64_t in, std::int64_t row, Span span) {
