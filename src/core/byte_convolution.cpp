@@ -1,5 +1,6 @@
 // Convolution of bytes: packing, padding, and the AVX2 loop.
 #include "core/byte_convolution.h"
+#include "core/aligned.h"
 
 #include <algorithm>
 #include <cstring>
@@ -56,8 +57,6 @@ RowFunction row_function(bool residual, bool clip) {
   if (residual) return clip ? run_row<Mode<true, true>> : run_row<Mode<true, false>>;
   return clip ? run_row<Mode<false, true>> : run_row<Mode<false, false>>;
 }
-
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 class Avx2ByteConvolution final : public ByteConvolution {
  public:
@@ -135,7 +134,8 @@ class Avx2ByteConvolution final : public ByteConvolution {
     const RowFunction run = row_function(spec_.epilogue.residual, spec_.epilogue.clips);
     const std::int64_t work = out_width_ * taps_ * static_cast<std::int64_t>(blocks_.size());
     parallel_for(
-        0, spec_.batch * out_height_, std::max<std::int64_t>(1, 4096 / work),
+        0, spec_.batch * out_height_,
+        std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, work)),
         [&](std::int64_t begin, std::int64_t end) {
           for (std::size_t b = 0; b < blocks_.size(); ++b) {
             const Packed packed = packed_at(constants, b);
@@ -198,7 +198,8 @@ class Avx2ByteConvolution final : public ByteConvolution {
   void pad(const std::uint8_t* source, std::uint8_t* padded) const {
     const auto& a = spec_.attributes;
     const std::int64_t row = padded_width_ * padded_channels_;
-    parallel_for(0, spec_.batch * padded_height_, std::max<std::int64_t>(1, (1 << 16) / row),
+    parallel_for(0, spec_.batch * padded_height_,
+                 std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, row)),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t r = begin; r < end; ++r) {
                      std::uint8_t* to = padded + r * row;

@@ -148,7 +148,8 @@ class Avx2FloatConvolution final : public FloatConvolution {
     }
     const auto& a = spec_.attributes;
     const std::int64_t work = out_width_ * block_floats() * out_ / kOut;
-    parallel_for(0, spec_.batch * out_height_, std::max<std::int64_t>(1, (1 << 18) / work),
+    parallel_for(0, spec_.batch * out_height_,
+                 std::max<std::int64_t>(1, (1 << 18) / std::max<std::int64_t>(1, work)),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t o = 0; o < out_; o += kOut) {
                      const float* base =
@@ -178,7 +179,8 @@ class Avx2FloatConvolution final : public FloatConvolution {
     const std::int64_t row = padded_width_ * channels_;
     const std::int64_t left = a.padding[1] * channels_;
     const std::int64_t inside = spec_.width * channels_;
-    parallel_for(0, spec_.batch * padded_height_, std::max<std::int64_t>(1, (1 << 16) / row),
+    parallel_for(0, spec_.batch * padded_height_,
+                 std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, row)),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t r = begin; r < end; ++r) {
                      float* to = padded + r * row;

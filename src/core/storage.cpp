@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/aligned.h"
 #include "core/check.h"
 #include "core/large_blocks.h"
 #include "pare/core/tensor.h"
@@ -9,7 +10,6 @@
 namespace pare::detail {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kOverhead = sizeof(Storage) + kAlignment;
 
 }  // namespace
@@ -24,7 +24,7 @@ Ref<Storage> Storage::allocate(std::size_t bytes) {
   if (!memory) fail_out_of_memory("tensor", bytes);
   auto* storage = new (memory) Storage;
   const auto after = reinterpret_cast<std::uintptr_t>(memory) + sizeof(Storage);
-  storage->data = reinterpret_cast<std::byte*>((after + kAlignment - 1) / kAlignment * kAlignment);
+  storage->data = reinterpret_cast<std::byte*>(aligned(after));
   storage->bytes = bytes;
   storage->large_block = large ? whole : 0;
   return Ref<Storage>(storage);

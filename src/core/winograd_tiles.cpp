@@ -8,8 +8,9 @@ namespace pare::winograd {
 bool tiles(const Conv2dAttributes& a, const Shape& weight) {
   const auto at_most_two = [](std::int64_t padding) { return padding <= 2; };
   return a.groups == 1 && weight[2] == 3 && weight[3] == 3 && a.stride[0] == 1 &&
-         a.stride[1] == 1 && a.dilation[0] == 1 && a.dilation[1] == 1 &&
-         weight[0] % kColumns == 0 && std::max(weight[0], weight[1]) <= kMostChannels &&
+         a.stride[1] == 1 && a.dilation[0] == 1 && a.dilation[1] == 1 && weight[0] > 0 &&
+         weight[1] > 0 && weight[0] % kColumns == 0 &&
+         std::max(weight[0], weight[1]) <= kMostChannels &&
          std::all_of(a.padding.begin(), a.padding.end(), at_most_two);
 }
 

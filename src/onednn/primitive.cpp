@@ -5,13 +5,12 @@
 #include <cstring>
 #include <utility>
 
+#include "core/aligned.h"
 #include "core/check.h"
 #include "core/threads.h"
 
 namespace pare::onednn {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// Where each constant lies in the caller's block.
 struct Layout {

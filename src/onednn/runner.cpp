@@ -3,10 +3,10 @@
 
 #include <utility>
 
+#include "core/aligned.h"
+
 namespace pare::onednn {
 namespace {
-
-std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 dnnl::memory without_data(const Desc& desc) { return {desc, engine(), nullptr}; }
 

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <span>
 
+#include "core/aligned.h"
+
 namespace pare::runtime {
 
 struct Buffer {
@@ -17,11 +19,6 @@ struct ArenaSize {
   std::size_t bytes = 0;
   std::size_t live = 0;  ///< the most that is alive at one step
 };
-
-inline constexpr std::size_t kAlignment = 64;
-inline constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 /// Sets the offsets, multiples of 64: the largest buffers first, each at the lowest gap that fits
 /// (greedy by size; Pisarchyk and Lee 2020, "Efficient memory management for deep neural net

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/tensor_bytes.h"
 #include "pare/core/ops.h"
 
 namespace pare::runtime {
@@ -142,7 +143,7 @@ int Lowering::slot_of(int value) {
                     nullptr};
     Rearrangement what;
     what.to = add_result(value, format);
-    what.element_bytes = bytes_of({1}, graph_.value(value).dtype);
+    what.element_bytes = tensor_bytes({1}, graph_.value(value).dtype);
     what.bytes = program_.slot_bytes(what.to);
     what.pieces = {piece};
     emit(rearrange_step(std::move(what)), node(producer).name);
@@ -167,7 +168,7 @@ int Lowering::convert(int slot, const Shape& shape, MemoryFormat format, const s
   }
   Rearrangement what;
   what.to = to;
-  what.element_bytes = bytes_of({1}, from.dtype);
+  what.element_bytes = tensor_bytes({1}, from.dtype);
   what.bytes = program_.slot_bytes(to);
   what.pieces = {
       {slot, shape, 0, strides_of(shape, from.format), 0, strides_of(shape, format), nullptr}};

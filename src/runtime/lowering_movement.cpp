@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/tensor_bytes.h"
 #include "pare/core/ops.h"
 #include "runtime/lowering.h"
 
@@ -89,7 +90,7 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
     what.pieces = {piece};
   }
   what.to = add_result(moved.to, format);
-  what.element_bytes = bytes_of({1}, graph_.value(moved.to).dtype);
+  what.element_bytes = tensor_bytes({1}, graph_.value(moved.to).dtype);
   what.bytes = program_.slot_bytes(what.to);
   emit(rearrange_step(std::move(what)), node(n).name);
   return true;

@@ -3,19 +3,13 @@
 
 #include <algorithm>
 
+#include "core/tensor_bytes.h"
 #include "runtime/arena.h"
 #include "runtime/steps.h"
 
 namespace pare::runtime {
 
 std::unique_ptr<StepState> Step::bind(const Frame& /*frame*/) const { return nullptr; }
-
-std::size_t bytes_of(const Shape& shape, DType dtype) {
-  return (static_cast<std::size_t>(shape.elements()) *
-              static_cast<std::size_t>(traits(dtype).bits) +
-          7) /
-         8;
-}
 
 int Program::root(int slot) const {
   while (slots[static_cast<std::size_t>(slot)].root != slot)
@@ -25,7 +19,7 @@ int Program::root(int slot) const {
 
 std::size_t Program::slot_bytes(int slot) const {
   const Slot& s = slots[static_cast<std::size_t>(slot)];
-  return bytes_of(s.shape, s.dtype);
+  return tensor_bytes(s.shape, s.dtype);
 }
 
 int Program::add_slot(const Shape& shape, DType dtype, MemoryFormat format) {

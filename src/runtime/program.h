@@ -23,8 +23,6 @@ struct Slot {
   std::size_t offset = 0;  ///< into the arena
 };
 
-std::size_t bytes_of(const Shape& shape, DType dtype);
-
 struct Program {
   std::vector<Slot> slots;
   std::vector<std::unique_ptr<Step>> steps;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "core/check.h"
 #include "runtime/arena.h"
 
 namespace pare::runtime {
@@ -27,7 +28,7 @@ std::shared_ptr<std::byte> allocate_block(std::size_t bytes) {
   const std::size_t size =
       (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, size);
-  if (!memory) throw std::bad_alloc();
+  if (!memory) fail_out_of_memory("plan", size);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   // Advice only: where it is refused, the memory is as good with small pages.
   if (huge) (void)madvise(memory, size, MADV_HUGEPAGE);
