@@ -349,7 +349,8 @@ TEST(PlanInt8, ZeroPointsOfTheCodesTypeAsInOnnxFiles) {
     expect_near(conv, {random_codes(shape, dtype, 1)}, 0.24, zero);
 #ifdef PARE_ONEDNN
     if (isa_cap() >= Isa::avx2) {  // below it runs in f32
-      for (const PlanStep& step : compile(conv).steps()) EXPECT_EQ(step.source, dtype);
+      const Plan compiled = compile(conv);
+      for (const PlanStep& step : compiled.steps()) EXPECT_EQ(step.source, dtype);
     }
 #endif
 
