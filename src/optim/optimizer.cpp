@@ -14,7 +14,7 @@ namespace pare::optim {
 Optimizer::Optimizer(const char* kind, Tensors parameters, double learning_rate,
                      std::vector<const char*> state_names)
     : kind_(kind), state_names_(std::move(state_names)) {
-  PARE_ASSERT(state_names_.size() <= 2);
+  PARE_ASSERT(state_names_.size() <= kMostStates);
   PARE_CHECK(!parameters.empty(), invalid_argument, kind_,
              "expected parameters to train, got none");
   set_learning_rate(learning_rate);

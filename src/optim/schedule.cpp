@@ -1,7 +1,9 @@
 // Learning rate schedules, in closed form.
 #include "pare/optim/schedule.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "core/check.h"
@@ -23,6 +25,117 @@ double CosineAnnealingLR::operator()(double base, std::int64_t epoch) const {
 
 double ConstantLR::operator()(double base, std::int64_t epoch) const {
   return epoch < total_iters ? base * factor : base;
+}
+
+double ExponentialLR::operator()(double base, std::int64_t epoch) const {
+  return base * std::pow(gamma, static_cast<double>(epoch));
+}
+
+double MultiStepLR::operator()(double base, std::int64_t epoch) const {
+  PARE_CHECK(std::is_sorted(milestones.begin(), milestones.end()), invalid_argument, "MultiStepLR",
+             "expected ascending milestones, got {}", fmt::join(milestones, ", "));
+  const auto reached = std::upper_bound(milestones.begin(), milestones.end(), epoch);
+  return base * std::pow(gamma, static_cast<double>(reached - milestones.begin()));
+}
+
+namespace {
+
+void check_iters(const char* where, std::int64_t iters) {
+  PARE_CHECK(iters > 0, invalid_argument, where, "expected total_iters of at least 1, got {}",
+             iters);
+}
+
+double cosine(double from, double to, double share) {
+  return to + (from - to) * (1 + std::cos(std::numbers::pi * share)) / 2;
+}
+
+}  // namespace
+
+double LinearLR::operator()(double base, std::int64_t epoch) const {
+  check_iters("LinearLR", total_iters);
+  const double share =
+      static_cast<double>(std::min(epoch, total_iters)) / static_cast<double>(total_iters);
+  return base * (start_factor + (end_factor - start_factor) * share);
+}
+
+double PolynomialLR::operator()(double base, std::int64_t epoch) const {
+  check_iters("PolynomialLR", total_iters);
+  const double left =
+      1 - static_cast<double>(std::min(epoch, total_iters)) / static_cast<double>(total_iters);
+  return base * std::pow(left, power);
+}
+
+double CosineAnnealingWarmRestarts::operator()(double base, std::int64_t epoch) const {
+  PARE_CHECK(T_0 > 0 && T_mult > 0, invalid_argument, "CosineAnnealingWarmRestarts",
+             "expected T_0 and T_mult of at least 1, got {} and {}", T_0, T_mult);
+  std::int64_t length = T_0;
+  if (T_mult == 1) {
+    epoch %= length;
+  } else {
+    for (; epoch >= length; length *= T_mult) epoch -= length;
+  }
+  return cosine(base, eta_min, static_cast<double>(epoch) / static_cast<double>(length));
+}
+
+double OneCycleLR::operator()(double /*base*/, std::int64_t step) const {
+  PARE_CHECK(total_steps > 0, invalid_argument, "OneCycleLR",
+             "expected total_steps of at least 1, got {}", total_steps);
+  PARE_CHECK(pct_start >= 0 && pct_start <= 1, invalid_argument, "OneCycleLR",
+             "expected pct_start from 0 to 1, got {}", pct_start);
+  const double initial = max_lr / div_factor;
+  const double last = initial / final_div_factor;
+  const double peak = pct_start * static_cast<double>(total_steps) - 1;
+  const double end = static_cast<double>(total_steps) - 1;
+  const auto at = static_cast<double>(std::min(step, total_steps - 1));
+  const auto between = [&](double from, double to, double share) {
+    return linear ? from + (to - from) * share : cosine(from, to, share);
+  };
+  if (at <= peak) return between(initial, max_lr, peak > 0 ? at / peak : 1);
+  return between(max_lr, last, end > peak ? (at - peak) / (end - peak) : 1);
+}
+
+double WarmUp::operator()(double base, std::int64_t epoch) const {
+  PARE_CHECK(epochs > 0, invalid_argument, "WarmUp", "expected epochs of at least 1, got {}",
+             epochs);
+  if (epoch < epochs)
+    return LinearLR{.start_factor = start_factor, .total_iters = epochs}(base, epoch);
+  return then ? then(base, epoch - epochs) : base;
+}
+
+ReduceLROnPlateau::ReduceLROnPlateau(const ReduceLROnPlateauOptions& options)
+    : options_(options),
+      best_(options.maximize ? -std::numeric_limits<double>::infinity()
+                             : std::numeric_limits<double>::infinity()) {
+  PARE_CHECK(options.factor > 0 && options.factor < 1, invalid_argument, "ReduceLROnPlateau",
+             "expected a factor between 0 and 1, got {}", options.factor);
+  PARE_CHECK(options.patience >= 0 && options.threshold >= 0 && options.cooldown >= 0 &&
+                 options.min_lr >= 0,
+             invalid_argument, "ReduceLROnPlateau",
+             "expected patience, threshold, cooldown and min_lr of at least 0, got {}, {}, {} and "
+             "{}",
+             options.patience, options.threshold, options.cooldown, options.min_lr);
+}
+
+bool ReduceLROnPlateau::better(double metric) const {
+  return options_.maximize ? metric > best_ * (1 + options_.threshold)
+                           : metric < best_ * (1 - options_.threshold);
+}
+
+double ReduceLROnPlateau::step(double metric, double rate) {
+  if (better(metric)) {
+    best_ = metric;
+    bad_ = 0;
+  } else {
+    ++bad_;
+  }
+  if (cooldown_ > 0) {
+    --cooldown_;
+    bad_ = 0;
+  }
+  if (bad_ <= options_.patience) return rate;
+  cooldown_ = options_.cooldown;
+  bad_ = 0;
+  return std::max(rate * options_.factor, options_.min_lr);
 }
 
 }  // namespace pare::optim

@@ -9,8 +9,13 @@
 #include "optim/golden_optim.h"
 #include "pare/core/error.h"
 #include "pare/core/generator.h"
+#include "pare/optim/adagrad.h"
 #include "pare/optim/adam.h"
 #include "pare/optim/clip.h"
+#include "pare/optim/lamb.h"
+#include "pare/optim/moving_average.h"
+#include "pare/optim/nadam.h"
+#include "pare/optim/rmsprop.h"
 #include "pare/optim/schedule.h"
 #include "pare/optim/sgd.h"
 
@@ -94,6 +99,71 @@ TEST(Optim, AdamWIsPyTorchs) {
       optim::AdamWOptions{
           .lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1},
       golden::adamw_decay);
+}
+
+TEST(Optim, RmspropIsPyTorchs) {
+  expect_trajectory<optim::RMSprop>(optim::RMSpropOptions{.lr = 0.02}, golden::rmsprop);
+  expect_trajectory<optim::RMSprop>(optim::RMSpropOptions{.lr = 0.02, .momentum = 0.8},
+                                    golden::rmsprop_momentum);
+  expect_trajectory<optim::RMSprop>(optim::RMSpropOptions{.lr = 0.02,
+                                                          .alpha = 0.9,
+                                                          .eps = 1e-4,
+                                                          .weight_decay = 0.05,
+                                                          .momentum = 0.8,
+                                                          .centered = true},
+                                    golden::rmsprop_all);
+}
+
+TEST(Optim, AdagradIsPyTorchs) {
+  expect_trajectory<optim::Adagrad>(optim::AdagradOptions{.lr = 0.1}, golden::adagrad);
+  expect_trajectory<optim::Adagrad>(optim::AdagradOptions{.lr = 0.1,
+                                                          .lr_decay = 0.1,
+                                                          .weight_decay = 0.05,
+                                                          .initial_accumulator_value = 0.2,
+                                                          .eps = 1e-4},
+                                    golden::adagrad_all);
+}
+
+TEST(Optim, NadamIsPyTorchs) {
+  expect_trajectory<optim::NAdam>(optim::NAdamOptions{.lr = 0.01}, golden::nadam);
+  expect_trajectory<optim::NAdam>(optim::NAdamOptions{.lr = 0.02,
+                                                      .beta1 = 0.8,
+                                                      .beta2 = 0.95,
+                                                      .eps = 1e-3,
+                                                      .weight_decay = 0.1,
+                                                      .momentum_decay = 0.01},
+                                  golden::nadam_all);
+}
+
+TEST(Optim, LambIsThePapers) {
+  expect_trajectory<optim::LAMB>(optim::LAMBOptions{.lr = 0.01}, golden::lamb);
+  expect_trajectory<optim::LAMB>(
+      optim::LAMBOptions{.lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1},
+      golden::lamb_all);
+}
+
+TEST(Optim, TheAverageFollowsTheWeights) {
+  Tensor w = Tensor::full({3}, 1);
+  w.set_requires_grad();
+  optim::MovingAverage average({w}, {.decay = 0.9, .warm_up = false});
+  EXPECT_THROW(average.swap(), Error);
+  average.update();
+  EXPECT_EQ(average.averages()[0].to_vector<float>(), (std::vector<float>{1, 1, 1}));
+  w.copy_from(Tensor::full({3}, 2));
+  average.update();
+  EXPECT_NEAR(average.averages()[0].to_vector<float>()[1], 1.1, 1e-6);
+  average.swap();
+  EXPECT_NEAR(w.to_vector<float>()[2], 1.1, 1e-6);
+  average.swap();
+  EXPECT_EQ(w.to_vector<float>(), (std::vector<float>{2, 2, 2}));
+  // With a warm-up update t keeps at most t / (t + 9).
+  optim::MovingAverage early({w});
+  early.update();
+  w.copy_from(Tensor::full({3}, 13));
+  early.update();
+  EXPECT_NEAR(early.averages()[0].to_vector<float>()[0], 2 * (2.0 / 11) + 13 * (9.0 / 11), 1e-5);
+  EXPECT_THROW(optim::MovingAverage({w}, {.decay = 1}), Error);
+  EXPECT_THROW(optim::MovingAverage({}), Error);
 }
 
 // Long enough for several pieces of parallel_for, not a multiple of a vector.
@@ -182,8 +252,40 @@ TEST(Optim, SchedulesArePyTorchs) {
   expect(optim::StepLR{.step_size = 3, .gamma = 0.5}, golden::step_lr);
   expect(optim::CosineAnnealingLR{.T_max = 8, .eta_min = 0.01}, golden::cosine_lr);
   expect(optim::ConstantLR{.factor = 0.25, .total_iters = 4}, golden::constant_lr);
+  expect(optim::ExponentialLR{.gamma = 0.7}, golden::exponential_lr);
+  expect(optim::MultiStepLR{.milestones = {2, 5}, .gamma = 0.3}, golden::multi_step_lr);
+  expect(optim::LinearLR{.start_factor = 0.2, .end_factor = 0.9, .total_iters = 4},
+         golden::linear_lr);
+  expect(optim::PolynomialLR{.total_iters = 5, .power = 1.5}, golden::polynomial_lr);
+  expect(optim::CosineAnnealingWarmRestarts{.T_0 = 3, .T_mult = 2, .eta_min = 0.02},
+         golden::restarts_lr);
+  expect(optim::OneCycleLR{.max_lr = 0.8, .total_steps = 10}, golden::one_cycle_lr);
+  expect(optim::OneCycleLR{.max_lr = 0.8,
+                           .total_steps = 12,
+                           .pct_start = 0.4,
+                           .div_factor = 10,
+                           .final_div_factor = 100,
+                           .linear = true},
+         golden::one_cycle_linear_lr);
+  expect(optim::WarmUp{.epochs = 3, .start_factor = 0.1, .then = optim::ExponentialLR{0.5}},
+         golden::warm_up_lr);
+  EXPECT_THROW((optim::MultiStepLR{.milestones = {5, 2}}(1, 1)), Error);
+  EXPECT_THROW((optim::LinearLR{.total_iters = 0}(1, 1)), Error);
+  EXPECT_THROW((optim::OneCycleLR{.total_steps = 0}(1, 1)), Error);
+  EXPECT_THROW((optim::WarmUp{.epochs = 0}(1, 1)), Error);
   EXPECT_THROW(optim::StepLR{.step_size = 0}(1, 1), Error);
   EXPECT_THROW(optim::CosineAnnealingLR{.T_max = 0}(1, 1), Error);
+}
+
+TEST(Optim, ThePlateauIsPyTorchs) {
+  optim::ReduceLROnPlateau plateau({.factor = 0.5, .patience = 1, .cooldown = 1, .min_lr = 0.09});
+  double rate = 0.4;
+  for (std::size_t epoch = 0; epoch < std::size(golden::plateau_lr); ++epoch) {
+    const double metric = golden::plateau_metrics[epoch];
+    rate = plateau.step(metric < 0 ? std::nan("") : metric, rate);
+    EXPECT_NEAR(rate, golden::plateau_lr[epoch], 1e-15) << epoch;
+  }
+  EXPECT_THROW(optim::ReduceLROnPlateau({.factor = 1}), Error);
 }
 
 TEST(Optim, ClipGradNormIsPyTorchs) {

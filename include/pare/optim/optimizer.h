@@ -45,17 +45,18 @@ class PARE_API Optimizer {
   void load_state(const NamedState& state);
 
  protected:
+  static constexpr std::size_t kMostStates = 3;
   /// One parameter's update: f32 arrays of `count` elements in one order.
   struct Update {
     float* value;
     const float* gradient;
-    std::array<float*, 2> state;  ///< as many as `state_names`
+    std::array<float*, kMostStates> state;  ///< as many as `state_names`
     std::int64_t count;
     std::int64_t step;  ///< 1 for the first
   };
 
   /// Throws invalid_argument for no parameters, for one that is not an f32 leaf that requires a
-  /// gradient, or that is given twice. At most two state names.
+  /// gradient, or that is given twice. At most kMostStates names.
   Optimizer(const char* kind, Tensors parameters, double learning_rate,
             std::vector<const char*> state_names);
   Optimizer(const Optimizer&) = delete;
@@ -68,7 +69,7 @@ class PARE_API Optimizer {
  private:
   struct Slot {
     Tensor parameter;
-    std::array<Tensor, 2> state;  ///< undefined before the first step
+    std::array<Tensor, kMostStates> state;  ///< undefined before the first step
     std::int64_t step = 0;
   };
   void check(const Tensor& parameter) const;

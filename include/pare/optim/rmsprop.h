@@ -1,0 +1,28 @@
+// RMSprop.
+#pragma once
+
+#include "pare/optim/optimizer.h"
+
+namespace pare::optim {
+
+struct RMSpropOptions {
+  double lr = 1e-2;
+  double alpha = 0.99;  ///< of the moving average of squares
+  double eps = 1e-8;
+  double weight_decay = 0;  ///< adds weight_decay·w to the gradient
+  double momentum = 0;
+  bool centered = false;  ///< divides by the standard deviation instead of the root of squares
+};
+
+/// PyTorch's RMSprop. Throws invalid_argument for alpha outside [0, 1) and negative settings.
+/// Hinton, "Lecture 6e", 2012; centred: Graves, "Generating sequences", 2013.
+class PARE_API RMSprop final : public Optimizer {
+ public:
+  explicit RMSprop(Tensors parameters, const RMSpropOptions& options = {});
+
+ private:
+  void update(const Update& u) override;
+  RMSpropOptions options_;
+};
+
+}  // namespace pare::optim
