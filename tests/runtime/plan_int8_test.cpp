@@ -389,7 +389,8 @@ TEST(PlanInt8, AFloatBiasIsReported) {
   const Plan plan = compile(graph);
   const Tensor input = random_codes({5, 40}, DType::u8, 4);
   EXPECT_LE(difference(graph(input), plan.run(input)), 1e-3);
-  if (plan.steps().size() == 1) {
+  // The reference adds it as it is.
+  if (plan.steps().size() == 1 && plan.steps()[0].kernel != "integer reference") {
     EXPECT_THAT(plan.to_string(), HasSubstr("its float bias is rounded"));
   }
 }
