@@ -49,29 +49,47 @@ PARE_INLINE float log1p(float x) {
   return x == std::numeric_limits<float>::infinity() ? x : y;
 }
 
-/// erf x within 3 units in the last place: minimax polynomials of erf(x)/x − 1 in x², and from
-/// 0.9277 on of ln(1 − erf x).
-PARE_INLINE float erf(float x) {
-  const float s = x * x;
+/// erf |x| where |x| < 0.9277, 1 − erf |x| from there on: minimax polynomials of erf(x)/x − 1 in x²
+/// and of ln(1 − erf x), which is small enough beyond 6.
+struct ErfParts {
+  float near_zero, tail;
+  bool is_near;
+};
+PARE_INLINE ErfParts erf_parts(float x) {
+  const float a = magnitude(x);
+  const float s = a * a;
   float p = -5.9642525e-4F;
   p = p * s + 4.988004e-3F;
   p = p * s - 2.6763124e-2F;
   p = p * s + 1.1281721e-1F;
   p = p * s - 3.7612486e-1F;
   p = p * s + 1.2837915e-1F;
-  const float small = p * x + x;
-  const float a = magnitude(x);
-  const float t = a > 4.0F ? 4.0F : a;
-  float q = 1.9504639e-4F;
-  q = q * t - 3.0344652e-3F;
-  q = q * t + 2.2191973e-2F;
-  q = q * t - 1.0385896e-1F;
-  q = q * t - 6.3726515e-1F;
-  q = q * t - 1.1276263F;
-  q = q * t - 2.0764556e-4F;
-  const float large = 1.0F - exp(q);
-  return a < 0.9277F ? small : with_sign(large, x);
+  const float t = a > 6.0F ? 6.0F : a;
+  float q = -8.8196281e-8F;
+  q = q * t + 3.4934703e-6F;
+  q = q * t - 6.2756663e-5F;
+  q = q * t + 6.8063382e-4F;
+  q = q * t - 5.0169085e-3F;
+  q = q * t + 2.69187e-2F;
+  q = q * t - 1.10681608e-1F;
+  q = q * t - 6.3139194e-1F;
+  q = q * t - 1.1304005F;
+  q = q * t + 3.4551905e-4F;
+  return {p * a + a, exp(q), a < 0.9277F};
 }
+/// Within 3 units in the last place.
+PARE_INLINE float erf(float x) {
+  const ErfParts parts = erf_parts(x);
+  const float size = parts.is_near ? parts.near_zero : 1.0F - parts.tail;
+  return with_sign(size, x);
+}
+/// Φ(x), the normal distribution's; the lower tail keeps its digits, which 1 + erf would lose.
+PARE_INLINE float normal_cdf(float x) {
+  const ErfParts parts = erf_parts(x * 0.707106781F);
+  const float lower = parts.is_near ? 0.5F - 0.5F * parts.near_zero : 0.5F * parts.tail;
+  return x < 0.0F ? lower : 1.0F - lower;
+}
+inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -0.70710678118654752); }
 
 /// To the nearest integer, halves to even; the sign of zero stays.
 PARE_INLINE float round(float x) {

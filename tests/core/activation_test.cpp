@@ -22,7 +22,8 @@ Attributes attributes_of(const OpDef* op, const std::vector<double>& n) {
 TEST(Activation, GoldenValues) {
   std::vector<GoldenCase> cases = activation_golden();
   std::erase_if(cases, [](const GoldenCase& c) { return !find_op(c.op) || c.op == kPrelu.name; });
-  expect_golden(cases, 2e-6F, [](const GoldenCase& c, Tensors&) {
+  // PyTorch's gelu loses up to 4e-7 in the lower tail, where it adds erf to 1.
+  expect_golden(cases, 5e-6F, [](const GoldenCase& c, Tensors&) {
     const OpDef* op = find_op(c.op);
     return Call{op, attributes_of(op, c.numbers)};
   });
@@ -65,6 +66,16 @@ TEST(Activation, TailsStayFinite) {
     x.zero_grad();
     run(x).backward(Tensor::ones({6}));
     for (const float g : x.grad().to_vector<float>()) EXPECT_TRUE(std::isfinite(g));
+  }
+}
+
+TEST(Activation, GeluKeepsItsDigitsInTheLowerTail) {
+  const Tensor x = Tensor::from({-0.5F, -1.3F, -1.32F, -2.0F, -4.0F, -6.0F, -8.0F}, {7});
+  const auto y = gelu(x).to_vector<float>();
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const auto v = static_cast<double>(x.data<float>()[i]);
+    const double exact = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+    EXPECT_NEAR(y[i], exact, 3e-6 * std::abs(exact)) << v;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/golden_math.h"
+#include "pare/core/generator.h"
 #include "pare/core/ops/elementwise.h"
 
 namespace pare::test {

@@ -37,13 +37,11 @@ constexpr double kRootTwoOverPi = 0.79788456080286536;
 constexpr double kOverRootTwoPi = 0.39894228040143268;
 constexpr double kCubic = 0.044715;
 struct Gelu {
-  template <class T> PARE_INLINE T operator()(T x) const {
-    return T(0.5) * x * (T(1) + vec::erf(x * T(kRootHalf)));
-  }
+  template <class T> PARE_INLINE T operator()(T x) const { return x * vec::normal_cdf(x); }
 };
 struct GeluGradient {
   template <class T> PARE_INLINE T operator()(T g, T x) const {
-    const T cdf = T(0.5) * (T(1) + vec::erf(x * T(kRootHalf)));
+    const T cdf = vec::normal_cdf(x);
     const T density = T(kOverRootTwoPi) * vec::exp(T(-0.5) * x * x);
     return g * (cdf + x * density);
   }

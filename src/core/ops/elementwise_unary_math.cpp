@@ -27,8 +27,7 @@ struct Abs {
 };
 struct Sign {
   template <class T> PARE_INLINE T operator()(T x) const {
-    const T positive = x > T(0) ? T(1) : (x == T(0) ? T(0) : x);
-    return x < T(0) ? static_cast<T>(-1) : positive;
+    return static_cast<T>(static_cast<int>(x > T(0)) - static_cast<int>(x < T(0)));
   }
 };
 struct Square {

@@ -89,7 +89,7 @@ PARE_API Tensor sigmoid(const Tensor& x);
 PARE_API Tensor tanh(const Tensor& x);
 
 PARE_API Tensor abs(const Tensor& x);
-/// −1, 0 or 1; NaN stays. The gradient of sign, floor, ceil and round is zero, as PyTorch's.
+/// −1, 0 or 1 (0 of NaN). The gradient of sign, floor, ceil and round is zero, as PyTorch's.
 PARE_API Tensor sign(const Tensor& x);
 PARE_API Tensor square(const Tensor& x);
 /// 1 / x
