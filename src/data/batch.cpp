@@ -11,7 +11,7 @@
 namespace pare::data {
 namespace {
 
-constexpr const char* kWhere = "data::Loader";
+constexpr const char* kPlace = "data::Loader";
 
 Shape stacked(const Shape& example, std::size_t count) {
   Shape shape{static_cast<std::int64_t>(count)};
@@ -27,7 +27,7 @@ void check_like(const char* what, std::int64_t index, const Tensor& got, const T
   const bool alike =
       got.defined() == first.defined() &&
       (!got.defined() || (got.shape() == first.shape() && got.dtype() == first.dtype()));
-  PARE_CHECK(alike, shape_mismatch, kWhere,
+  PARE_CHECK(alike, shape_mismatch, kPlace,
              "expected {} of example {} like its batch's first, {}, "
              "got {}",
              what, index, describe(first), describe(got));
@@ -57,7 +57,7 @@ void check(const Normalize& normalize) {
 
 BatchMaker::BatchMaker(const Transforms& transforms, MemoryFormat format) : format_(format) {
   for (const Transform& transform : transforms) {
-    PARE_CHECK(!normalizes_, invalid_argument, kWhere,
+    PARE_CHECK(!normalizes_, invalid_argument, kPlace,
                "expected Normalize as the last transform, got another one after it");
     if (const auto* normalize = std::get_if<Normalize>(&transform)) {
       check(*normalize);
@@ -82,7 +82,7 @@ BatchMaker::BatchMaker(const Transforms& transforms, MemoryFormat format) : form
 bool BatchMaker::converts(const Tensor& input) const {
   const bool wanted = normalizes_ || !moves_.empty();
   if (input.dtype() == DType::u8) return true;
-  PARE_CHECK(!wanted || input.dtype() == DType::f32, dtype_mismatch, kWhere,
+  PARE_CHECK(!wanted || input.dtype() == DType::f32, dtype_mismatch, kPlace,
              "expected u8 or f32 inputs for transforms, got {}", input.dtype());
   const bool reorders = input.rank() == 3 && format_ == MemoryFormat::channels_last;
   return wanted || (input.dtype() == DType::f32 && reorders);
@@ -91,14 +91,14 @@ bool BatchMaker::converts(const Tensor& input) const {
 Batch BatchMaker::make(const Dataset& dataset, std::span<const std::int64_t> indices,
                        const Generator* generator) const {
   const Example first = dataset.get(indices[0]);
-  PARE_CHECK(first.input.defined(), invalid_argument, kWhere,
+  PARE_CHECK(first.input.defined(), invalid_argument, kPlace,
              "expected an input of example {}, got none", indices[0]);
   for (const Tensor* part : {&first.input, &first.label})
-    PARE_CHECK(!part->defined() || traits(part->dtype()).bits >= 8, dtype_mismatch, kWhere,
+    PARE_CHECK(!part->defined() || traits(part->dtype()).bits >= 8, dtype_mismatch, kPlace,
                "expected inputs and labels of whole bytes, got {}", part->dtype());
   const Shape& shape = first.input.shape();
   const bool picture = shape.rank() == 3;
-  PARE_CHECK(picture || moves_.empty(), shape_mismatch, kWhere,
+  PARE_CHECK(picture || moves_.empty(), shape_mismatch, kPlace,
              "expected pictures [C, H, W] for crops and mirroring, got inputs {}", shape);
 
   // What is no picture has one row of what lies behind its first axis.

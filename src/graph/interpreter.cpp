@@ -13,16 +13,16 @@ namespace pare {
 namespace {
 
 void check_inputs(const Graph& graph, const Tensors& inputs) {
-  constexpr const char* kWhere = "Graph";
-  PARE_CHECK(inputs.size() == graph.inputs().size(), invalid_argument, kWhere,
+  constexpr const char* kPlace = "Graph";
+  PARE_CHECK(inputs.size() == graph.inputs().size(), invalid_argument, kPlace,
              "expected {} inputs, got {}", graph.inputs().size(), inputs.size());
   std::map<std::string, std::int64_t> symbols;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Graph::Value& wanted = graph.value(graph.inputs()[i]);
     const Tensor& got = inputs[i];
-    PARE_CHECK(got.defined(), invalid_argument, kWhere,
+    PARE_CHECK(got.defined(), invalid_argument, kPlace,
                "expected a tensor as input '{}', got an undefined one", wanted.name);
-    PARE_CHECK(got.dtype() == wanted.dtype, dtype_mismatch, kWhere,
+    PARE_CHECK(got.dtype() == wanted.dtype, dtype_mismatch, kPlace,
                "expected {} as input '{}', got {}", wanted.dtype, wanted.name, got.dtype());
     bool fits = got.rank() == wanted.shape.rank();
     for (int axis = 0; fits && axis < got.rank(); ++axis) {
@@ -31,11 +31,11 @@ void check_inputs(const Graph& graph, const Tensors& inputs) {
         continue;
       }
       const auto [at, fresh] = symbols.try_emplace(wanted.shape.symbol(axis), got.dim(axis));
-      PARE_CHECK(at->second == got.dim(axis), shape_mismatch, kWhere,
+      PARE_CHECK(at->second == got.dim(axis), shape_mismatch, kPlace,
                  "expected {} = {} in input '{}' as in the inputs before it, got {}", at->first,
                  at->second, wanted.name, got.shape());
     }
-    PARE_CHECK(fits, shape_mismatch, kWhere, "expected {} as input '{}', got {}", wanted.shape,
+    PARE_CHECK(fits, shape_mismatch, kPlace, "expected {} as input '{}', got {}", wanted.shape,
                wanted.name, got.shape());
   }
 }

@@ -12,7 +12,7 @@ namespace pare {
 
 namespace {
 
-constexpr const char* kWhere = "trace";
+constexpr const char* kPlace = "trace";
 
 /// What the module is run on the second time: one row more, and other values, so that whatever
 /// depends on either shows.
@@ -116,14 +116,14 @@ class Builder {
     for (std::size_t e = 0; e < shorter; ++e) {
       const Recording::Entry& one = a_.entries[e];
       const Recording::Entry& two = b_.entries[e];
-      PARE_CHECK(one.call.op == two.call.op && one.inputs == two.inputs, unsupported, kWhere,
+      PARE_CHECK(one.call.op == two.call.op && one.inputs == two.inputs, unsupported, kPlace,
                  "expected the same calls whatever the values and the batch, got {} and {} in two "
                  "runs, as call {}",
                  one.call.op->name, two.call.op->name, e);
     }
     PARE_CHECK(a_.entries.size() == b_.entries.size() && a_.values.size() == b_.values.size() &&
                    a_.outputs == b_.outputs,
-               unsupported, kWhere,
+               unsupported, kPlace,
                "expected the same calls whatever the values and the batch, got {} calls and {}",
                a_.entries.size(), b_.entries.size());
   }
@@ -143,7 +143,7 @@ class Builder {
     int& known = numbers_[static_cast<std::size_t>(v)];
     if (known >= 0) return known;
     const Recording::Value& value = first(v);
-    PARE_CHECK(value.leaf == second(v).leaf, unsupported, kWhere,
+    PARE_CHECK(value.leaf == second(v).leaf, unsupported, kPlace,
                "expected the same calls whatever the values and the batch, got another parameter "
                "read by {} in a second run",
                reader);
@@ -152,7 +152,7 @@ class Builder {
       return known = graph_.add_leaf(leaf->kind, leaf->name, value.tensor, leaf->trainable);
     }
     PARE_CHECK(
-        same_elements(value.tensor, second(v).tensor), unsupported, kWhere,
+        same_elements(value.tensor, second(v).tensor), unsupported, kPlace,
         "expected a tensor that pare's ops computed, got one of shape {} that depends on the "
         "input in another way, read by {}",
         value.shape, reader);
@@ -169,7 +169,7 @@ class Builder {
       const auto merged =
           follow(*call.op, one, two, first(one.inputs[0]).shape, second(one.inputs[0]).shape);
       PARE_CHECK(
-          merged.has_value(), unsupported, kWhere,
+          merged.has_value(), unsupported, kPlace,
           "expected attributes of '{}' ({}) that follow the batch by one rule, got {} and {}", name,
           call.op->name, one.call.attributes.to_string(), two.call.attributes.to_string());
       call.attributes = *merged;
@@ -180,7 +180,7 @@ class Builder {
     try {
       node = graph_.add_node(name, std::move(call), std::move(inputs));
     } catch (const Error& error) {
-      fail(ErrorCode::unsupported, kWhere, "expected shapes that follow the batch, got {}",
+      fail(ErrorCode::unsupported, kPlace, "expected shapes that follow the batch, got {}",
            error.what());
     }
     const std::vector<int>& outputs = graph_.node(node).outputs;
@@ -194,7 +194,7 @@ class Builder {
 
   void check_fixed_axes(const Graph::Value& value, const Shape& one, const Shape& two) const {
     for (int axis = 0; axis < one.rank(); ++axis)
-      PARE_CHECK(value.shape.symbolic(axis) || one[axis] == two[axis], unsupported, kWhere,
+      PARE_CHECK(value.shape.symbolic(axis) || one[axis] == two[axis], unsupported, kPlace,
                  "expected sizes of '{}' that follow the batch, got {} and {} where the rule gives "
                  "{}",
                  value.name, one, two, value.shape);
@@ -215,7 +215,7 @@ class Builder {
     const auto inferred = infer(call, inputs);
     for (std::size_t k = 0; k < entry.outputs.size(); ++k) {
       const Shape& shape = run.values[static_cast<std::size_t>(entry.outputs[k])].shape;
-      PARE_CHECK(inferred[k].shape == shape, unsupported, kWhere,
+      PARE_CHECK(inferred[k].shape == shape, unsupported, kPlace,
                  "expected sizes of '{}' that follow the batch by one rule, got {} where the rule "
                  "gives {}",
                  name, shape, inferred[k].shape);
@@ -262,11 +262,11 @@ void check_examples(const Tensors& examples, bool symbolic) {
   const Tensor* ranked = nullptr;  // the first that has a batch axis
   for (std::size_t i = 0; i < examples.size(); ++i) {
     const Tensor& x = examples[i];
-    PARE_CHECK(x.defined(), invalid_argument, kWhere,
+    PARE_CHECK(x.defined(), invalid_argument, kPlace,
                "expected a tensor as example {}, got an undefined one", i);
     if (!symbolic || x.rank() == 0) continue;
     if (!ranked) ranked = &x;
-    PARE_CHECK(x.dim(0) > 0 && x.dim(0) == ranked->dim(0), shape_mismatch, kWhere,
+    PARE_CHECK(x.dim(0) > 0 && x.dim(0) == ranked->dim(0), shape_mismatch, kPlace,
                "expected examples of one batch, at least 1, got {} and {}", ranked->shape(),
                x.shape());
   }
@@ -287,7 +287,7 @@ Graph trace(nn::Module& module, const Tensors& examples, const TraceOptions& opt
   try {
     second = record_run(module, leaves, parts, second_example(examples, options.symbolic_batch));
   } catch (const Error& error) {
-    fail(ErrorCode::unsupported, kWhere,
+    fail(ErrorCode::unsupported, kPlace,
          "expected a module that runs on any values{}, got an error in a second run: {}",
          options.symbolic_batch ? " and any batch" : "", error.what());
   }

@@ -14,7 +14,7 @@ namespace {
 // Programs that are kept for sizes of symbolic axes and memory formats of inputs.
 constexpr std::size_t kVariants = 8;
 
-constexpr const char* kWhere = "plan";
+constexpr const char* kPlace = "plan";
 
 // Nothing of the caller's training, tape or tracer reaches what compiles and runs.
 struct QuietContext {
@@ -70,17 +70,17 @@ std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
 }
 
 void Engine::check(std::span<const Tensor> inputs) const {
-  PARE_CHECK(inputs.size() == inputs_.size(), invalid_argument, kWhere,
+  PARE_CHECK(inputs.size() == inputs_.size(), invalid_argument, kPlace,
              "expected {} inputs, got {}", inputs_.size(), inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& given = inputs[i];
     const Input& wanted = inputs_[i];
-    PARE_CHECK(given.defined(), invalid_argument, kWhere, "expected a tensor for '{}', got none",
+    PARE_CHECK(given.defined(), invalid_argument, kPlace, "expected a tensor for '{}', got none",
                wanted.name);
-    PARE_CHECK(given.dtype() == wanted.dtype, dtype_mismatch, kWhere,
+    PARE_CHECK(given.dtype() == wanted.dtype, dtype_mismatch, kPlace,
                "expected {} {} for '{}', got {}", wanted.dtype, wanted.shape, wanted.name,
                given.dtype());
-    PARE_CHECK(fits(inputs, i), shape_mismatch, kWhere, "expected {} {} for '{}', got {}",
+    PARE_CHECK(fits(inputs, i), shape_mismatch, kPlace, "expected {} {} for '{}', got {}",
                wanted.dtype, wanted.shape, wanted.name, given.shape());
   }
 }

@@ -17,7 +17,7 @@
 namespace pare::train {
 namespace {
 
-constexpr const char* kWhere = "train::fit";
+constexpr const char* kPlace = "train::fit";
 
 // A copy of a module's state, to return to.
 class Snapshot {
@@ -51,7 +51,7 @@ class Snapshot {
 void check_folder(const std::string& checkpoint) {
   const std::filesystem::path folder = std::filesystem::path(checkpoint).parent_path();
   std::error_code ignored;
-  PARE_CHECK(folder.empty() || std::filesystem::is_directory(folder, ignored), io_error, kWhere,
+  PARE_CHECK(folder.empty() || std::filesystem::is_directory(folder, ignored), io_error, kPlace,
              "expected a folder that exists for the checkpoint '{}', got none", checkpoint);
 }
 
@@ -65,20 +65,20 @@ class Fit {
  public:
   Fit(nn::Module& module, data::Loader& data, const FitOptions& options)
       : module_(module), data_(data), options_(options) {
-    PARE_CHECK(options.epochs >= 0, invalid_argument, kWhere,
+    PARE_CHECK(options.epochs >= 0, invalid_argument, kPlace,
                "expected epochs of at least 0, got {}", options.epochs);
-    PARE_CHECK(options.clip_norm >= 0, invalid_argument, kWhere,
+    PARE_CHECK(options.clip_norm >= 0, invalid_argument, kPlace,
                "expected a clip_norm of at least 0, got {}", options.clip_norm);
     PARE_CHECK(options.validation != nullptr || options.checkpoint.empty(), invalid_argument,
-               kWhere,
+               kPlace,
                "expected a validation set, which tells the best epoch for the checkpoint '{}', got "
                "none",
                options.checkpoint);
-    PARE_CHECK(data.batches() > 0, invalid_argument, kWhere,
+    PARE_CHECK(data.batches() > 0, invalid_argument, kPlace,
                "expected at least one batch to train on, got {} examples in batches of {}",
                data.size(), data.options().batch_size);
     PARE_CHECK(options.validation == nullptr || options.validation->batches() > 0, invalid_argument,
-               kWhere, "expected at least one batch to validate on, got none");
+               kPlace, "expected at least one batch to validate on, got none");
     if (!options.checkpoint.empty()) check_folder(options.checkpoint);
     optimizer_ = options.optimizer;
     if (optimizer_ == nullptr) {
@@ -130,7 +130,7 @@ class Fit {
   void step(const Batch& batch, Accumulator& sum) {
     const Tensor output = module_(batch.x);
     const Tensor loss = options_.loss(output, batch);
-    const double value = checked_item(loss, kWhere);
+    const double value = checked_item(loss, kPlace);
     ++progress_.batch;
     ++batches_done_;
     progress_.batch_loss = value;
@@ -145,7 +145,7 @@ class Fit {
       optimizer_->zero_grad();
     } else {
       ++history_.skipped;
-      PARE_CHECK(options_.progress != nullptr, invalid_state, kWhere,
+      PARE_CHECK(options_.progress != nullptr, invalid_state, kPlace,
                  "expected a finite loss, got {} in epoch {}, batch {} of {}; a progress callback "
                  "may decide otherwise",
                  value, progress_.epoch, progress_.batch, progress_.batches);

@@ -53,10 +53,10 @@ def case(op, numbers, inputs, run, differentiate=None):
     return "      {%s}," % ", ".join(fields)
 
 
-def write(topic, cases, extra=""):
+def write(topic, cases, extra="", script="make_golden.py"):
     lines = [
-        "// Golden values of the %s ops from PyTorch %s; written by make_golden.py."
-        % (topic, torch.__version__.split("+")[0]),
+        "// Golden values of the %s ops from PyTorch %s; written by %s."
+        % (topic, torch.__version__.split("+")[0], script),
         "// clang-format off",
         "#pragma once",
         "",
@@ -274,8 +274,9 @@ def movement():
 # The order in which the test knows them.
 dtypes = ["f16", "bf16", "f64", "i64", "i32", "i16", "i8", "u8", "bool"]
 
-elementwise()
-reduction()
-loss()
-quantization()
-movement()
+if __name__ == "__main__":
+    elementwise()
+    reduction()
+    loss()
+    quantization()
+    movement()

@@ -67,10 +67,42 @@ TEST(Layers, AreTheOpsTheyAreNamedAfter) {
   expect(nn::ReLU6{}, relu6(x));
   expect(nn::Sigmoid{}, sigmoid(x));
   expect(nn::Tanh{}, tanh(x));
+  expect(nn::LeakyReLU{}, leaky_relu(x, 0.01));
+  expect(nn::LeakyReLU{{.negative_slope = 0.3}}, leaky_relu(x, 0.3));
+  expect(nn::ELU{}, elu(x, 1));
+  expect(nn::ELU{{.alpha = 2}}, elu(x, 2));
+  expect(nn::SELU{}, selu(x));
+  expect(nn::CELU{{.alpha = 0.5}}, celu(x, 0.5));
+  expect(nn::Hardsigmoid{}, hardsigmoid(x));
+  expect(nn::Hardswish{}, hardswish(x));
+  expect(nn::Hardtanh{}, hardtanh(x, -1, 1));
+  expect(nn::Hardtanh{{.min_val = -2, .max_val = 0.5}}, hardtanh(x, -2, 0.5));
+  expect(nn::Softplus{}, softplus(x, {.beta = 1, .threshold = 20}));
+  expect(nn::Softplus{{.beta = 2, .threshold = 3}}, softplus(x, {.beta = 2, .threshold = 3}));
+  expect(nn::Softsign{}, softsign(x));
+  expect(nn::GELU{}, gelu(x, "none"));
+  expect(nn::GELU{{.approximate = "tanh"}}, gelu(x, "tanh"));
+  expect(nn::SiLU{}, silu(x));
+  expect(nn::Mish{}, mish(x));
+  expect(nn::LogSigmoid{}, log_sigmoid(x));
+  expect(nn::GLU{}, glu(x, -1));
   expect(nn::Softmax{{.axis = 0}}, softmax(x, 0));
   expect(nn::LogSoftmax{}, log_softmax(x, -1));
   expect(nn::Identity{}, x);
   expect(nn::Dropout{}, x);
+}
+
+TEST(Layers, PReLULearnsItsSlopes) {
+  nn::PReLU layer{{.num_parameters = 3}};
+  Generator generator(4);
+  nn::initialize(layer, generator);
+  EXPECT_EQ(Tensor(layer.weight).to_vector<float>(), (std::vector<float>{0.25F, 0.25F, 0.25F}));
+  EXPECT_EQ(layer.named_parameters().at(0).name, "weight");
+  EXPECT_EQ(layer.kind(), "PReLU");
+  const Tensor x = generator.normal({2, 3, 4, 4});
+  EXPECT_EQ(layer(x).to_vector<float>(), leaky_relu(x, 0.25).to_vector<float>());
+  layer(x).backward(Tensor::ones(x.shape()));
+  EXPECT_EQ(layer.parameters()[0].grad().shape(), (Shape{3}));
 }
 
 TEST(Layers, DropoutDropsInTrainingUnlessFrozen) {
@@ -103,6 +135,11 @@ TEST(Layers, BadSettingsAreNamed) {
   expect_error(code, "half the kernel", [] { nn::MaxPool2d layer{{.kernel = 2, .padding = 2}}; });
   expect_error(code, "stride", [] { nn::AvgPool2d layer{{.kernel = 2, .stride = {0, 1}}}; });
   expect_error(code, "features", [] { nn::BatchNorm2d layer{{}}; });
+  expect_error(code, "num_parameters", [] { nn::PReLU layer{{.num_parameters = 0}}; });
+  expect_error(code, "alpha", [] { nn::CELU layer{{.alpha = 0}}; });
+  expect_error(code, "min_val", [] { nn::Hardtanh layer{{.min_val = 1, .max_val = 0}}; });
+  expect_error(code, "beta", [] { nn::Softplus layer{{.beta = 0}}; });
+  expect_error(code, "none or tanh", [] { nn::GELU layer{{.approximate = "exact"}}; });
   expect_error(code, "p from 0 to 1", [] { nn::Dropout layer{{.p = 1.5}}; });
   expect_error(ErrorCode::shape_mismatch, "rank 4, got shape [2, 3]", [] {
     nn::BatchNorm2d{{.features = 3}}(Tensor::zeros({2, 3}));

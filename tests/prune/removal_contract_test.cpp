@@ -130,6 +130,9 @@ int expect_removed_is_zeroed(const Graph& graph) {
 bool can_be_made(const test::Sample& s, int input) {
   const OpDef* op = s.call.op;
   if (op == &kFakeQuantize || op == &kQuantizeLinear || op == &kDequantizeLinear) return input == 0;
+  // Bits are those of integers, which a layer's result is cast to.
+  if (op == &kBitwiseAnd || op == &kBitwiseOr || op == &kBitwiseXor || op == &kBitwiseNot)
+    return input == 0;
   return kind_of(s, input) == Graph::Kind::parameter;
 }
 

@@ -1,8 +1,7 @@
 // add, sub, mul, div and maximum: NumPy's broadcasting over tensors of one dtype.
 #include <type_traits>
 
-#include "core/broadcast.h"
-#include "core/dtype_switch.h"
+#include "core/elementwise_op.h"
 #include "pare/core/ops/elementwise.h"
 
 namespace pare {
@@ -65,18 +64,6 @@ struct Negate {
   template <class T> PARE_INLINE T operator()(T x) const { return -x; }
 };
 
-void infer_binary(InferArgs& args) {
-  const char* where = args.call.op->name;
-  PARE_CHECK(args.dtype(0) == args.dtype(1), dtype_mismatch, where,
-             "expected both inputs of one dtype, got {} and {}", args.dtype(0), args.dtype(1));
-  PARE_CHECK(is_arithmetic(args.dtype(0)), dtype_mismatch, where, "expected a number type, got {}",
-             args.dtype(0));
-  if (args.shape(0) == args.shape(1))
-    args.output(0, args.shape(0), args.dtype(0));
-  else
-    args.output(0, broadcast_shapes(args.shape(0), args.shape(1), where), args.dtype(0));
-}
-
 template <class F>
 void forward_binary(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context) {
@@ -104,41 +91,36 @@ template <class F> Tensor transform(const Tensor& x, F f) {
   return y;
 }
 
-/// f16 and bf16 are computed, and summed, in f32.
-Tensor widened(const Tensor& t) { return is_half(t.dtype()) ? in_dtype(t, DType::f32) : t; }
-
-void give(BackwardArgs& args, int i, const Tensor& gradient) {
-  args.set(i, in_dtype(sum_to_shape(gradient, args.input_shape(i)), args.input_dtype(i)));
-}
-
 void backward_add(BackwardArgs& args) {
   const Tensor g = widened(args.grad_output(0));
   for (int i = 0; i < 2; ++i)
-    if (args.needs(i)) give(args, i, g);
+    if (args.needs(i)) give_summed(args, i, g);
 }
 
 void backward_sub(BackwardArgs& args) {
   const Tensor g = widened(args.grad_output(0));
-  if (args.needs(0)) give(args, 0, g);
+  if (args.needs(0)) give_summed(args, 0, g);
   // Negated after the sum, where it is small.
-  if (args.needs(1)) give(args, 1, transform(sum_to_shape(g, args.input_shape(1)), Negate{}));
+  if (args.needs(1))
+    give_summed(args, 1, transform(sum_to_shape(g, args.input_shape(1)), Negate{}));
 }
 
 void backward_mul(BackwardArgs& args) {
   const Tensor g = widened(args.grad_output(0));
   for (int i = 0; i < 2; ++i)
-    if (args.needs(i)) give(args, i, combine(g, widened(args.input(1 - i)), g.shape(), Mul{}));
+    if (args.needs(i))
+      give_summed(args, i, combine(g, widened(args.input(1 - i)), g.shape(), Mul{}));
 }
 
 void backward_div(BackwardArgs& args) {
   const Tensor g = widened(args.grad_output(0));
   const Tensor b = widened(args.input(1));
   const Tensor over = combine(g, b, g.shape(), Div{});
-  if (args.needs(0)) give(args, 0, over);
+  if (args.needs(0)) give_summed(args, 0, over);
   if (!args.needs(1)) return;
   const Tensor quotient = combine(widened(args.input(0)), b, g.shape(), Div{});
   const Tensor product = combine(over, quotient, g.shape(), Mul{});
-  give(args, 1, transform(sum_to_shape(product, args.input_shape(1)), Negate{}));
+  give_summed(args, 1, transform(sum_to_shape(product, args.input_shape(1)), Negate{}));
 }
 
 void backward_maximum(BackwardArgs& args) {
@@ -147,7 +129,7 @@ void backward_maximum(BackwardArgs& args) {
   for (int i = 0; i < 2; ++i) {
     if (!args.needs(i)) continue;
     const Tensor share = combine(inputs[i], inputs[1 - i], g.shape(), MaximumShare{});
-    give(args, i, combine(g, share, g.shape(), TakeShare{}));
+    give_summed(args, i, combine(g, share, g.shape(), TakeShare{}));
   }
 }
 
@@ -165,12 +147,6 @@ constexpr OpDef binary(const char* name, ForwardFunction run, BackwardFunction g
           .channels = {.kind = ChannelFact::Kind::elementwise},
           .quantization = {.kind = quantization},
           .onnx = {.op_type = onnx_name}};
-}
-
-Tensor number_like(const Tensor& a, double b) {
-  PARE_CHECK(a.defined(), invalid_argument, "arithmetic with a number",
-             "expected a tensor, got an undefined one");
-  return Tensor::scalar(b, a.dtype());
 }
 
 using Quantized = QuantizationFact::Kind;
@@ -196,9 +172,17 @@ Tensor maximum(const Tensor& a, const Tensor& b) {
   return apply({&kMaximum, {}}, detail::Borrowed(a, b));
 }
 
-Tensor operator+(const Tensor& a, double b) { return add(a, number_like(a, b)); }
-Tensor operator-(const Tensor& a, double b) { return sub(a, number_like(a, b)); }
-Tensor operator*(const Tensor& a, double b) { return mul(a, number_like(a, b)); }
-Tensor operator/(const Tensor& a, double b) { return div(a, number_like(a, b)); }
+Tensor operator+(const Tensor& a, double b) {
+  return add(a, number_like(a, b, "arithmetic with a number"));
+}
+Tensor operator-(const Tensor& a, double b) {
+  return sub(a, number_like(a, b, "arithmetic with a number"));
+}
+Tensor operator*(const Tensor& a, double b) {
+  return mul(a, number_like(a, b, "arithmetic with a number"));
+}
+Tensor operator/(const Tensor& a, double b) {
+  return div(a, number_like(a, b, "arithmetic with a number"));
+}
 
 }  // namespace pare

@@ -2,8 +2,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "core/broadcast.h"
-#include "core/dtype_switch.h"
+#include "core/elementwise_op.h"
 #include "core/vector_math.h"
 #include "pare/core/ops/elementwise.h"
 
@@ -87,55 +86,6 @@ template <class T> struct ClampGradient {
   PARE_INLINE T operator()(T g, T x) const { return ((x >= min) & (x <= max)) ? g : T(0); }
 };
 
-void infer_number(InferArgs& args) {
-  PARE_CHECK(is_arithmetic(args.dtype(0)), dtype_mismatch, args.call.op->name,
-             "expected a number type, got {}", args.dtype(0));
-  args.output(0, args.shape(0), args.dtype(0));
-}
-
-void infer_floating(InferArgs& args) {
-  PARE_CHECK(is_floating(args.dtype(0)), dtype_mismatch, args.call.op->name,
-             "expected a floating type, got {}", args.dtype(0));
-  args.output(0, args.shape(0), args.dtype(0));
-}
-
-template <class F>
-void forward_number(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                    const Context& context) {
-  const DType dtype = inputs[0].dtype();
-  if (is_half(dtype)) return forward_through_float(call, inputs, outputs, context);
-  visit_arithmetic(dtype, call.op->name,
-                   [&](auto type) { map_tensor<decltype(type)>(inputs[0], outputs[0], F{}); });
-}
-
-template <class F>
-void forward_floating(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                      const Context& context) {
-  const DType dtype = inputs[0].dtype();
-  if (is_half(dtype)) return forward_through_float(call, inputs, outputs, context);
-  visit_float(dtype, call.op->name,
-              [&](auto type) { map_tensor<decltype(type)>(inputs[0], outputs[0], F{}); });
-}
-
-/// Gives f<T>(type)(gradient, saved); f16 and bf16 are computed in f32.
-template <class MakeF> void give_gradient(BackwardArgs& args, const Tensor& saved, MakeF make) {
-  const DType dtype = is_half(saved.dtype()) ? DType::f32 : saved.dtype();
-  const Tensor g = in_format(in_dtype(args.grad_output(0), dtype), saved.format());
-  const Tensor s = in_dtype(saved, dtype);
-  Tensor out = Tensor::empty(s.shape(), dtype, s.format());
-  visit_float(dtype, args.call().op->name, [&](auto type) {
-    using T = decltype(type);
-    zip_contiguous(g.data<T>(), s.data<T>(), out.mutable_data<T>(), out.elements(), make(type));
-  });
-  args.set(0, in_dtype(out, saved.dtype()));
-}
-template <class F> void backward_from_input(BackwardArgs& args) {
-  give_gradient(args, args.input(0), [](auto) { return F{}; });
-}
-template <class F> void backward_from_output(BackwardArgs& args) {
-  give_gradient(args, args.output(0), [](auto) { return F{}; });
-}
-
 void backward_neg(BackwardArgs& args) {
   const Tensor& g = args.grad_output(0);
   const Tensor inputs[1] = {g};
@@ -202,15 +152,6 @@ constexpr OpDef unary(const char* name, bool floating, ForwardFunction run,
           .quantization = quantization,
           .onnx = onnx};
 }
-constexpr OpDef saving_input(OpDef op) {
-  op.saves_inputs = 1;
-  return op;
-}
-constexpr OpDef saving_output(OpDef op) {
-  op.saves_outputs = 1;
-  return op;
-}
-
 using Kind = QuantizationFact::Kind;
 
 }  // namespace

@@ -1,0 +1,171 @@
+// expm1, log1p, erf, pow and rounding without branches; the functions of doubles beside them, so
+// that templates can call either.
+#pragma once
+
+#include <cmath>
+
+#include "core/vector_math.h"
+
+namespace pare::vec {
+
+inline double exp(double x) { return std::exp(x); }
+inline double tanh(double x) { return std::tanh(x); }
+inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+inline double expm1(double x) { return std::expm1(x); }
+inline double log1p(double x) { return std::log1p(x); }
+inline double erf(double x) { return std::erf(x); }
+inline double floor(double x) { return std::floor(x); }
+inline double ceil(double x) { return std::ceil(x); }
+inline double round(double x) { return std::nearbyint(x); }
+inline double pow(double a, double b) { return std::pow(a, b); }
+inline double log(double x) { return std::log(x); }
+
+PARE_INLINE float magnitude(float x) { return float_of(bits_of(x) & 0x7fffffffU); }
+PARE_INLINE double magnitude(double x) { return __builtin_fabs(x); }
+/// |x| with the sign bit of `sign`.
+PARE_INLINE float with_sign(float x, float sign) {
+  return float_of((bits_of(x) & 0x7fffffffU) | (bits_of(sign) & 0x80000000U));
+}
+
+/// e^x − 1 within 4 units in the last place (exp's polynomial where no power of two comes in).
+PARE_INLINE float expm1(float x) {
+  float p = 1.9875691500e-4F;
+  p = p * x + 1.3981999507e-3F;
+  p = p * x + 8.3334519073e-3F;
+  p = p * x + 4.1665795894e-2F;
+  p = p * x + 1.6666665459e-1F;
+  p = p * x + 5.0000001201e-1F;
+  const float small = p * (x * x) + x;
+  const float large = exp(x) - 1.0F;
+  return magnitude(x) < 0.3465735F ? small : large;
+}
+
+/// ln(1 + x) for x ≥ 0, within 4 units in the last place: what 1 + x rounds away is put back as a
+/// factor (W. Kahan).
+PARE_INLINE float log1p(float x) {
+  const float w = 1.0F + x;
+  const float d = w - 1.0F;
+  const float y = d == 0.0F ? x : log(w) * (x / d);
+  return x == std::numeric_limits<float>::infinity() ? x : y;
+}
+
+/// erf |x| where |x| < 0.9277, 1 − erf |x| from there on: minimax polynomials of erf(x)/x − 1 in x²
+/// and of ln(1 − erf x), which is small enough beyond 6.
+struct ErfParts {
+  float near_zero, tail;
+  bool is_near;
+};
+PARE_INLINE ErfParts erf_parts(float x) {
+  const float a = magnitude(x);
+  const float s = a * a;
+  float p = -5.9642525e-4F;
+  p = p * s + 4.988004e-3F;
+  p = p * s - 2.6763124e-2F;
+  p = p * s + 1.1281721e-1F;
+  p = p * s - 3.7612486e-1F;
+  p = p * s + 1.2837915e-1F;
+  const float t = a > 6.0F ? 6.0F : a;
+  float q = -8.8196281e-8F;
+  q = q * t + 3.4934703e-6F;
+  q = q * t - 6.2756663e-5F;
+  q = q * t + 6.8063382e-4F;
+  q = q * t - 5.0169085e-3F;
+  q = q * t + 2.69187e-2F;
+  q = q * t - 1.10681608e-1F;
+  q = q * t - 6.3139194e-1F;
+  q = q * t - 1.1304005F;
+  q = q * t + 3.4551905e-4F;
+  return {p * a + a, exp(q), a < 0.9277F};
+}
+/// Within 3 units in the last place.
+PARE_INLINE float erf(float x) {
+  const ErfParts parts = erf_parts(x);
+  const float size = parts.is_near ? parts.near_zero : 1.0F - parts.tail;
+  return with_sign(size, x);
+}
+/// Φ(x), the normal distribution's; the lower tail keeps its digits, which 1 + erf would lose.
+PARE_INLINE float normal_cdf(float x) {
+  const ErfParts parts = erf_parts(x * 0.707106781F);
+  const float lower = parts.is_near ? 0.5F - 0.5F * parts.near_zero : 0.5F * parts.tail;
+  return x < 0.0F ? lower : 1.0F - lower;
+}
+inline double normal_cdf(double x) { return 0.5 * std::erfc(x * -0.70710678118654752); }
+
+/// To the nearest integer, halves to even; the sign of zero stays.
+PARE_INLINE float round(float x) {
+  const float a = magnitude(x);
+  const float r = (a + 8388608.0F) - 8388608.0F;
+  return a < 8388608.0F ? with_sign(r, x) : x;
+}
+PARE_INLINE float floor(float x) {
+  const float r = round(x);
+  return r > x ? r - 1.0F : r;
+}
+PARE_INLINE float ceil(float x) {
+  const float r = round(x);
+  return r < x ? with_sign(r + 1.0F, x) : r;
+}
+
+/// log2 of a positive finite float, within 2^-40, as needed to raise it to a power.
+PARE_INLINE double log2_of(float x) {
+  const auto wide = static_cast<double>(x);
+  const auto bits = __builtin_bit_cast(std::uint64_t, wide);
+  // From √½ on mantissas count as above one half.
+  const std::uint64_t shifted = bits - 0x3fe6a09e00000000ULL;
+  const auto exponent = static_cast<std::int32_t>(static_cast<std::uint32_t>(shifted >> 32)) >> 20;
+  const double m =
+      __builtin_bit_cast(double, (shifted & 0xfffffffffffffULL) + 0x3fe6a09e00000000ULL);
+  const double f = (m - 1.0) / (m + 1.0);
+  const double z = f * f;
+  double p = 1.0 / 15;  // the series of the area tangent
+  p = p * z + 1.0 / 13;
+  p = p * z + 1.0 / 11;
+  p = p * z + 1.0 / 9;
+  p = p * z + 1.0 / 7;
+  p = p * z + 1.0 / 5;
+  p = p * z + 1.0 / 3;
+  p = p * z + 1.0;
+  return 2.8853900817779268 * f * p + static_cast<double>(exponent);
+}
+/// 2^t for |t| ≤ 200, within 2^-35 of itself.
+PARE_INLINE double two_to(double t) {
+  constexpr double kShift = 6755399441055744.0;  // 1.5·2^52
+  const double shifted = t + kShift;
+  const double r = (t - (shifted - kShift)) * 0.6931471805599453;
+  double p = 1.0 / 362880;
+  p = p * r + 1.0 / 40320;
+  p = p * r + 1.0 / 5040;
+  p = p * r + 1.0 / 720;
+  p = p * r + 1.0 / 120;
+  p = p * r + 1.0 / 24;
+  p = p * r + 1.0 / 6;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  const std::uint64_t n =
+      __builtin_bit_cast(std::uint64_t, shifted) - __builtin_bit_cast(std::uint64_t, kShift);
+  return p * __builtin_bit_cast(double, (n + 1023) << 52);
+}
+
+/// a^b within 1 unit in the last place; every special case as C's pow.
+PARE_INLINE float pow(float a, float b) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float size = magnitude(a);
+  double l = log2_of(size);
+  l = size == 0.0F ? -1e300 : l;
+  l = size == kInfinity ? 1e300 : l;
+  double t = static_cast<double>(b) * l;
+  t = t < -200.0 ? -200.0 : t;
+  t = t > 200.0 ? 200.0 : t;
+  auto p = static_cast<float>(two_to(t));
+  p = (size == 1.0F) | (b == 0.0F) ? 1.0F : p;
+  const bool integer = round(b) == b;
+  const float half = b * 0.5F;
+  const bool odd = integer & (round(half) != half);
+  p = (a < 0.0F) & (a > -kInfinity) & !integer ? std::numeric_limits<float>::quiet_NaN() : p;
+  p = odd ? with_sign(p, a) : p;
+  p = (a != a) | (b != b) ? a + b : p;
+  return (a == 1.0F) | (b == 0.0F) ? 1.0F : p;
+}
+
+}  // namespace pare::vec
