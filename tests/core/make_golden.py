@@ -274,8 +274,9 @@ def movement():
 # The order in which the test knows them.
 dtypes = ["f16", "bf16", "f64", "i64", "i32", "i16", "i8", "u8", "bool"]
 
-elementwise()
-reduction()
-loss()
-quantization()
-movement()
+if __name__ == "__main__":
+    elementwise()
+    reduction()
+    loss()
+    quantization()
+    movement()
