@@ -26,7 +26,7 @@ PARE_INLINE void reduce_column_tile(const float* x, std::int64_t rows, std::int6
     for (V8& l : lane) l = V8{} + kStart;
     const std::int64_t end = std::min<std::int64_t>(rows, r + 256);
     for (; r < end; ++r)
-      for (int k = 0; k < Vectors; ++k) combine8<R>(lane[k], x + r * row_stride + k * 8);
+      for (int k = 0; k < Vectors; ++k) take8<R>(lane[k], x + r * row_stride + k * 8);
     for (int k = 0; k < Vectors; ++k)
       for (int l = 0; l < 8; ++l) R::combine(acc[k * 8 + l], static_cast<A>(lane[k][l]));
   }
@@ -47,7 +47,7 @@ PARE_INLINE void reduce_columns(const T* x, std::int64_t rows, std::int64_t row_
   if (c == columns) return;
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* row = x + r * row_stride;
-    for (std::int64_t k = c; k < columns; ++k) R::combine(acc[k], static_cast<A>(row[k]));
+    for (std::int64_t k = c; k < columns; ++k) R::take(acc[k], static_cast<A>(row[k]));
   }
 }
 
@@ -164,6 +164,50 @@ void reduce_as(Reduction kind, const T* x, LoopNest& nest, std::int64_t count, T
   });
 }
 
+/// What the values of Reduction that need an element are called; null for those that do not.
+const char* extreme(Reduction kind) {
+  switch (kind) {
+    case Reduction::max:
+      return "max";
+    case Reduction::min:
+      return "min";
+    case Reduction::largest_magnitude:
+    case Reduction::smallest_magnitude:
+      return "norm";
+    default:
+      return nullptr;
+  }
+}
+
+template <class T>
+void reduce_typed(Reduction kind, const T* x, LoopNest& nest, std::int64_t count, T* out) {
+  switch (kind) {
+    case Reduction::sum:
+    case Reduction::mean:
+      return reduce_as<Sum, T>(kind, x, nest, count, out);
+    case Reduction::product:
+      return reduce_as<Product, T>(kind, x, nest, count, out);
+    case Reduction::max:
+      return reduce_as<Max, T>(kind, x, nest, count, out);
+    case Reduction::min:
+      return reduce_as<Min, T>(kind, x, nest, count, out);
+    default:
+      break;
+  }
+  if constexpr (std::is_floating_point_v<T>) {
+    if (kind == Reduction::sum_of_magnitudes)
+      reduce_as<OfMagnitude<Sum>, T>(kind, x, nest, count, out);
+    else if (kind == Reduction::sum_of_squares)
+      reduce_as<SumOfSquares, T>(kind, x, nest, count, out);
+    else if (kind == Reduction::largest_magnitude)
+      reduce_as<OfMagnitude<Max>, T>(kind, x, nest, count, out);
+    else
+      reduce_as<OfMagnitude<Min>, T>(kind, x, nest, count, out);
+  } else {
+    fail(ErrorCode::internal, "reduce", "expected a floating type for magnitudes");
+  }
+}
+
 }  // namespace
 
 void reduce(Reduction kind, const Tensor& x, std::uint32_t axes, const Strides& out_strides,
@@ -176,18 +220,15 @@ void reduce(Reduction kind, const Tensor& x, std::uint32_t axes, const Strides& 
     to[static_cast<std::size_t>(a)] = 0;
   }
   if (out.elements() == 0) return;
-  PARE_CHECK(kind != Reduction::max || count > 0, invalid_argument, "max",
+  const char* where = extreme(kind);
+  PARE_CHECK(!where || count > 0, invalid_argument, where,
              "expected at least one element, got shape {}", x.shape());
   visit_arithmetic(x.dtype(), "reduce", [&](auto type) {
     using T = decltype(type);
     const std::array operands{strides_of(x), to, to};
     LoopNest nest(x.shape(), x.format(), operands);
-    const auto* from = static_cast<const T*>(x.raw());
-    auto* result = static_cast<T*>(out.mutable_raw());
-    if (kind == Reduction::max)
-      reduce_as<Max, T>(kind, from, nest, count, result);
-    else
-      reduce_as<Sum, T>(kind, from, nest, count, result);
+    reduce_typed<T>(kind, static_cast<const T*>(x.raw()), nest, count,
+                    static_cast<T*>(out.mutable_raw()));
   });
 }
 

@@ -155,6 +155,12 @@ class Finder {
     return false;
   }
 
+  // Of zeros a logsumexp is log n, the first product of none is 1, and indices are what they are.
+  static bool keeps_zeros(const Call& call, const Links::Tie& tie) {
+    if (call.op == &kCumprod) return !call.attributes.as<CumulativeAttributes>().exclusive;
+    return call.op != &kLogSumExp && ((call.op != &kSort && call.op != &kTopk) || tie.output == 0);
+  }
+
   void visit_rule(int n) {
     const Graph::Node& node = graph_.node(n);
     const Links links(node, labels_);
@@ -169,7 +175,8 @@ class Finder {
     for (const Links::Tie& t : links.ties) {
       std::vector<bool>& result = zero_[at(node.outputs[at(t.output)])];
       if (!product && op != &kBatchNorm) {  // pooling, reductions, fake-quantization keep zeros
-        if (t.input == 0) result[at(t.output_axis)] = zero(t.input, t.input_axis);
+        if (t.input == 0)
+          result[at(t.output_axis)] = keeps_zeros(node.call, t) && zero(t.input, t.input_axis);
         continue;
       }
       // One factor that is zero will do (of batch norm gamma), and what is added must be zero too.

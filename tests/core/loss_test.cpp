@@ -16,7 +16,7 @@ TEST(Loss, GoldenValues) {
       const std::vector<std::int64_t> labels(c.numbers.begin(), c.numbers.end());
       inputs.push_back(Tensor::from(labels, {static_cast<std::int64_t>(labels.size())}));
     }
-    return Call{op, {}};
+    return Call{op, op->defaults()};
   });
 }
 

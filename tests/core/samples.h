@@ -24,6 +24,7 @@ using Samples = std::vector<Sample>;
 /// Each adds the samples of one file of ops.
 void add_elementwise_samples(Samples& samples, Generator& generator);
 void add_reduction_samples(Samples& samples, Generator& generator);
+void add_statistics_samples(Samples& samples, Generator& generator);
 void add_loss_samples(Samples& samples, Generator& generator);
 void add_quantization_samples(Samples& samples, Generator& generator);
 void add_observe_samples(Samples& samples, Generator& generator);
@@ -46,6 +47,7 @@ inline const Samples& samples() {
     add_pooling_samples(s, generator);
     add_normalization_samples(s, generator);
     add_observe_samples(s, generator);
+    add_statistics_samples(s, generator);
     return s;
   }();
   return all;

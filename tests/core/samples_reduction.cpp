@@ -39,7 +39,7 @@ void add_reduction_samples(Samples& samples, Generator& g) {
       {{2, 9, 3, 5}, {0}, false},
       {{2, 3, 2, 3, 2}, {1, 3}, false},
   };
-  for (const OpDef* op : {&kSum, &kMean, &kMax}) {
+  for (const OpDef* op : {&kSum, &kMean, &kMax, &kMin}) {
     for (const Case& c : cases) {
       const Call call{op, Attributes::of(ReduceAttributes{c.axes, c.keepdim})};
       const Tensor x = distinct(g, c.shape);
@@ -62,12 +62,14 @@ void add_reduction_samples(Samples& samples, Generator& g) {
                                                                                {{2, 3, 2, 3, 2}, 2},
                                                                                {{0, 5}, 1},
                                                                                {{2, 3, 0, 4}, 1}}) {
-    for (const bool keepdim : {false, true}) {
-      const Call call{&kArgmax, Attributes::of(AxisAttributes{axis, keepdim})};
-      const Tensor x = distinct(g, shape);
-      const std::string name = shape.to_string() + " " + call.attributes.to_string();
-      samples.push_back({name, call, {x}});
-      if (shape.rank() >= 3) samples.push_back({name + ", channels last", call, {x.to(kLast)}});
+    for (const OpDef* op : {&kArgmax, &kArgmin}) {
+      for (const bool keepdim : {false, true}) {
+        const Call call{op, Attributes::of(AxisAttributes{axis, keepdim})};
+        const Tensor x = distinct(g, shape);
+        const std::string name = shape.to_string() + " " + call.attributes.to_string();
+        samples.push_back({name, call, {x}});
+        if (shape.rank() >= 3) samples.push_back({name + ", channels last", call, {x.to(kLast)}});
+      }
     }
   }
   for (const OpDef* op : {&kSoftmax, &kLogSoftmax}) {

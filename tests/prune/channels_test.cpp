@@ -289,6 +289,24 @@ TEST(Channels, SumsOverWhatIsNotZeroAreStatistics) {
   expect_law_on<Normalized<false>>(shape);
 }
 
+// Over the picture the logsumexp of a channel of zeros is log 16.
+template <bool kLogarithms> struct Summed : Normalized<true> {
+  Tensor forward(const Tensor& x) override {
+    const Tensor y = conv(x);
+    const Tensor e =
+        kLogarithms ? logsumexp(y, {2, 3}, true) : norm(y, {.axes = {2, 3}, .keepdim = true});
+    return fc(flatten(y / (sum(e, {1}, true) + 0.1)));
+  }
+};
+TEST(Channels, ALogSumExpOfZerosCounts) {
+  const Shape shape{2, 3, 4, 4};
+  const auto found = groups(random_graph<Summed<true>>(shape));
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_THAT(found[0].statistics_nodes, ElementsAre("sum"));
+  EXPECT_FALSE(groups(random_graph<Summed<false>>(shape)).at(0).statistics);
+  expect_law_on<Summed<false>>(shape);
+}
+
 TEST(Channels, SoftmaxIsAStatisticOverItsOwnAxisOnly) {
   const Shape shape{2, 3, 4, 4};
   EXPECT_TRUE(groups(random_graph<Soft<1>>(shape)).at(0).statistics);

@@ -10,3 +10,4 @@
 #include "pare/core/ops/pooling.h"
 #include "pare/core/ops/quantization.h"
 #include "pare/core/ops/reduction.h"
+#include "pare/core/ops/sort.h"

@@ -19,6 +19,9 @@ using data::Batch;
 class PARE_API Loss {
  public:
   Loss();
+  /// Of an op that also takes options, such as cross_entropy, the form without.
+  Loss(Tensor (*f)(const Tensor& output, const Tensor& labels))  // NOLINT: {.loss = mse}
+      : function_([f](const Tensor& output, const Batch& batch) { return f(output, batch.y); }) {}
   template <class F>
   requires(!std::same_as<std::remove_cvref_t<F>, Loss> &&
            (std::is_invocable_r_v<Tensor, F&, const Tensor&, const Batch&> ||

@@ -1,249 +1,159 @@
-// cross_entropy, kl_div and mse: scalars, averaged as PyTorch's defaults ("mean", "batchmean").
+// Losses of two tensors, element by element: mse, smooth_l1 (with l1 and huber), kl_div and
+// hinge_embedding.
 #include "pare/core/ops/loss.h"
 
-#include <algorithm>
-#include <vector>
+#include <cmath>
 
-#include "core/broadcast.h"
-#include "core/dtype_switch.h"
-#include "core/reduce_kernels.h"
-#include "core/softmax_rows.h"
+#include "core/ops/loss_terms.h"
+#include "core/ops/reduced.h"
+#include "pare/core/ops/elementwise.h"
 
 namespace pare {
 namespace {
 
-/// The sum of term(i) over [0, count), accumulated in double over fixed pieces.
-template <class T, class Term> double sum_of_terms(std::int64_t count, Term term) {
-  constexpr std::int64_t kPiece = 1024;
-  const std::int64_t pieces = (count + kPiece - 1) / kPiece;
-  std::vector<double> partial(static_cast<std::size_t>(pieces));
-  double* sums = partial.data();
-  parallel_for(0, pieces, kElementGrain / kPiece, [&](std::int64_t begin, std::int64_t end) {
-    multiversion_for<T>([=]() PARE_INLINE_LAMBDA {
-      T values[kPiece];
-      for (std::int64_t p = begin; p < end; ++p) {
-        const std::int64_t first = p * kPiece;
-        const std::int64_t n = std::min(kPiece, count - first);
-        for (std::int64_t i = 0; i < n; ++i) values[i] = term(first + i);
-        sums[p] = rows::total(values, n);
-      }
-    });
-  });
-  double sum = 0;
-  for (const double s : partial) sum += s;
-  return sum;
-}
-
-DType computed(DType d) { return is_half(d) ? DType::f32 : d; }
-
-void check_floating(const InferArgs& args, int input) {
-  PARE_CHECK(is_floating(args.dtype(input)), dtype_mismatch, args.call.op->name,
-             "expected a floating type, got {}", args.dtype(input));
-}
-
-// ---- cross_entropy ----
-
-void infer_cross_entropy(InferArgs& args) {
-  check_floating(args, 0);
-  const Shape& logits = args.shape(0);
-  const Shape& labels = args.shape(1);
-  PARE_CHECK(args.dtype(1) == DType::i64, dtype_mismatch, "cross_entropy",
-             "expected i64 labels, got {}", args.dtype(1));
-  PARE_CHECK(logits.rank() == 2 && labels.rank() == 1 && logits.same_axis(0, labels, 0),
-             shape_mismatch, "cross_entropy",
-             "expected logits [N, C] and labels [N], got {} and {}", logits, labels);
-  args.output(0, {}, args.dtype(0));
-  args.output(1, logits, args.dtype(0));
-}
-
-void check_labels(const std::int64_t* labels, std::int64_t count, std::int64_t classes) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    PARE_CHECK(labels[i] >= 0 && labels[i] < classes, out_of_range, "cross_entropy",
-               "expected labels from 0 to {}, got {} at index {}", classes - 1, labels[i], i);
-  }
-}
-
-/// The losses and probabilities of rows [begin, end).
-template <class T>
-PARE_INLINE void long_rows(const T* x, T* probabilities, const std::int64_t* labels, double* loss,
-                           std::int64_t classes, std::int64_t begin, std::int64_t end) {
-  for (std::int64_t r = begin; r < end; ++r) {
-    const T* row = x + r * classes;
-    T* __restrict p = probabilities + r * classes;
-    const T m = rows::largest(row, classes);
-    const double sum = rows::exponentials(row, p, classes, m);
-    loss[r] = std::log(sum) - static_cast<double>(row[labels[r]] - m);
-    const auto factor = static_cast<T>(1.0 / sum);
-    for (std::int64_t c = 0; c < classes; ++c) p[c] *= factor;
-  }
-}
-
-/// The same for rows of at most rows::kShort classes, many at a time.
-template <class T>
-PARE_INLINE void short_rows(const T* x, T* probabilities, const std::int64_t* labels, double* loss,
-                            std::int64_t classes, std::int64_t begin, std::int64_t end) {
-  using rows::kTile;
-  T from[rows::kShort * kTile];
-  T to[rows::kShort * kTile];
-  T m[kTile];
-  T sum[kTile];
-  T log_sum[kTile];
-  for (std::int64_t first = begin; first < end; first += kTile) {
-    const std::int64_t width = std::min(kTile, end - first);
-    rows::rows_to_columns(x + first * classes, from, classes, width);
-    rows::column_exponentials(from, to, classes, kTile, width, m, sum);
-    for (std::int64_t i = 0; i < width; ++i) {
-      log_sum[i] = rows::logarithm(sum[i]);
-      sum[i] = T(1) / sum[i];
-    }
-    for (std::int64_t i = 0; i < width; ++i) {
-      const T label_logit = from[labels[first + i] * kTile + i];
-      loss[first + i] = static_cast<double>(log_sum[i] - (label_logit - m[i]));
-    }
-    for (std::int64_t c = 0; c < classes; ++c)
-      for (std::int64_t i = 0; i < width; ++i) to[c * kTile + i] *= sum[i];
-    rows::columns_to_rows(to, probabilities + first * classes, classes, width);
-  }
-}
-
-// The hidden output keeps the probabilities, from which the gradient follows without another exp.
-void forward_cross_entropy(const Call& call, std::span<const Tensor> inputs,
-                           std::span<Tensor> outputs, const Context& context) {
-  const Tensor& logits = inputs[0];
-  if (is_half(logits.dtype())) return forward_through_float(call, inputs, outputs, context);
-  const std::int64_t batch = logits.dim(0);
-  const std::int64_t classes = logits.dim(1);
-  const auto* labels = inputs[1].data<std::int64_t>();
-  check_labels(labels, batch, classes);
-  Tensor scratch =
-      outputs[1].defined() ? outputs[1] : Tensor::empty(logits.shape(), logits.dtype());
-  visit_float(logits.dtype(), "cross_entropy", [&](auto type) {
-    using T = decltype(type);
-    const T* x = logits.data<T>();
-    T* probabilities = scratch.mutable_data<T>();
-    std::vector<double> losses(static_cast<std::size_t>(batch));
-    double* loss = losses.data();
-    const std::int64_t grain = kElementGrain / 4 / std::max<std::int64_t>(1, classes) + 1;
-    parallel_for(0, batch, grain, [&](std::int64_t begin, std::int64_t end) {
-      multiversion_for<T>([=]() PARE_INLINE_LAMBDA {
-        if (classes <= rows::kShort)
-          short_rows(x, probabilities, labels, loss, classes, begin, end);
-        else
-          long_rows(x, probabilities, labels, loss, classes, begin, end);
-      });
-    });
-    double mean = 0;
-    for (const double l : losses) mean += l;
-    *outputs[0].mutable_data<T>() = static_cast<T>(mean / static_cast<double>(batch));
-  });
-}
-
-void backward_cross_entropy(BackwardArgs& args) {
-  if (!args.needs(0)) return;
-  const DType dtype = computed(args.input_dtype(0));
-  const Tensor saved = in_dtype(args.output(1), dtype);
-  const auto* labels = args.input(1).data<std::int64_t>();
-  const std::int64_t batch = saved.dim(0);
-  const std::int64_t classes = saved.dim(1);
-  const double scale = args.grad_output(0).item() / static_cast<double>(batch);
-  Tensor out = Tensor::empty(saved.shape(), dtype);
-  visit_float(dtype, "cross_entropy", [&](auto type) {
-    using T = decltype(type);
-    const auto factor = static_cast<T>(scale);
-    T* dx = out.mutable_data<T>();
-    map_contiguous(saved.data<T>(), dx, out.elements(),
-                   [factor](T p) PARE_INLINE_LAMBDA { return p * factor; });
-    for (std::int64_t r = 0; r < batch; ++r) dx[r * classes + labels[r]] -= factor;
-  });
-  args.set(0, in_dtype(out, args.input_dtype(0)));
-}
-
-// ---- kl_div and mse: two tensors of one shape ----
-
-void infer_pair(InferArgs& args) {
-  const char* where = args.call.op->name;
-  check_floating(args, 0);
-  PARE_CHECK(args.dtype(0) == args.dtype(1), dtype_mismatch, where,
-             "expected both inputs of one dtype, got {} and {}", args.dtype(0), args.dtype(1));
-  PARE_CHECK(args.shape(0) == args.shape(1), shape_mismatch, where,
-             "expected inputs of one shape, got {} and {}", args.shape(0), args.shape(1));
-  args.output(0, {}, args.dtype(0));
-}
-
-struct SquaredDifference {
-  template <class T> PARE_INLINE T operator()(T a, T b) const { return (a - b) * (a - b); }
-};
-template <class T> struct MseGradient {
-  T factor;
-  PARE_INLINE T operator()(T a, T b) const { return (a - b) * factor; }
+// Each has the term of a pair and its slopes in both; `setting` is β or a margin.
+template <class T> struct SquaredDifference {
+  T setting;
+  PARE_INLINE T term(T a, T b) const { return (a - b) * (a - b); }
+  PARE_INLINE T slope_a(T a, T b) const { return T(2) * (a - b); }
+  PARE_INLINE T slope_b(T a, T b) const { return T(2) * (b - a); }
 };
 
-struct Divergence {
-  template <class T> PARE_INLINE T operator()(T log_input, T target) const {
-    const T term = target * (rows::logarithm(target) - log_input);
-    return target == T(0) ? T(0) : term;
+/// With β = 0 the absolute difference.
+template <class T> struct SmoothDifference {
+  T setting;
+  PARE_INLINE T term(T a, T b) const {
+    const T d = a < b ? b - a : a - b;
+    const T square = T(0.5) * d * d / setting;
+    return d < setting ? square : d - T(0.5) * setting;
   }
+  PARE_INLINE T slope_a(T a, T b) const {
+    const T d = a - b;
+    const T inside = d / setting;
+    const T outside = d > T(0) ? T(1) : d < T(0) ? T(-1) : d;
+    return d < setting && -d < setting ? inside : outside;
+  }
+  PARE_INLINE T slope_b(T a, T b) const { return -slope_a(a, b); }
 };
-template <class T> struct DivergenceOfInput {
-  T factor;
-  PARE_INLINE T operator()(T, T target) const { return -target * factor; }
-};
-/// At target = 0, where the slope is infinite, that of the other term alone.
-template <class T> struct DivergenceOfTarget {
-  T factor;
-  PARE_INLINE T operator()(T log_input, T target) const {
+
+template <class T> struct Divergence {
+  T setting;
+  PARE_INLINE T term(T log_input, T target) const {
+    const T value = target * (rows::logarithm(target) - log_input);
+    return target == T(0) ? T(0) : value;
+  }
+  PARE_INLINE T slope_a(T, T target) const { return -target; }
+  /// At target = 0, where the slope is infinite, that of the other term alone.
+  PARE_INLINE T slope_b(T log_input, T target) const {
     const T slope = rows::logarithm(target) + T(1) - log_input;
-    return (target == T(0) ? -log_input : slope) * factor;
+    return target == T(0) ? -log_input : slope;
   }
 };
 
-/// Σ f(a, b) / divisor into a scalar.
-template <class F>
+/// Targets other than ±1 get both parts, as PyTorch's do.
+template <class T> struct Hinge {
+  T setting;
+  PARE_INLINE T term(T x, T target) const {
+    const T rest = setting - x;
+    const T below = rest < T(0) ? T(0) : rest;
+    return (target == T(-1) ? T(0) : x) + (target == T(1) ? T(0) : below);
+  }
+  PARE_INLINE T slope_a(T x, T target) const {
+    const T below = setting - x > T(0) ? T(-1) : T(0);
+    return (target == T(-1) ? T(0) : T(1)) + (target == T(1) ? T(0) : below);
+  }
+  PARE_INLINE T slope_b(T, T) const { return T(0); }
+};
+
+template <template <class> class F>
 void forward_pair(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                  const Context& context, std::int64_t divisor) {
+                  const Context& context, LossReduction reduction, double setting = 0) {
   if (is_half(inputs[0].dtype())) return forward_through_float(call, inputs, outputs, context);
-  const Tensor other = in_format(inputs[1], inputs[0].format());
-  visit_float(inputs[0].dtype(), call.op->name, [&](auto type) {
+  const bool each = reduction == LossReduction::none;
+  const MemoryFormat format = each ? outputs[0].format() : inputs[0].format();
+  const Tensor first = in_format(inputs[0], format);
+  const Tensor second = in_format(inputs[1], format);
+  visit_float(first.dtype(), call.op->name, [&](auto type) {
     using T = decltype(type);
-    const T* a = inputs[0].data<T>();
-    const T* b = other.data<T>();
-    const double sum = sum_of_terms<T>(
-        inputs[0].elements(), [=](std::int64_t i) PARE_INLINE_LAMBDA { return F{}(a[i], b[i]); });
-    *outputs[0].mutable_data<T>() = static_cast<T>(sum / static_cast<double>(divisor));
+    const T* a = first.data<T>();
+    const T* b = second.data<T>();
+    const F<T> f{static_cast<T>(setting)};
+    give_loss<T>(reduction, first.shape(), outputs[0],
+                 [=](std::int64_t i) PARE_INLINE_LAMBDA { return f.term(a[i], b[i]); });
   });
 }
 
-/// Gives input i the gradient make(scale)(a, b) of every element.
-template <template <class> class F> void give_pair(BackwardArgs& args, int i, double scale) {
-  if (!args.needs(i)) return;
-  const DType dtype = computed(args.input_dtype(i));
-  const Tensor a = in_dtype(args.input(0), dtype);
-  const Tensor b = in_format(in_dtype(args.input(1), dtype), a.format());
-  Tensor out = Tensor::empty(a.shape(), dtype, a.format());
+template <template <class> class F>
+void backward_pair(BackwardArgs& args, LossReduction reduction, double setting = 0) {
+  const DType dtype = computed_type(args.input_dtype(0));
+  const Tensor first = in_dtype(args.input(0), dtype);
+  const Tensor second = in_format(in_dtype(args.input(1), dtype), first.format());
   visit_float(dtype, args.call().op->name, [&](auto type) {
     using T = decltype(type);
-    zip_contiguous(a.data<T>(), b.data<T>(), out.mutable_data<T>(), out.elements(),
-                   F<T>{static_cast<T>(scale)});
+    const T* a = first.data<T>();
+    const T* b = second.data<T>();
+    const F<T> f{static_cast<T>(setting)};
+    const auto give = [&](int input, auto slope) {
+      if (!args.needs(input)) return;
+      Tensor dx = Tensor::empty(first.shape(), dtype, first.format());
+      give_gradient<T>(reduction, args.grad_output(0), dx, slope);
+      args.set(input, in_dtype(dx, args.input_dtype(input)));
+    };
+    give(0, [=](std::int64_t i) PARE_INLINE_LAMBDA { return f.slope_a(a[i], b[i]); });
+    give(1, [=](std::int64_t i) PARE_INLINE_LAMBDA { return f.slope_b(a[i], b[i]); });
   });
-  args.set(i, in_dtype(out, args.input_dtype(i)));
+}
+
+template <class A> LossReduction reduction_of(const Call& call) {
+  return loss_reduction(call.attributes.as<A>().reduction, call.op->name);
 }
 
 }  // namespace
 
-constinit const OpDef kCrossEntropy = {
-    .name = "cross_entropy",
+constinit const OpDef kMse = {
+    .name = "mse",
     .min_inputs = 2,
     .max_inputs = 2,
-    .hidden_outputs = 1,
-    .infer = infer_cross_entropy,
-    .forward = forward_cross_entropy,
-    .backward = backward_cross_entropy,
-    .saves_inputs = 1U << 1U,
-    .saves_outputs = 1U << 1U,
-    .onnx = {.op_type = "SoftmaxCrossEntropyLoss", .emit = [](const Call&, OnnxEmitter& e) {
-               e.node("SoftmaxCrossEntropyLoss", {e.input(0), e.input(1)}, {e.output(0)})
-                   .attribute("reduction", "mean");
-             }}};
+    .format = FormatRule::keep,
+    .infer = [](InferArgs& args) { infer_pair(args, reduction_of<LossAttributes>(args.call)); },
+    .forward =
+        [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           const Context& context) {
+          forward_pair<SquaredDifference>(call, inputs, outputs, context,
+                                          reduction_of<LossAttributes>(call));
+        },
+    .backward =
+        [](BackwardArgs& args) {
+          backward_pair<SquaredDifference>(args, reduction_of<LossAttributes>(args.call()));
+        },
+    .saves_inputs = 3,
+    .defaults = [] { return Attributes::of(LossAttributes{}); }};
+
+constinit const OpDef kSmoothL1 = {
+    .name = "smooth_l1",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .format = FormatRule::keep,
+    .infer =
+        [](InferArgs& args) {
+          const double beta = args.call.attributes.as<SmoothL1Attributes>().beta;
+          PARE_CHECK(beta >= 0, invalid_argument, "smooth_l1", "expected beta ≥ 0, got {}", beta);
+          infer_pair(args, reduction_of<SmoothL1Attributes>(args.call));
+        },
+    .forward =
+        [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           const Context& context) {
+          forward_pair<SmoothDifference>(call, inputs, outputs, context,
+                                         reduction_of<SmoothL1Attributes>(call),
+                                         call.attributes.as<SmoothL1Attributes>().beta);
+        },
+    .backward =
+        [](BackwardArgs& args) {
+          backward_pair<SmoothDifference>(args, reduction_of<SmoothL1Attributes>(args.call()),
+                                          args.call().attributes.as<SmoothL1Attributes>().beta);
+        },
+    .saves_inputs = 3,
+    .defaults = [] { return Attributes::of(SmoothL1Attributes{}); }};
 
 constinit const OpDef kKlDiv = {
     .name = "kl_div",
@@ -254,50 +164,79 @@ constinit const OpDef kKlDiv = {
         [](InferArgs& args) {
           PARE_CHECK(args.shape(0).rank() >= 1, shape_mismatch, "kl_div",
                      "expected inputs [N, …], got {}", args.shape(0));
-          infer_pair(args);
+          infer_pair(args, reduction_of<KlDivAttributes>(args.call));
         },
     .forward =
         [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
            const Context& context) {
-          forward_pair<Divergence>(call, inputs, outputs, context, inputs[0].dim(0));
+          forward_pair<Divergence>(call, inputs, outputs, context,
+                                   reduction_of<KlDivAttributes>(call));
         },
     .backward =
         [](BackwardArgs& args) {
-          const double scale =
-              args.grad_output(0).item() / static_cast<double>(args.input_shape(0)[0]);
-          give_pair<DivergenceOfInput>(args, 0, scale);
-          give_pair<DivergenceOfTarget>(args, 1, scale);
+          backward_pair<Divergence>(args, reduction_of<KlDivAttributes>(args.call()));
         },
-    .saves_inputs = 3};
+    .saves_inputs = 3,
+    .defaults = [] { return Attributes::of(KlDivAttributes{}); }};
 
-constinit const OpDef kMse = {
-    .name = "mse",
+constinit const OpDef kHingeEmbedding = {
+    .name = "hinge_embedding",
     .min_inputs = 2,
     .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_pair,
+    .infer =
+        [](InferArgs& args) {
+          infer_pair(args, reduction_of<HingeEmbeddingAttributes>(args.call));
+        },
     .forward =
         [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
            const Context& context) {
-          forward_pair<SquaredDifference>(call, inputs, outputs, context, inputs[0].elements());
+          forward_pair<Hinge>(call, inputs, outputs, context,
+                              reduction_of<HingeEmbeddingAttributes>(call),
+                              call.attributes.as<HingeEmbeddingAttributes>().margin);
         },
     .backward =
         [](BackwardArgs& args) {
-          const double scale = 2.0 * args.grad_output(0).item() /
-                               static_cast<double>(args.input_shape(0).elements());
-          give_pair<MseGradient>(args, 0, scale);
-          give_pair<MseGradient>(args, 1, -scale);
+          backward_pair<Hinge>(args, reduction_of<HingeEmbeddingAttributes>(args.call()),
+                               args.call().attributes.as<HingeEmbeddingAttributes>().margin);
         },
-    .saves_inputs = 3};
+    .saves_inputs = 3,
+    .defaults = [] { return Attributes::of(HingeEmbeddingAttributes{}); }};
 
-Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
-  return apply({&kCrossEntropy, {}}, detail::Borrowed(logits, labels));
+Tensor mse(const Tensor& input, const Tensor& target) { return mse(input, target, {}); }
+Tensor mse(const Tensor& input, const Tensor& target, const LossAttributes& options) {
+  return apply({&kMse, Attributes::of(options)}, detail::Borrowed(input, target));
+}
+Tensor l1(const Tensor& input, const Tensor& target) { return l1(input, target, {}); }
+Tensor l1(const Tensor& input, const Tensor& target, const LossAttributes& options) {
+  return smooth_l1(input, target, {.beta = 0, .reduction = options.reduction});
+}
+Tensor smooth_l1(const Tensor& input, const Tensor& target) { return smooth_l1(input, target, {}); }
+Tensor smooth_l1(const Tensor& input, const Tensor& target, const SmoothL1Attributes& options) {
+  return apply({&kSmoothL1, Attributes::of(options)}, detail::Borrowed(input, target));
+}
+Tensor huber(const Tensor& input, const Tensor& target) { return huber(input, target, {}); }
+Tensor huber(const Tensor& input, const Tensor& target, const HuberOptions& options) {
+  PARE_CHECK(options.delta > 0, invalid_argument, "huber", "expected delta > 0, got {}",
+             options.delta);
+  return smooth_l1(input, target, {.beta = options.delta, .reduction = options.reduction}) *
+         options.delta;
 }
 Tensor kl_div(const Tensor& log_input, const Tensor& target) {
-  return apply({&kKlDiv, {}}, detail::Borrowed(log_input, target));
+  return kl_div(log_input, target, {});
 }
-Tensor mse(const Tensor& input, const Tensor& target) {
-  return apply({&kMse, {}}, detail::Borrowed(input, target));
+Tensor kl_div(const Tensor& log_input, const Tensor& target, const KlDivAttributes& options) {
+  return apply({&kKlDiv, Attributes::of(options)}, detail::Borrowed(log_input, target));
+}
+Tensor hinge_embedding(const Tensor& input, const Tensor& target) {
+  return hinge_embedding(input, target, {});
+}
+Tensor hinge_embedding(const Tensor& input, const Tensor& target,
+                       const HingeEmbeddingAttributes& options) {
+  // Labels of integers, as loaders give them.
+  const bool convert = input.defined() && target.defined() && !is_floating(target.dtype());
+  const Tensor signs = convert ? cast(target, input.dtype()) : target;
+  return apply({&kHingeEmbedding, Attributes::of(options)}, detail::Borrowed(input, signs));
 }
 
 }  // namespace pare

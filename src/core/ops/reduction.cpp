@@ -1,65 +1,30 @@
-// sum, mean, max and argmax over any axes, in either memory format.
+// sum, mean, max and min over any axes, in either memory format.
 #include "pare/core/ops/reduction.h"
-
-#include <algorithm>
 
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
+#include "core/ops/reduced.h"
 #include "core/reduce.h"
 
 namespace pare {
 namespace {
 
-/// Bit a is set where axis a is reduced.
-std::uint32_t reduced_axes(const ReduceAttributes& a, int rank, const char* where) {
-  if (a.axes.empty()) return (1U << rank) - 1U;
-  std::uint32_t mask = 0;
-  for (const std::int64_t axis : a.axes) {
-    const auto bit = 1U << normalize_axis(axis, rank, where);
-    PARE_CHECK((mask & bit) == 0, invalid_argument, where, "expected every axis once, got {} twice",
-               axis);
-    mask |= bit;
-  }
-  return mask;
-}
-
-bool has_bit(std::uint32_t mask, int axis) { return (mask >> axis & 1U) != 0; }
-
-Shape reduced_shape(const Shape& x, std::uint32_t mask, bool keepdim) {
-  Shape out;
-  for (int a = 0; a < x.rank(); ++a) {
-    if (!has_bit(mask, a))
-      out.append(x, a);
-    else if (keepdim)
-      out.append(1);
-  }
-  return out;
-}
-
-/// Where the result of a reduction of `rank` axes lies, per axis of the operand; 0 if reduced.
-Strides result_strides(const Tensor& result, int rank, std::uint32_t mask) {
-  const Strides own = strides_of(result);
-  const bool kept = result.rank() == rank;
-  Strides out{};
-  int next = 0;
-  for (int a = 0; a < rank; ++a) {
-    if (!has_bit(mask, a)) out[static_cast<std::size_t>(a)] = own[static_cast<std::size_t>(next)];
-    if (kept || !has_bit(mask, a)) ++next;
-  }
-  return out;
+std::uint32_t axes_of(const Call& call, int rank) {
+  return reduced_axes(call.attributes.as<ReduceAttributes>().axes, rank, call.op->name);
 }
 
 void infer_reduce(InferArgs& args, bool floating) {
   const char* where = args.call.op->name;
   const DType d = args.dtype(0);
+  const bool extreme = args.call.op == &kMax || args.call.op == &kMin;
   const bool fits = floating ? is_floating(d)
                              : is_floating(d) || d == DType::i32 || d == DType::i64 ||
-                                   (args.call.op == &kMax && is_arithmetic(d));
+                                   (extreme && is_arithmetic(d));
   PARE_CHECK(fits, dtype_mismatch, where, "expected {}, got {}",
              floating ? "a floating type" : "a floating type, i32 or i64", d);
-  const auto& a = args.call.attributes.as<ReduceAttributes>();
-  const std::uint32_t mask = reduced_axes(a, args.shape(0).rank(), where);
-  args.output(0, reduced_shape(args.shape(0), mask, a.keepdim), d);
+  const std::uint32_t mask = axes_of(args.call, args.shape(0).rank());
+  const bool keepdim = args.call.attributes.as<ReduceAttributes>().keepdim;
+  args.output(0, reduced_shape(args.shape(0), mask, keepdim), d);
 }
 
 template <Reduction Kind>
@@ -67,7 +32,7 @@ void forward_reduce(const Call& call, std::span<const Tensor> inputs, std::span<
                     const Context& context) {
   const Tensor& x = inputs[0];
   if (is_half(x.dtype())) return forward_through_float(call, inputs, outputs, context);
-  const auto mask = reduced_axes(call.attributes.as<ReduceAttributes>(), x.rank(), call.op->name);
+  const auto mask = axes_of(call, x.rank());
   reduce(Kind, x, mask, result_strides(outputs[0], x.rank(), mask), outputs[0]);
 }
 
@@ -75,9 +40,8 @@ void forward_reduce(const Call& call, std::span<const Tensor> inputs, std::span<
 template <bool Mean> void backward_spread(BackwardArgs& args) {
   const Shape& shape = args.input_shape(0);
   const DType given = args.input_dtype(0);
-  const DType dtype = is_half(given) ? DType::f32 : given;
-  const auto mask = reduced_axes(args.call().attributes.as<ReduceAttributes>(), shape.rank(),
-                                 args.call().op->name);
+  const DType dtype = computed_type(given);
+  const auto mask = axes_of(args.call(), shape.rank());
   double scale = 1;
   for (int a = 0; Mean && a < shape.rank(); ++a)
     if (has_bit(mask, a)) scale /= static_cast<double>(shape[a]);
@@ -108,21 +72,20 @@ struct Times {
   }
 };
 
-void backward_max(BackwardArgs& args) {
+void backward_extreme(BackwardArgs& args) {
   const DType given = args.input_dtype(0);
-  const DType dtype = is_half(given) ? DType::f32 : given;
+  const DType dtype = computed_type(given);
   const Tensor x = in_dtype(args.input(0), dtype);
   const Tensor y = in_dtype(args.output(0), dtype);
   const Tensor g = in_format(in_dtype(args.grad_output(0), dtype), y.format());
   const int rank = x.rank();
-  const auto mask =
-      reduced_axes(args.call().attributes.as<ReduceAttributes>(), rank, args.call().op->name);
+  const auto mask = axes_of(args.call(), rank);
   const Strides to = result_strides(y, rank, mask);
   Tensor ties = Tensor::empty(x.shape(), dtype, x.format());
   Tensor count = Tensor::empty(y.shape(), dtype, y.format());
   const std::array operands{strides_of(ties), strides_of(x), to};
   const LoopNest nest(x.shape(), x.format(), operands);
-  visit_float(dtype, "max", [&](auto type) {
+  visit_float(dtype, args.call().op->name, [&](auto type) {
     using T = decltype(type);
     T* tie = ties.mutable_data<T>();
     zip_strided(nest, x.data<T>(), y.data<T>(), tie, Equal{});
@@ -134,84 +97,17 @@ void backward_max(BackwardArgs& args) {
   args.set(0, in_dtype(ties, given));
 }
 
-/// The kept axes belong to those of the output. The reduced ones stay as they are, but for a sum,
-/// to which a cut (zero) index contributes nothing.
 template <bool Sum> void link_reduce(const Call& call, ChannelLinks& links) {
-  const auto& a = call.attributes.as<ReduceAttributes>();
-  const int rank = links.shape(in(0)).rank();
-  const auto mask = reduced_axes(a, rank, call.op->name);
-  int next = 0;
-  for (int axis = 0; axis < rank; ++axis) {
-    const bool reduced = has_bit(mask, axis);
-    if (!reduced) links.tie(in(0), axis, out(0), next);
-    if (reduced && Sum) links.tie(in(0), axis, in(0), axis);
-    if (!reduced || a.keepdim) ++next;
-  }
+  link_reduced(links, axes_of(call, links.shape(in(0)).rank()),
+               call.attributes.as<ReduceAttributes>().keepdim, Sum);
 }
 
-/// Axes are an input since the given opset, an attribute before.
 void emit_reduce(const Call& call, OnnxEmitter& e, const char* op_type, int axes_input_since) {
   const auto& a = call.attributes.as<ReduceAttributes>();
-  std::vector<std::string> inputs{e.input(0)};
-  if (!a.axes.empty() && e.opset() >= axes_input_since)
-    inputs.push_back(
-        e.constant(Tensor::from(a.axes, Shape{static_cast<std::int64_t>(a.axes.size())})));
-  auto& node = e.node(op_type, std::move(inputs), {e.output(0)});
-  if (!a.axes.empty() && e.opset() < axes_input_since)
-    node.attribute("axes", std::span<const std::int64_t>(a.axes));
-  node.attribute("keepdims", std::int64_t{a.keepdim});
+  emit_reduced(e, op_type, axes_input_since, e.input(0), e.output(0), a.axes, a.keepdim);
 }
 
 Attributes default_axes() { return Attributes::of(ReduceAttributes{}); }
-
-Shape argmax_shape(const Shape& x, const AxisAttributes& a) {
-  const int axis = normalize_axis(a.axis, x.rank(), "argmax");
-  return reduced_shape(x, 1U << axis, a.keepdim);
-}
-
-void infer_argmax(InferArgs& args) {
-  const Shape& x = args.shape(0);
-  PARE_CHECK(is_arithmetic(args.dtype(0)), dtype_mismatch, "argmax",
-             "expected a number type, got {}", args.dtype(0));
-  const auto& a = args.call.attributes.as<AxisAttributes>();
-  const Shape out = argmax_shape(x, a);
-  const int axis = normalize_axis(a.axis, x.rank(), "argmax");
-  PARE_CHECK(x.symbolic(axis) || x[axis] > 0, invalid_argument, "argmax",
-             "expected at least one element along axis {}, got shape {}", axis, x);
-  args.output(0, out, DType::i64);
-}
-
-void forward_argmax(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                    const Context& context) {
-  const Tensor& x = inputs[0];
-  if (is_half(x.dtype())) return forward_through_float(call, inputs, outputs, context);
-  const auto& a = call.attributes.as<AxisAttributes>();
-  const int axis = normalize_axis(a.axis, x.rank(), "argmax");
-  const std::int64_t length = x.shape()[axis];
-  const std::int64_t step = strides_of(x)[static_cast<std::size_t>(axis)];
-  // The nest runs over everything but the axis.
-  Shape one = x.shape();
-  one.set(axis, 1);
-  const std::array operands{strides_of(x), result_strides(outputs[0], x.rank(), 1U << axis)};
-  const LoopNest nest(one, x.format(), operands);
-  auto* index = outputs[0].mutable_data<std::int64_t>();
-  visit_arithmetic(x.dtype(), "argmax", [&](auto type) {
-    using T = decltype(type);
-    const T* data = x.data<T>();
-    for_each_block(nest, [&](const LoopBlock& b) {
-      for (std::int64_t r = 0; r < b.rows; ++r) {
-        for (std::int64_t c = 0; c < b.columns; ++c) {
-          const T* row = data + b.offset[0] + r * b.row[0] + c * b.column[0];
-          std::int64_t best = 0;
-          // NaN is the largest of all, the first one too.
-          for (std::int64_t k = 1; k < length && row[best * step] == row[best * step]; ++k)
-            if (!(row[k * step] <= row[best * step])) best = k;
-          index[b.offset[1] + r * b.row[1] + c * b.column[1]] = best;
-        }
-      }
-    });
-  });
-}
 
 }  // namespace
 
@@ -245,7 +141,7 @@ constinit const OpDef kMax = {
     .format = FormatRule::keep,
     .infer = [](InferArgs& args) { infer_reduce(args, false); },
     .forward = forward_reduce<Reduction::max>,
-    .backward = backward_max,
+    .backward = backward_extreme,
     .saves_inputs = 1,
     .saves_outputs = 1,
     .defaults = default_axes,
@@ -255,26 +151,19 @@ constinit const OpDef kMax = {
                emit_reduce(call, e, "ReduceMax", 18);
              }}};
 
-constinit const OpDef kArgmax = {
-    .name = "argmax",
+constinit const OpDef kMin = {
+    .name = "min",
     .format = FormatRule::keep,
-    .infer = infer_argmax,
-    .forward = forward_argmax,
-    .defaults = [] { return Attributes::of(AxisAttributes{}); },
-    .channels = {.kind = ChannelFact::Kind::rule,
-                 .rule =
-                     [](const Call& call, ChannelLinks& links) {
-                       const auto& a = call.attributes.as<AxisAttributes>();
-                       const Call as_reduction{
-                           &kArgmax, Attributes::of(
-                                         ReduceAttributes{.axes = {a.axis}, .keepdim = a.keepdim})};
-                       link_reduce<false>(as_reduction, links);
-                     }},
-    .onnx = {.op_type = "ArgMax", .emit = [](const Call& call, OnnxEmitter& e) {
-               const auto& a = call.attributes.as<AxisAttributes>();
-               e.node("ArgMax", {e.input(0)}, {e.output(0)})
-                   .attribute("axis", a.axis)
-                   .attribute("keepdims", std::int64_t{a.keepdim});
+    .infer = [](InferArgs& args) { infer_reduce(args, false); },
+    .forward = forward_reduce<Reduction::min>,
+    .backward = backward_extreme,
+    .saves_inputs = 1,
+    .saves_outputs = 1,
+    .defaults = default_axes,
+    .channels = {.kind = ChannelFact::Kind::rule, .rule = link_reduce<false>},
+    .quantization = {.kind = QuantizationFact::Kind::same_as_input},
+    .onnx = {.op_type = "ReduceMin", .emit = [](const Call& call, OnnxEmitter& e) {
+               emit_reduce(call, e, "ReduceMin", 18);
              }}};
 
 Tensor sum(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
@@ -286,8 +175,8 @@ Tensor mean(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim
 Tensor max(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
   return apply({&kMax, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
 }
-Tensor argmax(const Tensor& x, int axis, bool keepdim) {
-  return apply({&kArgmax, Attributes::of(AxisAttributes{axis, keepdim})}, detail::Borrowed(x));
+Tensor min(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
+  return apply({&kMin, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
 }
 
 }  // namespace pare

@@ -1,0 +1,74 @@
+// What the reductions share: which axes they take, where their results lie, their channel rule.
+#include "core/ops/reduced.h"
+
+#include "core/dtype_switch.h"
+
+namespace pare {
+
+std::uint32_t reduced_axes(const std::vector<std::int64_t>& axes, int rank, const char* where) {
+  if (axes.empty()) return (1U << rank) - 1U;
+  std::uint32_t mask = 0;
+  for (const std::int64_t axis : axes) {
+    const auto bit = 1U << normalize_axis(axis, rank, where);
+    PARE_CHECK((mask & bit) == 0, invalid_argument, where, "expected every axis once, got {} twice",
+               axis);
+    mask |= bit;
+  }
+  return mask;
+}
+
+Shape reduced_shape(const Shape& x, std::uint32_t mask, bool keepdim) {
+  Shape out;
+  for (int a = 0; a < x.rank(); ++a) {
+    if (!has_bit(mask, a))
+      out.append(x, a);
+    else if (keepdim)
+      out.append(1);
+  }
+  return out;
+}
+
+Strides result_strides(const Tensor& result, int rank, std::uint32_t mask) {
+  const Strides own = strides_of(result);
+  const bool kept = result.rank() == rank;
+  Strides out{};
+  int next = 0;
+  for (int a = 0; a < rank; ++a) {
+    if (!has_bit(mask, a)) out[static_cast<std::size_t>(a)] = own[static_cast<std::size_t>(next)];
+    if (kept || !has_bit(mask, a)) ++next;
+  }
+  return out;
+}
+
+std::int64_t reduced_count(const Shape& x, std::uint32_t mask) {
+  std::int64_t count = 1;
+  for (int a = 0; a < x.rank(); ++a)
+    if (has_bit(mask, a)) count *= x[a];
+  return count;
+}
+
+void link_reduced(ChannelLinks& links, std::uint32_t mask, bool keepdim, bool zeros_vanish) {
+  const int rank = links.shape(in(0)).rank();
+  int next = 0;
+  for (int axis = 0; axis < rank; ++axis) {
+    const bool reduced = has_bit(mask, axis);
+    if (!reduced) links.tie(in(0), axis, out(0), next);
+    if (reduced && zeros_vanish) links.tie(in(0), axis, in(0), axis);
+    if (!reduced || keepdim) ++next;
+  }
+}
+
+void emit_reduced(OnnxEmitter& e, const char* op_type, int axes_input_since, const std::string& x,
+                  const std::string& y, const std::vector<std::int64_t>& axes, bool keepdim) {
+  std::vector<std::string> inputs{x};
+  if (!axes.empty() && e.opset() >= axes_input_since)
+    inputs.push_back(e.constant(Tensor::from(axes, Shape{static_cast<std::int64_t>(axes.size())})));
+  auto& node = e.node(op_type, std::move(inputs), {y});
+  if (!axes.empty() && e.opset() < axes_input_since)
+    node.attribute("axes", std::span<const std::int64_t>(axes));
+  node.attribute("keepdims", std::int64_t{keepdim});
+}
+
+DType computed_type(DType d) { return is_half(d) ? DType::f32 : d; }
+
+}  // namespace pare

@@ -1,0 +1,38 @@
+// What the reductions share: which axes they take, where their results lie, their channel rule.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/strides.h"
+#include "pare/core/op.h"
+
+namespace pare {
+
+/// Bit a is set where axis a is reduced: all of them where `axes` is empty. Throws out_of_range,
+/// and invalid_argument for an axis named twice.
+std::uint32_t reduced_axes(const std::vector<std::int64_t>& axes, int rank, const char* where);
+
+inline bool has_bit(std::uint32_t mask, int axis) { return (mask >> axis & 1U) != 0; }
+
+Shape reduced_shape(const Shape& x, std::uint32_t mask, bool keepdim);
+
+/// Where the result of a reduction of `rank` axes lies, per axis of the operand; 0 if reduced.
+Strides result_strides(const Tensor& result, int rank, std::uint32_t mask);
+
+/// The number of elements behind each result.
+std::int64_t reduced_count(const Shape& x, std::uint32_t mask);
+
+/// The kept axes belong to those of the output. The reduced ones stay as they are, but where zeros
+/// contribute nothing to the result (`zeros_vanish`).
+void link_reduced(ChannelLinks& links, std::uint32_t mask, bool keepdim, bool zeros_vanish);
+
+/// Begins ReduceSum and its like: from input `x` to `y`, axes as an input since the given opset, an
+/// attribute before.
+void emit_reduced(OnnxEmitter& e, const char* op_type, int axes_input_since, const std::string& x,
+                  const std::string& y, const std::vector<std::int64_t>& axes, bool keepdim);
+
+/// The type in which a result of type d is computed.
+DType computed_type(DType d);
+
+}  // namespace pare

@@ -1,0 +1,212 @@
+// sort and topk along an axis, stable, with the indices; argsort.
+#include <limits>
+#include <vector>
+
+#include "core/dtype_switch.h"
+#include "core/ops/lines.h"
+#include "core/ops/reduced.h"
+#include "pare/core/ops/sort.h"
+
+namespace pare {
+namespace {
+
+void infer_sort(InferArgs& args) {
+  const char* where = args.call.op->name;
+  PARE_CHECK(is_arithmetic(args.dtype(0)), dtype_mismatch, where, "expected a number type, got {}",
+             args.dtype(0));
+  Shape shape = args.shape(0);
+  if (args.call.op == &kTopk) {
+    const auto& a = args.call.attributes.as<TopkAttributes>();
+    const int axis = normalize_axis(a.axis, shape.rank(), where);
+    PARE_CHECK(a.k >= 0 && (shape.symbolic(axis) || a.k <= shape[axis]), out_of_range, where,
+               "expected k from 0 to the length of axis {} of {}, got {}", axis, shape, a.k);
+    shape.set(axis, a.k);
+  } else {
+    normalize_axis(args.call.attributes.as<SortAttributes>().axis, shape.rank(), where);
+  }
+  args.output(0, shape, args.dtype(0));
+  args.output(1, shape, DType::i64);
+}
+
+/// A number's place in the order, as an unsigned integer: the same for ±0, the last for NaN.
+std::uint64_t rank_of(float v) {
+  if (v != v) return 0xffffffffU;
+  const auto bits = __builtin_bit_cast(std::uint32_t, v == 0.0F ? 0.0F : v);
+  return (bits >> 31U) != 0 ? ~bits : bits | 0x80000000U;
+}
+std::uint64_t rank_of(double v) {
+  if (v != v) return ~std::uint64_t{0};
+  const auto bits = __builtin_bit_cast(std::uint64_t, v == 0.0 ? 0.0 : v);
+  return (bits >> 63U) != 0 ? ~bits : bits | std::uint64_t{1} << 63U;
+}
+template <class T> std::uint64_t rank_of(T v) {
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(v)) ^ std::uint64_t{1} << 63U;
+}
+
+/// By rank, then by index, which makes any sort a stable one.
+struct Key {
+  std::uint64_t rank;
+  std::int64_t index;
+  bool operator<(const Key& other) const {
+    return rank != other.rank ? rank < other.rank : index < other.index;
+  }
+};
+
+/// The first `k` of each line.
+template <class T>
+void sort_lines(const Tensor& x, Tensor& values, Tensor& indices, int axis, bool descending) {
+  const Lines from(x, axis);
+  const Lines to(values, axis);
+  const T* data = x.data<T>();
+  T* value = values.mutable_data<T>();
+  auto* index = indices.mutable_data<std::int64_t>();
+  const std::uint64_t flip = descending ? ~std::uint64_t{0} : 0;
+  if (to.count == 0) return;
+  for_lines(from, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<Key> keys(static_cast<std::size_t>(from.length));
+    for (std::int64_t line = begin; line < end; ++line) {
+      const T* in = data + from.begin(line);
+      for (std::int64_t i = 0; i < from.length; ++i)
+        keys[static_cast<std::size_t>(i)] = {rank_of(in[i * from.stride]) ^ flip, i};
+      const auto middle = keys.begin() + static_cast<std::ptrdiff_t>(to.length);
+      if (middle != keys.end()) std::nth_element(keys.begin(), middle, keys.end());
+      std::sort(keys.begin(), middle);
+      const std::int64_t out = to.begin(line);
+      for (std::int64_t i = 0; i < to.length; ++i) {
+        const std::int64_t source = keys[static_cast<std::size_t>(i)].index;
+        index[out + i * to.stride] = source;
+        value[out + i * to.stride] = in[source * from.stride];
+      }
+    }
+  });
+}
+
+void forward_sorted(std::span<const Tensor> inputs, std::span<Tensor> outputs, std::int64_t axis,
+                    bool descending, const char* where) {
+  const Tensor x = in_format(inputs[0], outputs[0].format());
+  visit_arithmetic(x.dtype(), where, [&](auto type) {
+    sort_lines<decltype(type)>(x, outputs[0], outputs[1], normalize_axis(axis, x.rank(), where),
+                               descending);
+  });
+}
+
+/// Every element's gradient goes back to where it came from.
+void backward_sorted(BackwardArgs& args, std::int64_t axis) {
+  if (!args.grad_output(0).defined()) return;
+  const DType given = args.input_dtype(0);
+  const DType dtype = computed_type(given);
+  const Tensor& indices = args.output(1);
+  const Tensor g = in_format(in_dtype(args.grad_output(0), dtype), indices.format());
+  Tensor dx = Tensor::zeros(args.input_shape(0), dtype, indices.format());
+  const int own = normalize_axis(axis, dx.rank(), args.call().op->name);
+  const Lines from(indices, own);
+  const Lines to(dx, own);
+  visit_float(dtype, args.call().op->name, [&](auto type) {
+    using T = decltype(type);
+    const auto* index = indices.data<std::int64_t>();
+    const T* gradient = g.data<T>();
+    T* out = dx.mutable_data<T>();
+    for_lines(from, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t line = begin; line < end; ++line)
+        for (std::int64_t i = 0; i < from.length; ++i) {
+          const std::int64_t at = from.begin(line) + i * from.stride;
+          out[to.begin(line) + index[at] * to.stride] = gradient[at];
+        }
+    });
+  });
+  args.set(0, in_dtype(dx, given));
+}
+
+void link_sorted(ChannelLinks& links, std::int64_t axis, const char* where) {
+  const int rank = links.shape(in(0)).rank();
+  const int own = normalize_axis(axis, rank, where);
+  for (int a = 0; a < rank; ++a)
+    for (int o = 0; o < 2; ++o)
+      if (a != own && links.has(out(o))) links.tie(in(0), a, out(o), a);
+}
+
+void emit_topk(OnnxEmitter& e, std::int64_t k, std::int64_t axis, bool largest) {
+  const std::string count = e.constant(Tensor::from(std::vector<std::int64_t>{k}, {1}));
+  e.node("TopK", {e.input(0), count}, {e.output(0), e.output(1)})
+      .attribute("axis", axis)
+      .attribute("largest", std::int64_t{largest})
+      .attribute("sorted", std::int64_t{1});
+}
+
+}  // namespace
+
+constinit const OpDef kSort = {
+    .name = "sort",
+    .visible_outputs = 2,
+    .format = FormatRule::keep,
+    .infer = infer_sort,
+    .forward =
+        [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           const Context& context) {
+          if (is_half(inputs[0].dtype()))
+            return forward_through_float(call, inputs, outputs, context);
+          const auto& a = call.attributes.as<SortAttributes>();
+          forward_sorted(inputs, outputs, a.axis, a.descending, "sort");
+        },
+    .backward =
+        [](BackwardArgs& args) {
+          backward_sorted(args, args.call().attributes.as<SortAttributes>().axis);
+        },
+    .saves_outputs = 2,
+    .defaults = [] { return Attributes::of(SortAttributes{}); },
+    .channels = {.kind = ChannelFact::Kind::rule,
+                 .rule =
+                     [](const Call& call, ChannelLinks& links) {
+                       link_sorted(links, call.attributes.as<SortAttributes>().axis, "sort");
+                     }},
+    .onnx = {.op_type = "TopK", .opset = 11, .emit = [](const Call& call, OnnxEmitter& e) {
+               const auto& a = call.attributes.as<SortAttributes>();
+               const Shape& x = e.input_shape(0);
+               const int axis = normalize_axis(a.axis, x.rank(), "sort");
+               PARE_CHECK(!x.symbolic(axis), unsupported, "sort",
+                          "expected a known length of axis {} for ONNX, got {}", axis, x);
+               emit_topk(e, x[axis], a.axis, a.descending);
+             }}};
+
+constinit const OpDef kTopk = {
+    .name = "topk",
+    .visible_outputs = 2,
+    .format = FormatRule::keep,
+    .infer = infer_sort,
+    .forward =
+        [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           const Context& context) {
+          if (is_half(inputs[0].dtype()))
+            return forward_through_float(call, inputs, outputs, context);
+          const auto& a = call.attributes.as<TopkAttributes>();
+          forward_sorted(inputs, outputs, a.axis, a.largest, "topk");
+        },
+    .backward =
+        [](BackwardArgs& args) {
+          backward_sorted(args, args.call().attributes.as<TopkAttributes>().axis);
+        },
+    .saves_outputs = 2,
+    .defaults = [] { return Attributes::of(TopkAttributes{}); },
+    .channels = {.kind = ChannelFact::Kind::rule,
+                 .rule =
+                     [](const Call& call, ChannelLinks& links) {
+                       link_sorted(links, call.attributes.as<TopkAttributes>().axis, "topk");
+                     }},
+    .onnx = {.op_type = "TopK", .opset = 11, .emit = [](const Call& call, OnnxEmitter& e) {
+               const auto& a = call.attributes.as<TopkAttributes>();
+               emit_topk(e, a.k, a.axis, a.largest);
+             }}};
+
+Sorted sort(const Tensor& x, const SortAttributes& attributes) {
+  Tensors both = apply_all({&kSort, Attributes::of(attributes)}, detail::Borrowed(x));
+  return {both[0], both[1]};
+}
+Tensor argsort(const Tensor& x, const SortAttributes& attributes) {
+  return sort(x, attributes).indices;
+}
+Sorted topk(const Tensor& x, const TopkAttributes& attributes) {
+  Tensors both = apply_all({&kTopk, Attributes::of(attributes)}, detail::Borrowed(x));
+  return {both[0], both[1]};
+}
+
+}  // namespace pare
