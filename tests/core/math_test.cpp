@@ -108,9 +108,19 @@ TEST(Math, FmodIsExact) {
   // Just below a multiple, where the quotient rounds up to it.
   a.push_back(std::nextafter(3.0F * 0.7F, 0.0F));
   b.push_back(0.7F);
-  const auto y = fmod(of(a), of(b)).to_vector<float>();
-  for (std::size_t i = 0; i < a.size(); ++i)
-    ASSERT_EQ(y[i], std::fmod(a[i], b[i])) << a[i] << " by " << b[i];
+  // All at once, and those of small quotients by themselves, which vector code computes.
+  for (const float limit : {INFINITY, 5e8F}) {
+    std::vector<float> p, q;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (std::abs(a[i] / b[i]) > limit) continue;
+      p.push_back(a[i]);
+      q.push_back(b[i]);
+    }
+    ASSERT_GT(p.size(), 5000U);
+    const auto y = fmod(of(p), of(q)).to_vector<float>();
+    for (std::size_t i = 0; i < p.size(); ++i)
+      ASSERT_EQ(y[i], std::fmod(p[i], q[i])) << p[i] << " by " << q[i];
+  }
 }
 
 TEST(Math, RoundingKeepsTheSignOfZero) {

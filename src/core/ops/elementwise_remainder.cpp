@@ -9,18 +9,28 @@
 namespace pare {
 namespace {
 
-/// C's fmod. The quotient of two floats below 2^29 times the divisor is exact in double; it may
-/// have been rounded up to the next integer, which the sign of the rest tells.
-inline float fmod_of(float a, float b) {
+inline float fmod_of(float a, float b) { return std::fmod(a, b); }
+inline double fmod_of(double a, double b) { return std::fmod(a, b); }
+
+/// Whether quick_rest does not know the rest: a quotient of 2^29 or more, or no number.
+PARE_INLINE bool beyond(float a, float b) {
+  const double q = static_cast<double>(a) / static_cast<double>(b);
+  return !((q < 536870912.0) & (q > -536870912.0) & (__builtin_fabsf(b) <= 3.4028235e38F));
+}
+/// C's fmod, or the rest of the divisor's sign. A quotient below 2^29 times the divisor is exact in
+/// double; the quotient may have been rounded up to the next integer, which the rest's sign tells.
+template <bool fmod> PARE_INLINE float quick_rest(float a, float b) {
   const auto x = static_cast<double>(a);
   const auto y = static_cast<double>(b);
-  const double q = x / y;
-  if (!(std::abs(q) < 536870912.0) || std::isinf(b)) return std::fmod(a, b);
-  double rest = x - static_cast<double>(static_cast<std::int32_t>(q)) * y;
-  if ((rest < 0 && a > 0) || (rest > 0 && a < 0)) rest += (rest < 0) == (b < 0) ? -y : y;
-  return std::copysign(static_cast<float>(rest), a);
+  const double size = __builtin_fabs(y);
+  double rest = x - static_cast<double>(static_cast<std::int32_t>(x / y)) * y;
+  rest = (rest < 0.0) & (x > 0.0) ? rest + size : rest;
+  rest = (rest > 0.0) & (x < 0.0) ? rest - size : rest;
+  const auto truncated = __builtin_copysignf(static_cast<float>(rest), a);
+  if constexpr (fmod) return truncated;
+  const bool moves = (truncated < 0.0F) & (b > 0.0F) ? true : (truncated > 0.0F) & (b < 0.0F);
+  return moves ? truncated + b : truncated;
 }
-inline double fmod_of(double a, double b) { return std::fmod(a, b); }
 
 struct Fmod {
   template <class T> T operator()(T a, T b) const {
@@ -42,6 +52,24 @@ struct Remainder {
     return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
   }
 };
+/// The loop over f32: one by one where any quotient is beyond.
+template <bool fmod> void float_row(const Row& row) {
+  const float* a = static_cast<const float*>(row.a);
+  const float* b = static_cast<const float*>(row.b);
+  const std::int64_t step_a = row.step_a, step_b = row.step_b, count = row.count;
+  std::int32_t slow = 0;
+  if (step_a == 1 && step_b == 1) {
+    for (std::int64_t i = 0; i < count; ++i) slow |= beyond(a[i], b[i]);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) slow |= beyond(a[i * step_a], b[i * step_b]);
+  }
+  if (slow != 0) return plain_row<float, float, std::conditional_t<fmod, Fmod, Remainder>>(row);
+  multiversion([=]() PARE_INLINE_LAMBDA {
+    row_body<float, float, float>(
+        row, [](float p, float q) PARE_INLINE_LAMBDA { return quick_rest<fmod>(p, q); });
+  });
+}
+
 // Minus the slope along the divisor: how often it was taken.
 struct TruncatedQuotient {
   template <class T> T operator()(T a, T b) const { return std::trunc(a / b); }
@@ -60,8 +88,11 @@ void forward_mod(const Call& call, std::span<const Tensor> inputs, std::span<Ten
   const bool fmod = call.attributes.as<ModAttributes>().fmod;
   visit_arithmetic(dtype, "mod", [&](auto type) {
     using T = decltype(type);
-    zip_rows(inputs[0], inputs[1], outputs[0],
-             fmod ? plain_row<T, T, Fmod> : plain_row<T, T, Remainder>);
+    if constexpr (std::is_same_v<T, float>)
+      zip_rows(inputs[0], inputs[1], outputs[0], fmod ? float_row<true> : float_row<false>);
+    else
+      zip_rows(inputs[0], inputs[1], outputs[0],
+               fmod ? plain_row<T, T, Fmod> : plain_row<T, T, Remainder>);
   });
 }
 
