@@ -95,6 +95,8 @@ std::string ResNetCifar::kind() const { return "ResNetCifar"; }
 ResNetCifar resnet8() { return ResNetCifar({.blocks = 1}); }
 ResNetCifar resnet20() { return ResNetCifar({.blocks = 3}); }
 ResNetCifar resnet32() { return ResNetCifar({.blocks = 5}); }
+ResNetCifar resnet44() { return ResNetCifar({.blocks = 7}); }
 ResNetCifar resnet56() { return ResNetCifar({.blocks = 9}); }
+ResNetCifar resnet110() { return ResNetCifar({.blocks = 18}); }
 
 }  // namespace pare::models

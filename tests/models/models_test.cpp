@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdint>
 #include <span>
 
 #include "models/golden_models.h"
+#include "models/noise.h"
 #include "pare/core/context.h"
 #include "pare/core/error.h"
 #include "pare/core/ops.h"
@@ -17,17 +17,7 @@
 namespace pare {
 namespace {
 
-// In [−0.5, 0.5), by integers alone: make_models.py computes the same.
-Tensor noise(std::uint32_t number, const Shape& shape) {
-  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
-  std::uint32_t i = 0;
-  for (float& value : values) {
-    std::uint32_t mixed = i++ * 2654435761U + number * 40503U;
-    mixed = (mixed ^ (mixed >> 15)) * 2246822519U;
-    value = static_cast<float>(static_cast<double>(mixed >> 16) / 65536 - 0.5);
-  }
-  return Tensor::from(values, shape);
-}
+using test::noise;
 
 void fill(nn::Module& net) {
   Generator generator(0);
@@ -153,9 +143,11 @@ TEST(Models, NumbersOfParametersAreThePapers) {
   };
   EXPECT_EQ(count(models::LeNet300_100()), 266'610);
   EXPECT_EQ(count(models::LeNet5()), 431'080);
-  EXPECT_EQ(count(models::resnet20()), 269'722);  // He et al., table 6: 0.27 M
-  EXPECT_EQ(count(models::resnet32()), 464'154);  // 0.46 M
-  EXPECT_EQ(count(models::resnet56()), 853'018);  // 0.85 M
+  EXPECT_EQ(count(models::resnet20()), 269'722);     // He et al., table 6: 0.27 M
+  EXPECT_EQ(count(models::resnet32()), 464'154);     // 0.46 M
+  EXPECT_EQ(count(models::resnet44()), 658'586);     // 0.66 M
+  EXPECT_EQ(count(models::resnet56()), 853'018);     // 0.85 M
+  EXPECT_EQ(count(models::resnet110()), 1'727'962);  // 1.7 M
 }
 
 TEST(Models, ResNetStartsWithKaimingNormal) {

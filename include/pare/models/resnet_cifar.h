@@ -62,6 +62,8 @@ struct PARE_API ResNetCifar : nn::Module {
 PARE_API ResNetCifar resnet8();
 PARE_API ResNetCifar resnet20();
 PARE_API ResNetCifar resnet32();
+PARE_API ResNetCifar resnet44();
 PARE_API ResNetCifar resnet56();
+PARE_API ResNetCifar resnet110();
 
 }  // namespace pare::models
