@@ -7,21 +7,12 @@
 
 #include "core/check.h"
 #include "data/picture.h"
+#include "data/rows.h"
 
 namespace pare::data {
 namespace {
 
 constexpr const char* kPlace = "data::Loader";
-
-Shape stacked(const Shape& example, std::size_t count) {
-  Shape shape{static_cast<std::int64_t>(count)};
-  for (int a = 0; a < example.rank(); ++a) shape.append(example[a]);
-  return shape;
-}
-
-std::string describe(const Tensor& tensor) {
-  return tensor.defined() ? fmt::format("{} {}", tensor.dtype(), tensor.shape()) : "none";
-}
 
 void check_like(const char* what, std::int64_t index, const Tensor& got, const Tensor& first) {
   const bool alike =
@@ -55,7 +46,12 @@ void check(const Normalize& normalize) {
 
 }  // namespace
 
-BatchMaker::BatchMaker(const Transforms& transforms, MemoryFormat format) : format_(format) {
+BatchMaker::BatchMaker(const LoaderOptions& options) : format_(options.format), pad_(options.pad) {
+  const Transforms& transforms = options.transforms;
+  PARE_CHECK(!pad_ || transforms.empty(), invalid_argument, kPlace,
+             "expected no transforms where sequences are padded, got {}", transforms.size());
+  PARE_CHECK(!pad_ || pad_->length >= 0, invalid_argument, kPlace,
+             "expected a Pad::length of at least 0, got {}", pad_->length);
   for (const Transform& transform : transforms) {
     PARE_CHECK(!normalizes_, invalid_argument, kPlace,
                "expected Normalize as the last transform, got another one after it");
@@ -90,12 +86,12 @@ bool BatchMaker::converts(const Tensor& input) const {
 
 Batch BatchMaker::make(const Dataset& dataset, std::span<const std::int64_t> indices,
                        const Generator* generator) const {
+  if (pad_) return make_padded(dataset, indices);
   const Example first = dataset.get(indices[0]);
   PARE_CHECK(first.input.defined(), invalid_argument, kPlace,
              "expected an input of example {}, got none", indices[0]);
-  for (const Tensor* part : {&first.input, &first.label})
-    PARE_CHECK(!part->defined() || traits(part->dtype()).bits >= 8, dtype_mismatch, kPlace,
-               "expected inputs and labels of whole bytes, got {}", part->dtype());
+  check_whole_bytes(first.input, kPlace, "inputs");
+  check_whole_bytes(first.label, kPlace, "labels");
   const Shape& shape = first.input.shape();
   const bool picture = shape.rank() == 3;
   PARE_CHECK(picture || moves_.empty(), shape_mismatch, kPlace,
@@ -139,6 +135,16 @@ Batch BatchMaker::make(const Dataset& dataset, std::span<const std::int64_t> ind
     conversion.place(source.raw(), size, map, out, interleave);
   }
   return batch;
+}
+
+Batch BatchMaker::make_padded(const Dataset& dataset, std::span<const std::int64_t> indices) const {
+  std::vector<Example> examples;
+  for (const std::int64_t index : indices) {
+    examples.push_back(dataset.get(index));
+    Tensor& input = examples.back().input;
+    if (input.defined() && input.dtype() == DType::u8) input = input.to(DType::f32);
+  }
+  return collate(examples, *pad_);
 }
 
 }  // namespace pare::data

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "pare/core/generator.h"
@@ -11,8 +12,8 @@ namespace pare::data {
 
 class BatchMaker {
  public:
-  /// Throws invalid_argument for transforms that make no sense.
-  BatchMaker(const Transforms& transforms, MemoryFormat format);
+  /// Throws invalid_argument for transforms and padding that make no sense.
+  explicit BatchMaker(const LoaderOptions& options);
 
   /// The batch of these examples, at least one. Each draws from `generator.fork(its number)`;
   /// null: crops come from the middle and nothing is mirrored.
@@ -20,12 +21,14 @@ class BatchMaker {
              const Generator* generator) const;
 
  private:
+  Batch make_padded(const Dataset& dataset, std::span<const std::int64_t> indices) const;
   bool converts(const Tensor& input) const;
 
   Transforms moves_;  // crops and mirrorings, in their order
   Normalize normalize_{.scale = 1};
   bool normalizes_ = false;
   MemoryFormat format_;
+  std::optional<Pad> pad_;
 };
 
 }  // namespace pare::data

@@ -1,79 +1,27 @@
 // CSV files of numbers.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string_view>
 
 #include "core/check.h"
-#include "data/byte_source.h"
+#include "data/text_file.h"
 #include "pare/data/readers.h"
 
 namespace pare::data {
 namespace {
 
-std::string read_text(const std::string& path, std::int64_t max_bytes) {
-  ByteSource source(path);
-  const auto limit = static_cast<std::uint64_t>(std::max<std::int64_t>(max_bytes, 0));
-  PARE_CHECK(source.compressed() || source.most_left() <= limit, corrupt_data, path,
-             "expected at most {} bytes (CsvOptions::max_bytes), got {}", limit,
-             source.most_left());
-  std::string text;
-  while (true) {
-    const std::size_t old = text.size();
-    // One byte more than allowed tells a text that is too long from one that just fits.
-    const std::uint64_t step = std::min<std::uint64_t>(1 << 20, limit + 1 - old);
-    text.resize(old + step);
-    const std::size_t got = source.read_some(text.data() + old, step);
-    text.resize(old + got);
-    PARE_CHECK(text.size() <= limit, corrupt_data, path,
-               "expected at most {} bytes (CsvOptions::max_bytes), got more", limit);
-    if (got < step) return text;
-  }
-}
-
-std::string_view trimmed(std::string_view s) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!s.empty() && blank(s.front())) s.remove_prefix(1);
-  while (!s.empty() && blank(s.back())) s.remove_suffix(1);
-  return s;
-}
-
-// A field as an error may show it.
-std::string shown(std::string_view field) {
-  constexpr std::size_t kMost = 40;
-  return field.size() <= kMost ? std::string(field) : std::string(field.substr(0, kMost)) + "…";
-}
-
-// Reads all of `text`, a plus sign included, which from_chars does not know.
-template <class T> bool parse(std::string_view text, T& value) {
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
-  const char* const end = text.data() + text.size();
-  const auto [past, error] = std::from_chars(text.data(), end, value);
-  if constexpr (std::is_floating_point_v<T>) {
-    // Too large and too small are told alike; what is too small has a negative exponent.
-    if (error == std::errc::result_out_of_range && past == end) {
-      const std::size_t exponent = text.find_first_of("eE");
-      const bool small = exponent != std::string_view::npos && text.substr(exponent + 1, 1) == "-";
-      if (small) value = text[0] == '-' ? -T(0) : T(0);
-      return small;
-    }
-  }
-  return error == std::errc() && past == end;
-}
-
 class Csv {
  public:
   Csv(const std::string& path, const CsvOptions& options)
-      : path_(path), options_(options), text_(read_text(path, options.max_bytes)) {}
+      : path_(path),
+        options_(options),
+        text_(read_text(path, options.max_bytes, "CsvOptions::max_bytes")) {}
 
   TensorDataset read() {
     std::string_view rest = text_;
     if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
     while (!rest.empty()) {
-      const std::size_t end = rest.find('\n');
-      std::string_view line = rest.substr(0, end);
-      rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-      if (line.ends_with('\r')) line.remove_suffix(1);
+      const std::string_view line = take_line(rest);
       ++line_;
       // Empty lines at the end are no examples; in between they are a mistake.
       if (trimmed(line).empty() && rest.find_first_not_of(" \t\r\n") == std::string_view::npos)
@@ -89,11 +37,10 @@ class Csv {
  private:
   void split(std::string_view line) {
     fields_.clear();
-    while (true) {
-      const std::size_t end = line.find(options_.delimiter);
-      fields_.push_back(trimmed(line.substr(0, end)));
-      if (end == std::string_view::npos) return;
-      line.remove_prefix(end + 1);
+    std::string_view field;
+    for (bool more = true; more;) {
+      more = take_field(line, options_.delimiter, field);
+      fields_.push_back(trimmed(field));
     }
   }
 

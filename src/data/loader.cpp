@@ -28,7 +28,7 @@ class Epoch {
   Epoch(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, std::uint64_t number,
         std::int64_t batches)
       : dataset_(std::move(dataset)),
-        maker_(options.transforms, options.format),
+        maker_(options),
         generator_(Generator(options.seed).fork(2 * number + 1)),
         batch_size_(options.batch_size),
         batches_(batches),
@@ -163,7 +163,7 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
              "expected 0 to 256 workers, got {}", options_.workers);
   PARE_CHECK(options_.prefetch >= 0 && options_.prefetch <= 4096, invalid_argument, where,
              "expected 0 to 4096 batches of prefetch, got {}", options_.prefetch);
-  const BatchMaker checked(options_.transforms, options_.format);
+  const BatchMaker checked(options_);
 }
 
 std::int64_t Loader::batches() const {
@@ -179,7 +179,7 @@ Loader::Iterator Loader::begin() {
 Tensor Loader::example() const {
   PARE_CHECK(size() > 0, invalid_state, "data::Loader", "expected an example, got an empty set");
   const std::int64_t first = 0;
-  return BatchMaker(options_.transforms, options_.format).make(*dataset_, {&first, 1}, nullptr).x;
+  return BatchMaker(options_).make(*dataset_, {&first, 1}, nullptr).x;
 }
 
 Loader::Iterator::Iterator(std::shared_ptr<detail::Epoch> epoch) : epoch_(std::move(epoch)) {

@@ -6,21 +6,17 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "pare/core/export.h"
 #include "pare/core/tensor.h"
+#include "pare/data/batch.h"
 #include "pare/data/dataset.h"
 #include "pare/data/transform.h"
 
 namespace pare::data {
-
-/// N examples: x [N, …] and y [N, …] (undefined where the data set has no labels).
-struct Batch {
-  Tensor x;
-  Tensor y;
-};
 
 struct LoaderOptions {
   std::int64_t batch_size = 1;
@@ -32,6 +28,9 @@ struct LoaderOptions {
   std::uint64_t seed = 0;
   /// Memory format of batches of pictures ([N, C, H, W]); channels-last is what trains fastest.
   MemoryFormat format = MemoryFormat::channels_last;
+  /// Set: examples are sequences that may differ in their first axis, and the batch has their
+  /// lengths; see collate. There are no transforms then.
+  std::optional<Pad> pad = {};
 };
 
 /// Gives the batches of one epoch after another: `for (const auto& [x, y] : loader) …`. u8 inputs
