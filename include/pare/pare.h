@@ -30,6 +30,7 @@
 #include "pare/data/loader.h"
 #include "pare/data/readers.h"
 #include "pare/data/sequence.h"
+#include "pare/data/text.h"
 #include "pare/data/time_series.h"
 #include "pare/data/transform.h"
 #include "pare/distill/soft_targets.h"
