@@ -79,18 +79,19 @@ namespace {
 constexpr std::int64_t kExpansion = 4;  // of a bottleneck's last convolution
 
 std::int64_t features(const ResNetLayout& layout, int stage) {
-  return (std::int64_t{64} << stage) * (layout.bottleneck ? kExpansion : 1);
+  return (layout.width << stage) * (layout.bottleneck ? kExpansion : 1);
 }
 
 nn::Sequential make_stage(const ResNetLayout& layout, int stage) {
   const int blocks = layout.blocks[static_cast<std::size_t>(stage)];
   PARE_CHECK(blocks > 0, invalid_argument, "ResNet",
              "expected at least one block per stage, got {}", blocks);
-  ResNetBlockOptions options{.in = stage == 0 ? 64 : features(layout, stage - 1),
-                             .out = features(layout, stage),
-                             .stride = stage == 0 ? 1 : 2,
-                             .width = (layout.group_width << stage) * layout.groups,
-                             .groups = layout.groups};
+  ResNetBlockOptions options{
+      .in = stage == 0 ? layout.width : features(layout, stage - 1),
+      .out = features(layout, stage),
+      .stride = stage == 0 ? 1 : 2,
+      .width = (layout.width << stage) * layout.group_width / 64 * layout.groups,
+      .groups = layout.groups};
   nn::Sequential result;
   for (int i = 0; i < blocks; ++i) {
     if (layout.bottleneck)
@@ -106,8 +107,13 @@ nn::Sequential make_stage(const ResNetLayout& layout, int stage) {
 }  // namespace
 
 ResNet::ResNet(const ResNetLayout& layout, const ResNetOptions& options)
-    : conv1({.in = options.in, .out = 64, .kernel = 7, .stride = 2, .padding = 3, .bias = false}),
-      bn1({.features = 64}),
+    : conv1({.in = options.in,
+             .out = layout.width,
+             .kernel = 7,
+             .stride = 2,
+             .padding = 3,
+             .bias = false}),
+      bn1({.features = layout.width}),
       maxpool({.kernel = 3, .stride = 2, .padding = 1}),
       layer1(make_stage(layout, 0)),
       layer2(make_stage(layout, 1)),
@@ -117,7 +123,7 @@ ResNet::ResNet(const ResNetLayout& layout, const ResNetOptions& options)
       zero_init_residual_(options.zero_init_residual) {
   PARE_CHECK(layout.bottleneck || (layout.groups == 1 && layout.group_width == 64),
              invalid_argument, "ResNet",
-             "expected 1 group of width 64 with basic blocks, got {} of width {}", layout.groups,
+             "expected one group of width 64 with basic blocks, got {} of width {}", layout.groups,
              layout.group_width);
 }
 

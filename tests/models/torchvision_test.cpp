@@ -151,7 +151,7 @@ TEST(Torchvision, ImpossibleOptionsAreRefused) {
               HasSubstr("ResNet: expected at least one block per stage, got 0"));
   EXPECT_THAT(
       error_of([] { models::ResNet({.groups = 32, .group_width = 4}); }),
-      HasSubstr("ResNet: expected 1 group of width 64 with basic blocks, got 32 of width 4"));
+      HasSubstr("ResNet: expected one group of width 64 with basic blocks, got 32 of width 4"));
   EXPECT_THAT(
       error_of([] { models::make_divisible(-1); }),
       HasSubstr("make_divisible: expected channels from 0 and a divisor of at least 1, got -1"));

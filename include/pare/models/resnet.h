@@ -58,8 +58,9 @@ struct PARE_API ResNetBottleneck : nn::Module {
 struct ResNetLayout {
   std::array<int, 4> blocks{2, 2, 2, 2};  ///< of the four stages
   bool bottleneck = false;
+  std::int64_t width = 64;        ///< channels of the first stage, doubled three times
   std::int64_t groups = 1;        ///< of the bottlenecks' 3x3 convolutions (ResNeXt)
-  std::int64_t group_width = 64;  ///< channels of one of them in the first stage
+  std::int64_t group_width = 64;  ///< 64ths of a stage's channels in one of them
 };
 
 struct ResNetOptions {
