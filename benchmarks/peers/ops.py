@@ -9,11 +9,13 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 
 import torch
 import torch.nn.functional as F
 
-A = torch.ops.aten
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+warnings.filterwarnings("ignore", category=UserWarning)
 NO_PEER = {"observe_fake_quantize": "no op of PyTorch's does both"}
 
 
@@ -50,7 +52,7 @@ CASES = {
     "any": lambda x: x.any(1), "all": lambda x: x.all(1), "argmax": lambda x: x.argmax(1), "argmin": lambda x: x.argmin(1),
     "cumsum": lambda x: x.cumsum(1), "cumprod": lambda x: x.cumprod(1), "cumsum, down": lambda x: x.cumsum(0),
     "softmax": lambda x: x.softmax(1), "log_softmax": lambda x: x.log_softmax(1),
-    "sort": lambda x: x.sort(1, stable=True)[0], "sort, one long row": lambda x: x.sort(0, stable=True)[0],
+    "sort": lambda x: x.sort(dim=1, stable=True)[0], "sort, one long row": lambda x: x.sort(dim=0, stable=True)[0],
     "topk": lambda x: x.topk(5, 1)[0],
     # Movement: what PyTorch only views is made contiguous, as pare's results are.
     "reshape": lambda x: x.reshape(512, 256), "transpose": lambda x: x.t().contiguous(),
