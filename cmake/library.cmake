@@ -27,6 +27,10 @@ target_compile_definitions(pare PRIVATE
   $<IF:$<STREQUAL:${PARE_PARALLEL},openmp>,PARE_PARALLEL_OPENMP,PARE_PARALLEL_THREADS>=1
   $<$<BOOL:${PARE_ONEDNN}>:PARE_ONEDNN=1>
 )
+if(PARE_IMAGES)
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/data/image_codec.cpp" TARGET_DIRECTORY pare
+    PROPERTIES COMPILE_DEFINITIONS PARE_IMAGES=1 COMPILE_OPTIONS "-isystem;${STB_INCLUDE_DIR}")
+endif()
 # BUILD_INTERFACE: what is compiled in, so that no user of the static library has to find it.
 target_link_libraries(pare PRIVATE
   $<BUILD_INTERFACE:pare_warnings>

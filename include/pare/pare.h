@@ -27,6 +27,7 @@
 #include "pare/core/tensor.h"
 #include "pare/data/batch.h"
 #include "pare/data/dataset.h"
+#include "pare/data/image.h"
 #include "pare/data/loader.h"
 #include "pare/data/readers.h"
 #include "pare/data/sequence.h"

@@ -1,7 +1,10 @@
-// Listing of folders.
+// Listing of folders and writing of files.
 #include "data/folder.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -44,6 +47,20 @@ std::vector<std::string> folders_of(const std::string& folder) {
   });
   std::ranges::sort(folders);
   return folders;
+}
+
+void write_file(const std::string& path, std::span<const std::byte> bytes) {
+  std::FILE* const file = std::fopen(path.c_str(), "wb");
+  PARE_CHECK(file != nullptr, io_error, path, "expected a file that can be written, got '{}'",
+             std::strerror(errno));
+  bool good = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+  const int problem = good ? 0 : errno;
+  good = std::fclose(file) == 0 && good;
+  if (good) return;
+  const int reason = problem != 0 ? problem : errno;
+  std::remove(path.c_str());
+  fail(ErrorCode::io_error, path, "expected to write {} bytes, got '{}'", bytes.size(),
+       std::strerror(reason));
 }
 
 }  // namespace pare::data
