@@ -1,6 +1,9 @@
 // Layers that only pass elements on.
 #include "pare/nn/flatten.h"
 
+#include <utility>
+
+#include "pare/core/ops/arrange.h"
 #include "pare/core/ops/movement.h"
 
 namespace pare::nn {
@@ -19,6 +22,10 @@ Tensor Flatten::forward(const Tensor& x) {
 }
 
 std::string Flatten::kind() const { return "Flatten"; }
+
+Unflatten::Unflatten(UnflattenOptions options) : options_(std::move(options)) {}
+Tensor Unflatten::forward(const Tensor& x) { return unflatten(x, options_.dim, options_.sizes); }
+std::string Unflatten::kind() const { return "Unflatten"; }
 
 Tensor Identity::forward(const Tensor& x) { return x; }
 std::string Identity::kind() const { return "Identity"; }

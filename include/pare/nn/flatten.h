@@ -1,6 +1,8 @@
 // Layers that only pass elements on.
 #pragma once
 
+#include <vector>
+
 #include "pare/nn/module.h"
 
 namespace pare::nn {
@@ -19,6 +21,21 @@ struct PARE_API Flatten : Module {
  private:
   FlattenOptions options_;
   Call to_end_;  ///< a reshape, where `end` is the last axis
+};
+
+struct UnflattenOptions {
+  int dim = 1;                           ///< the axis that becomes several
+  std::vector<std::int64_t> sizes = {};  ///< theirs; one may be −1
+};
+
+/// One axis as several: pare::unflatten, which says what forward throws.
+struct PARE_API Unflatten : Module {
+  explicit Unflatten(UnflattenOptions options);
+  Tensor forward(const Tensor& x) override;
+  std::string kind() const override;
+
+ private:
+  UnflattenOptions options_;
 };
 
 struct PARE_API Identity : Module {

@@ -1,0 +1,220 @@
+// Functions that arrange elements through reshape, transpose, concat, slice and expand.
+#include "pare/core/ops/arrange.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "core/check.h"
+#include "pare/core/ops/movement.h"
+
+namespace pare {
+namespace {
+
+constexpr std::int64_t kFurthest = std::numeric_limits<std::int64_t>::max();
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+void check_defined(const Tensor& x, const char* where) {
+  PARE_CHECK(x.defined(), invalid_argument, where, "expected a tensor, got an undefined one");
+}
+
+/// A reshape that keeps the first axes as they are, then has `middle`, then the axes of x from
+/// `rest` on. Of those one stays open (−1): one without elements, or the first where none is kept,
+/// so that a batch may change its size.
+Tensor reshape_middle(const Tensor& x, int kept, const std::vector<std::int64_t>& middle,
+                      int rest) {
+  std::vector<std::int64_t> shape(at(kept), 0);
+  shape.insert(shape.end(), middle.begin(), middle.end());
+  int open = kept == 0 ? rest : -1;
+  for (int a = x.rank() - 1; a >= rest; --a)
+    if (x.dim(a) == 0) open = a;
+  if (std::find(middle.begin(), middle.end(), -1) != middle.end()) open = -1;
+  for (int a = rest; a < x.rank(); ++a) {
+    // A 0 would copy the axis of x that is now at its place.
+    PARE_CHECK(a == open || x.dim(a) > 0, unsupported, "reshape",
+               "expected elements along the axes after {}, got x {}", kept, x.shape());
+    shape.push_back(a == open ? -1 : x.dim(a));
+  }
+  return reshape(x, shape);
+}
+
+}  // namespace
+
+Tensor permute(const Tensor& x, const std::vector<std::int64_t>& axes) {
+  check_defined(x, "permute");
+  std::vector<std::int64_t> permutation;
+  for (const std::int64_t axis : axes)
+    permutation.push_back(normalize_axis(axis, x.rank(), "permute"));
+  return transpose(x, permutation);
+}
+
+Tensor swapaxes(const Tensor& x, int a, int b) {
+  check_defined(x, "swapaxes");
+  std::vector<std::int64_t> permutation(at(x.rank()));
+  std::iota(permutation.begin(), permutation.end(), 0);
+  std::swap(permutation[at(normalize_axis(a, x.rank(), "swapaxes"))],
+            permutation[at(normalize_axis(b, x.rank(), "swapaxes"))]);
+  return transpose(x, permutation);
+}
+
+Tensor movedim(const Tensor& x, int source, int destination) {
+  check_defined(x, "movedim");
+  const int from = normalize_axis(source, x.rank(), "movedim");
+  const int to = normalize_axis(destination, x.rank(), "movedim");
+  std::vector<std::int64_t> permutation;
+  for (int a = 0; a < x.rank(); ++a)
+    if (a != from) permutation.push_back(a);
+  permutation.insert(permutation.begin() + to, from);
+  return transpose(x, permutation);
+}
+
+Tensors split(const Tensor& x, const std::vector<std::int64_t>& sizes, int axis) {
+  check_defined(x, "split");
+  const int along = normalize_axis(axis, x.rank(), "split");
+  std::int64_t left = x.dim(along);
+  bool fits = true;
+  for (const std::int64_t size : sizes) {
+    fits = fits && size >= 0 && size <= left;
+    if (fits) left -= size;
+  }
+  PARE_CHECK(fits && left == 0, invalid_argument, "split",
+             "expected sizes of 0 or more that add up to {} (axis {} of x {}), got [{}]",
+             x.dim(along), along, x.shape(), fmt::join(sizes, ", "));
+  Tensors parts;
+  std::int64_t start = 0;
+  for (const std::int64_t size : sizes) {
+    parts.push_back(slice(x, along, start, start + size));
+    start += size;
+  }
+  return parts;
+}
+
+Tensors split(const Tensor& x, std::int64_t size, int axis) {
+  check_defined(x, "split");
+  const std::int64_t length = x.dim(normalize_axis(axis, x.rank(), "split"));
+  PARE_CHECK(size > 0 || (size == 0 && length == 0), invalid_argument, "split",
+             "expected parts of at least 1, got {}", size);
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t left = length; left > 0; left -= sizes.back())
+    sizes.push_back(std::min(size, left));
+  if (sizes.empty()) sizes.push_back(0);
+  return split(x, sizes, axis);
+}
+
+Tensors chunk(const Tensor& x, std::int64_t chunks, int axis) {
+  check_defined(x, "chunk");
+  PARE_CHECK(chunks > 0, invalid_argument, "chunk", "expected at least 1 chunk, got {}", chunks);
+  const std::int64_t length = x.dim(normalize_axis(axis, x.rank(), "chunk"));
+  if (length == 0) return split(x, std::vector<std::int64_t>(at(chunks), 0), axis);
+  return split(x, (length - 1) / chunks + 1, axis);
+}
+
+Tensor stack(const Tensors& xs, int axis) {
+  PARE_CHECK(!xs.empty(), invalid_argument, "stack", "expected at least one tensor, got none");
+  Tensors rows;
+  for (const Tensor& x : xs) {
+    check_defined(x, "stack");
+    PARE_CHECK(x.shape() == xs.front().shape(), shape_mismatch, "stack",
+               "expected tensors of one shape, got {} and {}", xs.front().shape(), x.shape());
+    rows.push_back(unsqueeze(x, axis));
+  }
+  return concat(rows, axis);
+}
+
+Tensor squeeze(const Tensor& x) {
+  check_defined(x, "squeeze");
+  Tensor y = x;
+  for (int a = x.rank() - 1; a >= 0; --a) y = squeeze(y, a);
+  return y;
+}
+
+Tensor squeeze(const Tensor& x, int axis) {
+  check_defined(x, "squeeze");
+  const int a = normalize_axis(axis, x.rank(), "squeeze");
+  if (x.shape().symbolic(a) || x.dim(a) != 1) return x;
+  return reshape_middle(x, a, {}, a + 1);
+}
+
+Tensor unsqueeze(const Tensor& x, int axis) {
+  check_defined(x, "unsqueeze");
+  const int a = normalize_axis(axis, x.rank() + 1, "unsqueeze");
+  return reshape_middle(x, a, {1}, a);
+}
+
+Tensor unflatten(const Tensor& x, int axis, const std::vector<std::int64_t>& sizes) {
+  check_defined(x, "unflatten");
+  const int a = normalize_axis(axis, x.rank(), "unflatten");
+  std::vector<std::int64_t> known = sizes;
+  std::int64_t product = 1;
+  std::int64_t* open = nullptr;
+  bool fits = !sizes.empty();
+  for (std::int64_t& size : known) {
+    if (size == -1 && !open) {
+      open = &size;
+    } else {
+      fits = fits && size > 0 && !__builtin_mul_overflow(product, size, &product);
+    }
+  }
+  fits = fits && (open ? x.dim(a) % product == 0 : x.dim(a) == product);
+  PARE_CHECK(fits, shape_mismatch, "unflatten",
+             "expected sizes of at least 1 (or one -1) whose product is {} (axis {} of x {}), got "
+             "[{}]",
+             x.dim(a), a, x.shape(), fmt::join(sizes, ", "));
+  // The first axis may be a batch whose size changes: what is asked to be open stays so.
+  if (open && a > 0) *open = x.dim(a) / product;
+  return reshape_middle(x, a, known, a + 1);
+}
+
+Tensor tile(const Tensor& x, const std::vector<std::int64_t>& repeats) {
+  check_defined(x, "tile");
+  TileAttributes attributes{repeats};
+  if (static_cast<int>(repeats.size()) < x.rank())
+    attributes.repeats.insert(attributes.repeats.begin(), at(x.rank()) - repeats.size(), 1);
+  Tensor y = x;
+  while (y.rank() < static_cast<int>(attributes.repeats.size())) y = unsqueeze(y, 0);
+  return apply({&kTile, Attributes::of(std::move(attributes))}, detail::Borrowed(y));
+}
+
+Tensor repeat(const Tensor& x, const std::vector<std::int64_t>& repeats) {
+  check_defined(x, "repeat");
+  PARE_CHECK(static_cast<int>(repeats.size()) >= x.rank(), invalid_argument, "repeat",
+             "expected at least {} repeats for x {}, got {}", x.rank(), x.shape(), repeats.size());
+  return tile(x, repeats);
+}
+
+Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, int axis) {
+  check_defined(x, "repeat_interleave");
+  PARE_CHECK(repeats > 0, invalid_argument, "repeat_interleave",
+             "expected at least 1 repeat, got {}", repeats);
+  const int a = normalize_axis(axis, x.rank(), "repeat_interleave");
+  std::vector<std::int64_t> shape(at(x.rank()) + 1, -1);
+  shape[at(a) + 1] = repeats;
+  return flatten(expand(unsqueeze(x, a + 1), shape), a, a + 1);
+}
+
+Tensor flip(const Tensor& x, const std::vector<std::int64_t>& axes) {
+  check_defined(x, "flip");
+  SliceAttributes backwards;
+  for (const std::int64_t axis : axes) {
+    const int a = normalize_axis(axis, x.rank(), "flip");
+    backwards.axes.push_back(a);
+    backwards.starts.push_back(-1);
+    backwards.ends.push_back(-kFurthest);
+    backwards.steps.push_back(-1);
+  }
+  return slice(x, backwards);
+}
+
+Tensor arange(const ArangeOptions& options) {
+  const Tensor bounds[] = {Tensor::scalar(options.start, options.dtype),
+                           Tensor::scalar(options.end, options.dtype),
+                           Tensor::scalar(options.step, options.dtype)};
+  ContextScope scope;
+  scope->tracer = nullptr;  // a constant
+  return apply({&kRange, {}}, bounds);
+}
+
+Tensor arange(std::int64_t end) { return arange({.end = static_cast<double>(end)}); }
+
+}  // namespace pare
