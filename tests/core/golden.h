@@ -47,9 +47,9 @@ inline void expect_close(const Tensor& found, const GoldenTensor& expected, floa
   }
 }
 
-/// Runs the call in both memory formats, forwards and backwards.
-template <class MakeCall>
-void expect_golden(const std::vector<GoldenCase>& cases, float tolerance, MakeCall make_call) {
+/// Runs run(case, inputs) in both memory formats, forwards and backwards.
+template <class Run>
+void expect_golden_of(const std::vector<GoldenCase>& cases, float tolerance, Run run) {
   for (const GoldenCase& c : cases) {
     for (const bool last : {false, true}) {
       Tensors inputs;
@@ -62,16 +62,24 @@ void expect_golden(const std::vector<GoldenCase>& cases, float tolerance, MakeCa
       }
       for (std::size_t i = 0; i < c.gradients.size(); ++i) inputs[i].set_requires_grad();
       if (last) what.append(", channels last");
-      const Call call = make_call(c, inputs);
-      const Tensor y = pare::apply(call, inputs);
+      const Tensors leaves = inputs;
+      const Tensor y = run(c, inputs);
       expect_close(y, c.output, tolerance, what);
       if (c.gradients.empty()) continue;
       y.backward(c.given.tensor());
       what.append(", a gradient");
       for (std::size_t i = 0; i < c.gradients.size(); ++i)
-        expect_close(inputs[i].grad(), c.gradients[i], tolerance, what);
+        expect_close(leaves[i].grad(), c.gradients[i], tolerance, what);
     }
   }
+}
+/// The same for the call that make_call(case, inputs) gives.
+template <class MakeCall>
+void expect_golden(const std::vector<GoldenCase>& cases, float tolerance, MakeCall make_call) {
+  expect_golden_of(cases, tolerance, [&](const GoldenCase& c, Tensors& inputs) {
+    const Call call = make_call(c, inputs);
+    return pare::apply(call, inputs);
+  });
 }
 
 /// The same, and its code in `code`.

@@ -32,6 +32,9 @@ void add_movement_samples(Samples& samples, Generator& generator);
 void add_contraction_samples(Samples& samples, Generator& generator);
 void add_pooling_samples(Samples& samples, Generator& generator);
 void add_normalization_samples(Samples& samples, Generator& generator);
+void add_arrange_samples(Samples& samples, Generator& generator);
+void add_indexing_samples(Samples& samples, Generator& generator);
+void add_resample_samples(Samples& samples, Generator& generator);
 
 /// All of them, the same for every test.
 inline const Samples& samples() {
@@ -48,6 +51,9 @@ inline const Samples& samples() {
     add_normalization_samples(s, generator);
     add_observe_samples(s, generator);
     add_statistics_samples(s, generator);
+    add_arrange_samples(s, generator);
+    add_indexing_samples(s, generator);
+    add_resample_samples(s, generator);
     return s;
   }();
   return all;

@@ -67,8 +67,11 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
   }
   if (options.align_corners) attributes.coordinates = "align_corners";
   attributes.antialias = options.antialias;
-  // PyTorch's filter for pictures is Pillow's.
-  if (options.antialias) attributes.cubic_coefficient = -0.5;
+  // PyTorch's filter for pictures is Pillow's, cut at the border.
+  if (options.antialias) {
+    attributes.cubic_coefficient = -0.5;
+    attributes.exclude_outside = true;
+  }
   return resize(x, attributes);
 }
 

@@ -51,21 +51,22 @@ double filter(const ResizeAttributes& attr, double distance) {
 }
 
 /// Elements first, first + 1, … of the input with these weights; those outside count as the
-/// outermost, or as nothing where `exclude`.
+/// outermost, or as nothing where `exclude`. Weights that do not add up to 1 are scaled to.
 void put_taps(Taps& taps, std::int64_t j, std::int64_t first, std::int64_t in,
               const std::vector<double>& weights, bool exclude) {
   double sum = 0;
+  const std::int64_t row = j * taps.count;
   for (std::int64_t t = 0; t < taps.count; ++t) {
     const std::int64_t i = first + t;
-    const auto at = static_cast<std::size_t>(j * taps.count + t);
+    const auto at = static_cast<std::size_t>(row + t);
     const bool outside = i < 0 || i >= in;
     taps.index[at] = static_cast<std::int32_t>(std::clamp<std::int64_t>(i, 0, in - 1));
     taps.weight[at] = outside && exclude ? 0 : weights[static_cast<std::size_t>(t)];
     sum += taps.weight[at];
   }
-  if (!exclude || sum == 0) return;
+  if (sum == 0) return;
   for (std::int64_t t = 0; t < taps.count; ++t)
-    taps.weight[static_cast<std::size_t>(j * taps.count + t)] /= sum;
+    taps.weight[static_cast<std::size_t>(row + t)] /= sum;
 }
 
 }  // namespace
@@ -117,8 +118,6 @@ Taps resize_taps(const ResizeAttributes& attr, std::int64_t in, std::int64_t out
   taps.index.resize(static_cast<std::size_t>(out * taps.count));
   taps.weight.resize(taps.index.size());
   std::vector<double> weights(static_cast<std::size_t>(taps.count));
-  // An antialiasing filter is cut at the border, and scaled up.
-  const bool exclude = attr.antialias || (attr.exclude_outside && attr.mode == "cubic");
   for (std::int64_t j = 0; j < out; ++j) {
     double x = coordinate(attr.coordinates, j, in, out, scale);
     if (attr.mode == "linear" && !widened) x = std::clamp(x, 0.0, static_cast<double>(in - 1));
@@ -127,7 +126,7 @@ Taps resize_taps(const ResizeAttributes& attr, std::int64_t in, std::int64_t out
     for (std::int64_t t = 0; t < taps.count; ++t)
       weights[static_cast<std::size_t>(t)] =
           filter(attr, (static_cast<double>(first + t) - x) / stretch);
-    put_taps(taps, j, first, in, weights, exclude);
+    put_taps(taps, j, first, in, weights, attr.exclude_outside);
   }
   return taps;
 }
