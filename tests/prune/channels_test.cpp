@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 
 #include "expect_error.h"
 #include "pare/core/ops.h"
@@ -16,6 +15,7 @@
 #include "pare/nn/normalization.h"
 #include "pare/nn/pooling.h"
 #include "pare/prune/masks.h"
+#include "prune/law.h"
 
 namespace pare::prune {
 namespace {
@@ -99,63 +99,6 @@ struct Irregular : nn::Module {
     return fc(flatten(global_average_pool(relu(next(slice(conv(x), 1, 0, 8, 2))))));
   }
 };
-
-// Random values everywhere, running statistics included.
-template <class Net> Graph random_graph(const Shape& example) {
-  Net net;
-  Generator generator(11);
-  initialize(net, generator);
-  for (const auto& named : net.state()) {
-    Tensor t = named.tensor;
-    const Tensor values = generator.uniform(t.shape(), 0.2F, 1.0F);
-    if (named.name.find("running_var") != std::string::npos || named.name.find("bn") == 0)
-      t.copy_from(values);
-  }
-  return trace(net, Generator(5).normal(example)).copy();
-}
-
-double distance(const Tensor& a, const Tensor& b) {
-  const auto x = a.to_vector<float>();
-  const auto y = b.to_vector<float>();
-  double most = 0;
-  for (std::size_t i = 0; i < x.size(); ++i)
-    most = std::max(most, std::fabs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
-  return most;
-}
-
-// Cuts the channels of every group that `chosen` picks; zeroing them must give the same.
-void expect_law(const Graph& graph, const Shape& example,
-                const std::function<bool(std::size_t)>& chosen) {
-  std::vector<Channel> cut;
-  for (const Group& g : groups(graph))
-    for (std::size_t c = 0; c < g.channels.size(); ++c)
-      if (chosen(c)) cut.push_back(g.channels[c]);
-  ASSERT_FALSE(cut.empty());
-  Graph zeroed = graph.copy();
-  zero_channels(zeroed, cut);
-  Graph removed = graph.copy();
-  remove_channels(removed, cut);
-  const Tensor x = Generator(6).normal(example);
-  const NoGrad no_grad;
-  const Tensor expected = zeroed(x);
-  EXPECT_LT(distance(removed(x), expected), 1e-4);
-  Graph original = graph.copy();
-  EXPECT_GT(distance(original(x), expected), 1e-4) << "the cut has no effect";
-  EXPECT_LT(removed.bytes(), zeroed.bytes());
-  // The smaller graph still trains.
-  removed.zero_grad();
-  ContextScope scope;
-  scope->grad = true;
-  scope->training = true;
-  sum(removed(x)).backward();
-  for (const Tensor& p : removed.parameters()) EXPECT_TRUE(p.grad().defined());
-}
-
-template <class Net> void expect_law_on(const Shape& example) {
-  const Graph graph = random_graph<Net>(example);
-  expect_law(graph, example, [](std::size_t c) { return c % 2 == 1; });
-  expect_law(graph, example, [](std::size_t c) { return c == 0; });
-}
 
 TEST(Channels, RemovedIsZeroedInAResidualNet) { expect_law_on<Residual>({2, 3, 8, 8}); }
 TEST(Channels, RemovedIsZeroedThroughConcat) { expect_law_on<Concat>({2, 3, 6, 6}); }

@@ -20,21 +20,18 @@ void check_defined(const Tensor& x, const char* where) {
 }
 
 /// A reshape that keeps the first axes as they are, then has `middle`, then the axes of x from
-/// `rest` on. Of those one stays open (−1): one without elements, or the first where none is kept,
-/// so that a batch may change its size.
+/// `rest` on. Sizes are said as numbers: trace finds out which of them is the batch's.
 Tensor reshape_middle(const Tensor& x, int kept, const std::vector<std::int64_t>& middle,
                       int rest) {
   std::vector<std::int64_t> shape(at(kept), 0);
   shape.insert(shape.end(), middle.begin(), middle.end());
-  int open = kept == 0 ? rest : -1;
-  for (int a = x.rank() - 1; a >= rest; --a)
-    if (x.dim(a) == 0) open = a;
-  if (std::find(middle.begin(), middle.end(), -1) != middle.end()) open = -1;
+  // A 0 would copy the axis of x that is now at its place: such an axis is left open, once.
+  bool open = std::find(middle.begin(), middle.end(), -1) != middle.end();
   for (int a = rest; a < x.rank(); ++a) {
-    // A 0 would copy the axis of x that is now at its place.
-    PARE_CHECK(a == open || x.dim(a) > 0, unsupported, "reshape",
+    PARE_CHECK(x.dim(a) > 0 || !open, unsupported, "reshape",
                "expected elements along the axes after {}, got x {}", kept, x.shape());
-    shape.push_back(a == open ? -1 : x.dim(a));
+    open = open || x.dim(a) == 0;
+    shape.push_back(x.dim(a) == 0 ? -1 : x.dim(a));
   }
   return reshape(x, shape);
 }
