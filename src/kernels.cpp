@@ -2,6 +2,7 @@
 #include "core/kernels.h"
 
 #include "core/ops/conv2d_winograd.h"
+#include "core/ops/convolution_adapters.h"
 #include "runtime/own_primitives.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
@@ -12,11 +13,18 @@
 namespace pare::kernels {
 namespace {
 
+constexpr ForwardKernel kConv1dForward[] = {{"conv2d", conv1d_by_conv2d}};
+constexpr BackwardKernel kConv1dBackward[] = {{"conv2d", conv1d_backward_by_conv2d}};
+constexpr ForwardKernel kTransposeForward[] = {{"gradient", conv_transpose_by_gradient}};
+constexpr BackwardKernel kTransposeBackward[] = {
+    {"convolution", conv_transpose_backward_by_convolution}};
 #if PARE_ONEDNN
 constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward},
                                             {"onednn", onednn::conv2d_forward}};
 constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward},
                                               {"onednn", onednn::conv2d_backward}};
+constexpr ForwardKernel kConv3dForward[] = {{"onednn", onednn::conv3d_forward}};
+constexpr BackwardKernel kConv3dBackward[] = {{"onednn", onednn::conv3d_backward}};
 constexpr ForwardKernel kLinearForward[] = {{"gemm", onednn::linear_forward}};
 constexpr BackwardKernel kLinearBackward[] = {{"gemm", onednn::linear_backward}};
 constexpr ForwardKernel kMatmulForward[] = {{"gemm", onednn::matmul_forward}};
@@ -24,13 +32,18 @@ constexpr BackwardKernel kMatmulBackward[] = {{"gemm", onednn::matmul_backward}}
 #else
 constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward}};
 constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward}};
-constexpr std::span<const ForwardKernel> kLinearForward, kMatmulForward;
-constexpr std::span<const BackwardKernel> kLinearBackward, kMatmulBackward;
+constexpr std::span<const ForwardKernel> kConv3dForward, kLinearForward, kMatmulForward;
+constexpr std::span<const BackwardKernel> kConv3dBackward, kLinearBackward, kMatmulBackward;
 #endif
 
 }  // namespace
 
+constinit const KernelList kConv1d{kConv1dForward, kConv1dBackward};
 constinit const KernelList kConv2d{kConv2dForward, kConv2dBackward};
+constinit const KernelList kConv3d{kConv3dForward, kConv3dBackward};
+constinit const KernelList kConvTranspose1d{kTransposeForward, kTransposeBackward};
+constinit const KernelList kConvTranspose2d{kTransposeForward, kTransposeBackward};
+constinit const KernelList kConvTranspose3d{kTransposeForward, kTransposeBackward};
 constinit const KernelList kLinear{kLinearForward, kLinearBackward};
 constinit const KernelList kMatmul{kMatmulForward, kMatmulBackward};
 

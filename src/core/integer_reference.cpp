@@ -8,7 +8,7 @@
 
 #include "core/check.h"
 #include "core/multiversion.h"
-#include "core/ops/conv2d.h"
+#include "core/ops/convolution.h"
 #include "core/ops/layout.h"
 #include "core/ops/matmul.h"
 
@@ -97,7 +97,7 @@ PARE_MULTIVERSION(void, dot_rows,
 
 /// The patches of one row of output pixels of one group, taps in the order (ky, kx, c); what lies
 /// outside the picture stays 0.
-void gather_row(const Conv2dSizes& s, const std::int16_t* picture, std::int64_t oy,
+void gather_row(const ConvolutionSizes& s, const std::int16_t* picture, std::int64_t oy,
                 std::int64_t group, Codes& patches) {
   std::fill(patches.begin(), patches.end(), std::int16_t{0});
   for (std::int64_t ky = 0; ky < s.kernel_height; ++ky) {
@@ -126,9 +126,9 @@ Tensor conv2d_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight
                       const Conv2dAttributes& attributes) {
   check_codes(x, x_zero, "conv2d_integer");
   check_codes(weight, 0, "conv2d_integer");
-  const Shape shape = conv2d_shape(attributes, x.shape(), weight.shape(), "conv2d_integer");
+  const Shape shape = convolution_shape(attributes, x.shape(), weight.shape(), "conv2d_integer");
   Tensor y = Tensor::empty(shape, DType::i32, x.format());
-  const Conv2dSizes s(attributes, x.shape(), weight.shape(), shape);
+  const ConvolutionSizes s(attributes, x.shape(), weight.shape(), shape);
   const Codes pictures = centred(in_format(x, MemoryFormat::channels_last), x_zero);
   const Codes weights = centred(in_format(weight, MemoryFormat::channels_last), 0);
   check_bound(weights.data(), s.outputs, s.taps, x.dtype(), x_zero, "conv2d_integer");

@@ -11,7 +11,7 @@
 namespace pare::onednn {
 
 /// What a primitive depends on: sizes, formats, thread count.
-using Key = std::array<std::int32_t, 24>;
+using Key = std::array<std::int32_t, 28>;
 
 struct KeyHash {
   std::size_t operator()(const Key& key) const {

@@ -9,11 +9,14 @@ namespace pare::onednn {
 
 bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
+bool conv3d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context);
 bool linear_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
 bool matmul_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
 bool conv2d_backward(BackwardArgs& args);
+bool conv3d_backward(BackwardArgs& args);
 bool linear_backward(BackwardArgs& args);
 bool matmul_backward(BackwardArgs& args);
 

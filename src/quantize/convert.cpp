@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
@@ -196,7 +197,7 @@ class Converter {
     for (int v = observed_value; before_.value(v).producer >= 0;) {
       const int pool = before_.value(v).producer;
       const Graph::Node& node = before_.node(pool);
-      if (node.call.op != &kMaxPool2d || before_.metadata().count(kFloatKey + node.name) != 0 ||
+      if (!is_max_pool(node.call.op) || before_.metadata().count(kFloatKey + node.name) != 0 ||
           parameters_.count(node.inputs[0]) != 0)
         return;
       v = node.inputs[0];

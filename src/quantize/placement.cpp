@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "graph/names.h"
 #include "pare/core/ops.h"
@@ -186,7 +187,7 @@ class Placer {
   // Max pooling commutes with rounding, and what it drops needs no range: where nothing else reads
   // `v` it is observed behind the pooling, which is also fewer values.
   int behind_pooling(int v) {
-    for (int r = uses_.only_reader(v); quantized(r) && graph_.node(r).call.op == &kMaxPool2d;
+    for (int r = uses_.only_reader(v); quantized(r) && is_max_pool(graph_.node(r).call.op);
          r = uses_.only_reader(v)) {
       const int pooled = graph_.node(r).outputs[0];
       main_[at(pooled)] = main_[at(v)];
@@ -267,7 +268,7 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
 
 bool selects(const Call& call) {
   if (call.op == &kPad) return call.attributes.as<PadAttributes>().value == 0;
-  return call.op->channels.kind == ChannelFact::Kind::movement || call.op == &kMaxPool2d ||
+  return call.op->channels.kind == ChannelFact::Kind::movement || is_max_pool(call.op) ||
          call.op == &kDropout || call.op == &kDetach || call.op == &kToFormat;
 }
 

@@ -49,8 +49,7 @@ bool Lowering::lower_other(const QuantizedGroup& group) {
   for (const QuantizedOperand& operand : group.inputs)
     if (operand.quantized() && !encoding_of(operand)) return false;
   if (op == &kAdd) return lower_integer_add(group);
-  if (op == &kMaxPool2d || op == &kAveragePool2d || op == &kGlobalAveragePool)
-    return lower_integer_pool(group);
+  if (is_pool(op)) return lower_integer_pool(group);
   // Softmax is elementwise to labels, but its values depend on one another.
   if (op->channels.kind == ChannelFact::Kind::elementwise && !op->channels.statistics &&
       group.inputs.size() == 1)
@@ -104,30 +103,20 @@ bool Lowering::lower_integer_add(const QuantizedGroup& group) {
 
 bool Lowering::lower_integer_pool(const QuantizedGroup& group) {
   const Graph::Node& pool = node(group.op);
-  const Shape& in = shape_of(pool.inputs[0]);
-  const Shape& out = shape_of(output_of(group.op));
-  const OpDef* op = pool.call.op;
-  if (in.rank() != 4 || group.activation >= 0) return false;
+  if (group.activation >= 0) return false;
+  const auto sizes =
+      pool_sizes_of(pool.call, shape_of(pool.inputs[0]), shape_of(output_of(group.op)));
+  if (!sizes) return false;
   // Averages sum their codes, of at most 8 bits, in 32.
-  if (op != &kMaxPool2d && in[2] * in[3] > std::numeric_limits<std::int32_t>::max() / 256)
+  if (!sizes->max && sizes->sizes.taps() > std::numeric_limits<std::int32_t>::max() / 256)
     return false;
   const QuantizedResult to = *result_of(group.quantize);
-  PoolStepSpec spec;
+  PoolStepSpec spec{sizes->max, sizes->sizes, pool_kernel_name(pool.call)};
   spec.source = *encoding_of(group.inputs[0]);
   spec.destination = to.encoding;
   spec.qmin = to.qmin;
   spec.qmax = to.qmax;
-  spec.kind = op == &kMaxPool2d       ? PoolStepSpec::Kind::max
-              : op == &kAveragePool2d ? PoolStepSpec::Kind::average
-                                      : PoolStepSpec::Kind::global_average;
-  if (spec.kind == PoolStepSpec::Kind::max && !same(spec.source, spec.destination)) return false;
-  if (op != &kGlobalAveragePool) spec.attributes = pool.call.attributes.as<Pool2dAttributes>();
-  spec.batch = in[0];
-  spec.channels = in[1];
-  spec.height = in[2];
-  spec.width = in[3];
-  spec.out_height = out[2];
-  spec.out_width = out[3];
+  if (spec.max && !same(spec.source, spec.destination)) return false;
   spec.from = slot_of(group.inputs[0].codes, MemoryFormat::channels_last);
   spec.to = add_result(group.result, MemoryFormat::channels_last);
   emit(pool_step(spec), name_of(group));

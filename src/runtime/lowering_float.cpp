@@ -170,22 +170,10 @@ bool Lowering::lower_clip(int n) {
 bool Lowering::lower_pool(int n) {
   const Graph::Node& pool = node(n);
   const int x = pool.inputs.empty() ? -1 : pool.inputs[0];
-  const OpDef* op = pool.call.op;
-  if (op != &kMaxPool2d && op != &kAveragePool2d && op != &kGlobalAveragePool) return false;
-  const Shape& in = shape_of(x);
-  if (in.rank() != 4 || graph_.value(x).dtype != DType::f32) return false;
-  const Shape& out = shape_of(output_of(n));
-  PoolStepSpec spec;
-  spec.kind = op == &kMaxPool2d       ? PoolStepSpec::Kind::max
-              : op == &kAveragePool2d ? PoolStepSpec::Kind::average
-                                      : PoolStepSpec::Kind::global_average;
-  if (op != &kGlobalAveragePool) spec.attributes = pool.call.attributes.as<Pool2dAttributes>();
-  spec.batch = in[0];
-  spec.channels = in[1];
-  spec.height = in[2];
-  spec.width = in[3];
-  spec.out_height = out[2];
-  spec.out_width = out[3];
+  if (x < 0 || graph_.value(x).dtype != DType::f32) return false;
+  const auto sizes = pool_sizes_of(pool.call, shape_of(x), shape_of(output_of(n)));
+  if (!sizes) return false;
+  PoolStepSpec spec{sizes->max, sizes->sizes, pool_kernel_name(pool.call)};
   spec.from = slot_of(x, MemoryFormat::channels_last);
   spec.to = add_result(output_of(n), MemoryFormat::channels_last);
   emit(pool_step(spec), pool.name);

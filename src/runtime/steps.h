@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
+#include "core/ops/pooling.h"
 #include "core/strides.h"
 #include "graph/integer_call.h"
 #include "pare/core/op.h"
-#include "pare/core/ops/pooling.h"
 #include "runtime/primitives.h"
 #include "runtime/step.h"
 
@@ -88,13 +88,11 @@ std::unique_ptr<Step> clip_step(int from, int to, std::int64_t count, float low,
 
 /// Pooling of a channels-last tensor, f32 or 8-bit codes.
 struct PoolStepSpec {
-  enum class Kind : std::uint8_t { max, average, global_average };
-  Kind kind = Kind::max;
+  bool max;  ///< else the mean
+  PoolSizes sizes;
+  const char* kernel;  ///< how the plan names it
   int from = -1;
   int to = -1;
-  std::int64_t batch = 1, height = 1, width = 1, channels = 1;
-  std::int64_t out_height = 1, out_width = 1;
-  Pool2dAttributes attributes;
   Encoding source;  ///< for max the destination's too
   Encoding destination;
   int qmin = 0;

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/golden_layers.h"
-#include "core/ops/conv2d_portable.h"
+#include "core/ops/convolution_portable.h"
 #include "expect_error.h"
 #include "pare/core/ops.h"
 
@@ -46,33 +46,33 @@ INSTANTIATE_TEST_SUITE_P(Formats, Layers,
                          });
 
 // Through apply with whatever kernels there are, and by the portable code itself.
-#define EXPECT_CONVOLUTION(name, x_shape, w_shape, attributes)            \
-  do {                                                                    \
-    using namespace golden;                                               \
-    const Tensor x = picture(k##name##X, x_shape);                        \
-    const Tensor w = leaf(tensor(k##name##W, w_shape));                   \
-    const Tensor b = leaf(tensor(k##name##B, Shape{w.dim(0)}));           \
-    const Tensor y = conv2d(x, w, b, attributes);                         \
-    EXPECT_EQ(y.format(), GetParam());                                    \
-    expect_near(y, k##name##Y, 1e-5F);                                    \
-    const Tensor g = tensor(k##name##G, y.shape());                       \
-    y.backward(g);                                                        \
-    expect_near(x.grad(), k##name##GradX, 1e-5F);                         \
-    expect_near(w.grad(), k##name##GradW, 1e-5F);                         \
-    expect_near(b.grad(), k##name##GradB, 1e-5F);                         \
-    const NoGrad no_grad;                                                 \
-    const Conv2dSizes sizes(attributes, x.shape(), w.shape(), y.shape()); \
-    const Tensor weight = w.to(GetParam());                               \
-    Tensor y2 = Tensor::empty(y.shape(), DType::f32, GetParam());         \
-    conv2d_forward(sizes, x, weight, b, y2);                              \
-    expect_near(y2, k##name##Y, 1e-5F);                                   \
-    Tensor gx = Tensor::empty(x.shape(), DType::f32, GetParam());         \
-    Tensor gw = Tensor::empty(w.shape(), DType::f32, GetParam());         \
-    Tensor gb = Tensor::empty(b.shape());                                 \
-    conv2d_backward(sizes, x, weight, g.to(GetParam()), gx, gw, gb);      \
-    expect_near(gx, k##name##GradX, 1e-5F);                               \
-    expect_near(gw, k##name##GradW, 1e-5F);                               \
-    expect_near(gb, k##name##GradB, 1e-5F);                               \
+#define EXPECT_CONVOLUTION(name, x_shape, w_shape, attributes)                 \
+  do {                                                                         \
+    using namespace golden;                                                    \
+    const Tensor x = picture(k##name##X, x_shape);                             \
+    const Tensor w = leaf(tensor(k##name##W, w_shape));                        \
+    const Tensor b = leaf(tensor(k##name##B, Shape{w.dim(0)}));                \
+    const Tensor y = conv2d(x, w, b, attributes);                              \
+    EXPECT_EQ(y.format(), GetParam());                                         \
+    expect_near(y, k##name##Y, 1e-5F);                                         \
+    const Tensor g = tensor(k##name##G, y.shape());                            \
+    y.backward(g);                                                             \
+    expect_near(x.grad(), k##name##GradX, 1e-5F);                              \
+    expect_near(w.grad(), k##name##GradW, 1e-5F);                              \
+    expect_near(b.grad(), k##name##GradB, 1e-5F);                              \
+    const NoGrad no_grad;                                                      \
+    const ConvolutionSizes sizes(attributes, x.shape(), w.shape(), y.shape()); \
+    const Tensor weight = w.to(GetParam());                                    \
+    Tensor y2 = Tensor::empty(y.shape(), DType::f32, GetParam());              \
+    convolution_forward(sizes, x, weight, b, y2);                              \
+    expect_near(y2, k##name##Y, 1e-5F);                                        \
+    Tensor gx = Tensor::empty(x.shape(), DType::f32, GetParam());              \
+    Tensor gw = Tensor::empty(w.shape(), DType::f32, GetParam());              \
+    Tensor gb = Tensor::empty(b.shape());                                      \
+    convolution_backward(sizes, x, weight, g.to(GetParam()), gx, gw, gb);      \
+    expect_near(gx, k##name##GradX, 1e-5F);                                    \
+    expect_near(gw, k##name##GradW, 1e-5F);                                    \
+    expect_near(gb, k##name##GradB, 1e-5F);                                    \
   } while (false)
 
 TEST_P(Layers, Convolution) {

@@ -30,6 +30,7 @@ void add_quantization_samples(Samples& samples, Generator& generator);
 void add_observe_samples(Samples& samples, Generator& generator);
 void add_movement_samples(Samples& samples, Generator& generator);
 void add_contraction_samples(Samples& samples, Generator& generator);
+void add_convolution_samples(Samples& samples, Generator& generator);
 void add_pooling_samples(Samples& samples, Generator& generator);
 void add_normalization_samples(Samples& samples, Generator& generator);
 void add_arrange_samples(Samples& samples, Generator& generator);
@@ -54,6 +55,7 @@ inline const Samples& samples() {
     add_arrange_samples(s, generator);
     add_indexing_samples(s, generator);
     add_resample_samples(s, generator);
+    add_convolution_samples(s, generator);
     return s;
   }();
   return all;

@@ -1,10 +1,12 @@
 // The portable convolution: patches gathered into a matrix, then a matrix product.
-#include "core/ops/conv2d_portable.h"
+#include "core/ops/convolution_portable.h"
 
 #include <algorithm>
 #include <vector>
 
+#include "core/multiversion.h"
 #include "core/ops/gemm.h"
+#include "pare/core/ops/reduction.h"
 #include "pare/core/parallel.h"
 
 namespace pare {
@@ -22,10 +24,11 @@ Span inside(std::int64_t offset, std::int64_t stride, std::int64_t size, std::in
 }
 
 /// One group of one picture between its memory and its matrix of patches. Row-major pictures have
-/// matrices [taps (c, ky, kx), pixels]; channels-last ones [pixels, taps (ky, kx, c)].
+/// matrices [taps (c, kz, ky, kx), pixels]; channels-last ones [pixels, taps (kz, ky, kx, c)].
 class Patches {
  public:
-  Patches(const Conv2dSizes& sizes, bool channels_last) : s_(sizes), channels_last_(channels_last) {
+  Patches(const ConvolutionSizes& sizes, bool channels_last)
+      : s_(sizes), channels_last_(channels_last) {
     if (!s_.pointwise) columns_.resize(static_cast<std::size_t>(s_.taps * s_.pixels));
   }
 
@@ -74,55 +77,66 @@ class Patches {
   template <class Visit> void each_pixel_tap(const Visit& visit) const {
     const bool whole_rows = s_.groups == 1 && s_.dilation_x == 1;
     const std::int64_t step = whole_rows ? s_.kernel_width : 1;
-    for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky) {
-      const std::int64_t dy = ky * s_.dilation_y - s_.pad_top;
-      const Span rows = inside(dy, s_.stride_y, s_.height, s_.out_height);
-      for (std::int64_t y = rows.begin; y < rows.end; ++y)
-        for (std::int64_t x = 0; x < s_.out_width; ++x)
-          for (std::int64_t kx = 0; kx < s_.kernel_width; kx += step) {
-            const std::int64_t ix = x * s_.stride_x + kx * s_.dilation_x - s_.pad_left;
-            const std::int64_t first = std::max<std::int64_t>(0, -ix);
-            const std::int64_t last = std::min(step, s_.width - ix);
-            if (first >= last) continue;
-            visit(((y * s_.stride_y + dy) * s_.width + ix + first) * s_.channels,
-                  (y * s_.out_width + x) * s_.taps +
-                      (ky * s_.kernel_width + kx + first) * s_.group_channels,
-                  (last - first) * s_.group_channels);
+    for (std::int64_t kz = 0; kz < s_.kernel_depth; ++kz)
+      for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky) {
+        const std::int64_t dz = kz * s_.dilation_z - s_.pad_front;
+        const std::int64_t dy = ky * s_.dilation_y - s_.pad_top;
+        const Span planes = inside(dz, s_.stride_z, s_.depth, s_.out_depth);
+        const Span rows = inside(dy, s_.stride_y, s_.height, s_.out_height);
+        const std::int64_t tap = (kz * s_.kernel_height + ky) * s_.kernel_width;
+        for (std::int64_t z = planes.begin; z < planes.end; ++z)
+          for (std::int64_t y = rows.begin; y < rows.end; ++y) {
+            const std::int64_t row = (z * s_.stride_z + dz) * s_.height + y * s_.stride_y + dy;
+            const std::int64_t out = (z * s_.out_height + y) * s_.out_width;
+            for (std::int64_t x = 0; x < s_.out_width; ++x)
+              for (std::int64_t kx = 0; kx < s_.kernel_width; kx += step) {
+                const std::int64_t ix = x * s_.stride_x + kx * s_.dilation_x - s_.pad_left;
+                const std::int64_t first = std::max<std::int64_t>(0, -ix);
+                const std::int64_t last = std::min(step, s_.width - ix);
+                if (first >= last) continue;
+                visit((row * s_.width + ix + first) * s_.channels,
+                      (out + x) * s_.taps + (tap + kx + first) * s_.group_channels,
+                      (last - first) * s_.group_channels);
+              }
           }
-    }
+      }
   }
   /// visit(place in the picture of output column 0, place in the matrix, columns inside); rows
   /// outside the picture have none.
   template <class Visit> void each_row(const Visit& visit) const {
     std::int64_t row = 0;
     for (std::int64_t c = 0; c < s_.group_channels; ++c)
-      for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky)
-        for (std::int64_t kx = 0; kx < s_.kernel_width; ++kx) {
-          const std::int64_t dx = kx * s_.dilation_x - s_.pad_left;
-          const Span cols = inside(dx, s_.stride_x, s_.width, s_.out_width);
-          for (std::int64_t y = 0; y < s_.out_height; ++y, row += s_.out_width) {
-            const std::int64_t iy = y * s_.stride_y + ky * s_.dilation_y - s_.pad_top;
-            const bool in = iy >= 0 && iy < s_.height;
-            visit((c * s_.height + (in ? iy : 0)) * s_.width + dx, row, in ? cols : Span{0, 0});
+      for (std::int64_t kz = 0; kz < s_.kernel_depth; ++kz)
+        for (std::int64_t ky = 0; ky < s_.kernel_height; ++ky)
+          for (std::int64_t kx = 0; kx < s_.kernel_width; ++kx) {
+            const std::int64_t dx = kx * s_.dilation_x - s_.pad_left;
+            const Span cols = inside(dx, s_.stride_x, s_.width, s_.out_width);
+            for (std::int64_t z = 0; z < s_.out_depth; ++z)
+              for (std::int64_t y = 0; y < s_.out_height; ++y, row += s_.out_width) {
+                const std::int64_t iz = z * s_.stride_z + kz * s_.dilation_z - s_.pad_front;
+                const std::int64_t iy = y * s_.stride_y + ky * s_.dilation_y - s_.pad_top;
+                const bool in = iz >= 0 && iz < s_.depth && iy >= 0 && iy < s_.height;
+                const std::int64_t from = ((c * s_.depth + iz) * s_.height + iy) * s_.width;
+                visit((in ? from : c * s_.source_pixels) + dx, row, in ? cols : Span{0, 0});
+              }
           }
-        }
   }
 
-  const Conv2dSizes& s_;
+  const ConvolutionSizes& s_;
   const bool channels_last_;
   std::vector<float> columns_;
 };
 
 /// Where group g of x, y and weight begins, in elements; the weights of a group lie together.
 struct Offsets {
-  Offsets(const Conv2dSizes& s, bool channels_last, std::int64_t g)
-      : x(g * s.group_channels * (channels_last ? 1 : s.height * s.width)),
+  Offsets(const ConvolutionSizes& s, bool channels_last, std::int64_t g)
+      : x(g * s.group_channels * (channels_last ? 1 : s.source_pixels)),
         y(g * s.group_outputs * (channels_last ? 1 : s.pixels)),
         weight(g * s.group_outputs * s.taps) {}
   std::int64_t x, y, weight;
 };
 
-void sum_bias(const Conv2dSizes& s, bool channels_last, const float* grad, float* sum) {
+void sum_bias(const ConvolutionSizes& s, bool channels_last, const float* grad, float* sum) {
   if (channels_last) {
     for (std::int64_t p = 0; p < s.pixels; ++p)
       for (std::int64_t o = 0; o < s.outputs; ++o) sum[o] += grad[p * s.outputs + o];
@@ -137,8 +151,8 @@ void sum_bias(const Conv2dSizes& s, bool channels_last, const float* grad, float
 
 }  // namespace
 
-void conv2d_forward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Tensor& y) {
+void convolution_forward(const ConvolutionSizes& s, const Tensor& x, const Tensor& weight,
+                         const Tensor& bias, Tensor& y) {
   const bool last = y.channels_last();
   const float* in = x.data<float>();
   const float* w = weight.data<float>();
@@ -157,7 +171,7 @@ void conv2d_forward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight,
       }
       for (std::int64_t g = 0; g < s.groups; ++g) {
         const Offsets at(s, last, g);
-        const MatrixView matrix = patches.gather(in + n * s.channels * s.height * s.width + at.x);
+        const MatrixView matrix = patches.gather(in + n * s.channels * s.source_pixels + at.x);
         if (last) {
           gemm(s.pixels, s.group_outputs, s.taps, matrix, {w + at.weight, s.taps, true},
                picture + at.y, s.outputs, b != nullptr);
@@ -170,8 +184,9 @@ void conv2d_forward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight,
   });
 }
 
-void conv2d_backward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight,
-                     const Tensor& grad, Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias) {
+void convolution_backward(const ConvolutionSizes& s, const Tensor& x, const Tensor& weight,
+                          const Tensor& grad, Tensor& grad_x, Tensor& grad_weight,
+                          Tensor& grad_bias) {
   const bool last = grad.channels_last();
   const float* g_all = grad.data<float>();
   const float* in = grad_weight.defined() ? x.data<float>() : nullptr;
@@ -189,8 +204,8 @@ void conv2d_backward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight
       float* sum = sums.data() + piece * (weights + biases);
       for (std::int64_t n = piece * s.batch / pieces; n < (piece + 1) * s.batch / pieces; ++n) {
         const float* g_picture = g_all + n * s.outputs * s.pixels;
-        const std::int64_t picture = n * s.channels * s.height * s.width;
-        if (w) std::fill_n(gx_all + picture, s.channels * s.height * s.width, 0.0F);
+        const std::int64_t picture = n * s.channels * s.source_pixels;
+        if (w) std::fill_n(gx_all + picture, s.channels * s.source_pixels, 0.0F);
         for (std::int64_t g = 0; g < s.groups; ++g) {
           const Offsets at(s, last, g);
           const MatrixView from{g_picture + at.y, last ? s.outputs : s.pixels};
@@ -230,6 +245,39 @@ void conv2d_backward(const Conv2dSizes& s, const Tensor& x, const Tensor& weight
   };
   if (weights) total(0, weights, grad_weight.mutable_data<float>());
   if (biases) total(weights, biases, grad_bias.mutable_data<float>());
+}
+
+void add_bias(const Tensor& x, const Tensor& bias, Tensor& y) {
+  const bool last = y.channels_last();
+  const std::int64_t channels = y.dim(1);
+  const std::int64_t pixels = y.shape().elements(2, y.rank());
+  const float* from = x.data<float>();
+  const float* b = bias.defined() ? bias.data<float>() : nullptr;
+  float* to = y.mutable_data<float>();
+  const std::int64_t run = last ? channels : pixels;
+  const std::int64_t runs = y.elements() / std::max<std::int64_t>(1, run);
+  parallel_for(0, runs, 1 + 32768 / (run + 1), [&](std::int64_t begin, std::int64_t end) {
+    multiversion([=]() PARE_INLINE_LAMBDA {
+      for (std::int64_t r = begin; r < end; ++r) {
+        const float* source = from + r * run;
+        float* target = to + r * run;
+        if (!b) {
+          for (std::int64_t i = 0; i < run; ++i) target[i] = source[i];
+        } else if (last) {
+          for (std::int64_t i = 0; i < run; ++i) target[i] = source[i] + b[i];
+        } else {
+          const float all = b[r % channels];
+          for (std::int64_t i = 0; i < run; ++i) target[i] = source[i] + all;
+        }
+      }
+    });
+  });
+}
+
+Tensor bias_gradient(const Tensor& gradient) {
+  std::vector<std::int64_t> axes{0};
+  for (int a = 2; a < gradient.rank(); ++a) axes.push_back(a);
+  return sum(gradient, axes);
 }
 
 }  // namespace pare

@@ -1,6 +1,7 @@
-// conv2d in f32, forward and backward, on oneDNN's convolutions.
+// conv2d and conv3d in f32, forward and backward, on oneDNN's convolutions.
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "core/check.h"
@@ -19,57 +20,77 @@ namespace {
 
 enum class Direction : std::int32_t { forward, data, weights };
 
-/// One convolution with its shapes and formats; `source_format` and the others are those of the
-/// tensor or of its gradient.
+/// One convolution over two or three axes with its shapes and formats; `source_format` and the
+/// others are those of the tensor or of its gradient.
 struct Case {
   Direction direction;
   const Shape* source;
   const Shape* weights;
   const Shape* destination;
   MemoryFormat source_format, weights_format, destination_format;
-  const Conv2dAttributes* attributes;
+  std::span<const std::int64_t> stride, padding, dilation;
+  std::int64_t groups;
   bool bias;
   bool training;
 };
 
+template <std::size_t N> void set_attributes(Case& c, const ConvolutionAttributes<N>& a) {
+  c.stride = a.stride;
+  c.padding = a.padding;
+  c.dilation = a.dilation;
+  c.groups = a.groups;
+}
+
 /// Whether the elements lie channels-last; where both orders are the same memory they do.
 bool is_channels_last(const Shape& s, MemoryFormat format) {
-  return format == MemoryFormat::channels_last || s[1] == 1 || (s[2] == 1 && s[3] == 1);
+  return format == MemoryFormat::channels_last || s[1] == 1 || s.elements(2, s.rank()) == 1;
 }
 
 Desc activations(const Shape& s, MemoryFormat format) {
-  return Desc({s[0], s[1], s[2], s[3]}, Type::f32,
-              is_channels_last(s, format) ? Tag::nhwc : Tag::nchw);
+  const bool last = is_channels_last(s, format);
+  const Tag tag = s.rank() == 4 ? (last ? Tag::nhwc : Tag::nchw) : (last ? Tag::ndhwc : Tag::ncdhw);
+  return Desc(s.to_vector(), Type::f32, tag);
 }
 
 Desc weights_desc(const Shape& s, std::int64_t groups, std::optional<MemoryFormat> format) {
-  const bool last = format == MemoryFormat::channels_last;
-  if (groups == 1)
-    return Desc({s[0], s[1], s[2], s[3]}, Type::f32,
-                !format ? Tag::any
-                : last  ? Tag::ohwi
-                        : Tag::oihw);
-  const Dims dims{groups, s[0] / groups, s[1], s[2], s[3]};
+  Dims dims = s.to_vector();
+  if (groups > 1) {
+    dims[0] /= groups;
+    dims.insert(dims.begin(), groups);
+  }
   if (!format) return Desc(dims, Type::f32, Tag::any);
-  const std::int64_t taps = s[2] * s[3];
-  const Dims strides = last ? Dims{s[0] / groups * s[1] * taps, s[1] * taps, 1, s[3] * s[1], s[1]}
-                            : Dims{s[0] / groups * s[1] * taps, s[1] * taps, taps, s[3], 1};
+  const bool last = format == MemoryFormat::channels_last;
+  const std::int64_t taps = s.elements(2, s.rank());
+  // Outputs, then (last) taps and channels or channels and taps; taps among themselves row-major.
+  Dims strides(dims.size());
+  std::int64_t step = last ? s[1] : 1;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(s.rank() - 2); ++i) {
+    const std::size_t at = dims.size() - 1 - i;
+    strides[at] = step;
+    step *= dims[at];
+  }
+  const std::size_t output = dims.size() - static_cast<std::size_t>(s.rank());
+  strides[output + 1] = last ? 1 : taps;
+  strides[output] = s[1] * taps;
+  if (groups > 1) strides[0] = dims[1] * s[1] * taps;
   return Desc(dims, Type::f32, strides);
 }
 
 ConvolutionProblem problem_of(const Case& c, bool blocked) {
-  const auto& a = *c.attributes;
   const Shape& s = *c.source;
   const Shape& d = *c.destination;
-  const Tag tag = blocked ? Tag::any : Tag::nhwc;
-  return {.source = Desc({s[0], s[1], s[2], s[3]}, Type::f32, tag),
-          .weights = weights_desc(*c.weights, a.groups, std::nullopt),
+  const Tag tag = blocked ? Tag::any : s.rank() == 4 ? Tag::nhwc : Tag::ndhwc;
+  const auto axes = static_cast<std::ptrdiff_t>(c.stride.size());
+  Dims dilation(c.dilation.begin(), c.dilation.end());
+  for (std::int64_t& v : dilation) --v;
+  return {.source = Desc(s.to_vector(), Type::f32, tag),
+          .weights = weights_desc(*c.weights, c.groups, std::nullopt),
           .bias = c.bias ? Desc({d[1]}, Type::f32, Tag::a) : Desc(),
-          .destination = Desc({d[0], d[1], d[2], d[3]}, Type::f32, tag),
-          .stride = {a.stride[0], a.stride[1]},
-          .dilation = {a.dilation[0] - 1, a.dilation[1] - 1},
-          .padding_low = {a.padding[0], a.padding[1]},
-          .padding_high = {a.padding[2], a.padding[3]}};
+          .destination = Desc(d.to_vector(), Type::f32, tag),
+          .stride = Dims(c.stride.begin(), c.stride.end()),
+          .dilation = dilation,
+          .padding_low = Dims(c.padding.begin(), c.padding.begin() + axes),
+          .padding_high = Dims(c.padding.begin() + axes, c.padding.end())};
 }
 
 bool is_reference(const std::string& name) { return name.find("ref") != std::string::npos; }
@@ -79,7 +100,7 @@ Runner make_runner(const Case& c, bool blocked) {
   const auto attr = user_scratchpad();
   const auto forward = convolution_forward(p, c.training, attr);
   const Desc source = activations(*c.source, c.source_format);
-  const Desc weights = weights_desc(*c.weights, c.attributes->groups, c.weights_format);
+  const Desc weights = weights_desc(*c.weights, c.groups, c.weights_format);
   const Desc destination = activations(*c.destination, c.destination_format);
   std::vector<Runner::Operand> operands;
   switch (c.direction) {
@@ -134,14 +155,14 @@ Key key_of(const Case& c) {
   put(static_cast<int>(c.source_format) | static_cast<int>(c.weights_format) << 1 |
       static_cast<int>(c.destination_format) << 2 | static_cast<int>(c.bias) << 3 |
       static_cast<int>(c.training) << 4);
-  for (int a = 0; a < 4; ++a) put((*c.source)[a]);
+  put(c.source->rank());
+  for (int a = 0; a < c.source->rank(); ++a) put((*c.source)[a]);
   put((*c.weights)[0]);
-  put((*c.weights)[2]);
-  put((*c.weights)[3]);
-  for (const std::int64_t v : c.attributes->stride) put(v);
-  for (const std::int64_t v : c.attributes->padding) put(v);
-  for (const std::int64_t v : c.attributes->dilation) put(v);
-  put(c.attributes->groups);
+  for (int a = 2; a < c.weights->rank(); ++a) put((*c.weights)[a]);
+  for (const std::int64_t v : c.stride) put(v);
+  for (const std::int64_t v : c.padding) put(v);
+  for (const std::int64_t v : c.dilation) put(v);
+  put(c.groups);
   return key;
 }
 
@@ -157,10 +178,9 @@ bool fits(const Shape& source, const Shape& destination) {
          destination.elements() < kMost;
 }
 
-}  // namespace
-
-bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                    const Context& context) {
+template <std::size_t N>
+bool forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+             const Context& context) {
   const Tensor& x = inputs[0];
   const Tensor& weight = inputs[1];
   const bool bias = inputs.size() > 2 && inputs[2].defined();
@@ -168,16 +188,21 @@ bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<
       !fits(x.shape(), outputs[0].shape()))
     return false;
   const ThreadScope threads;
-  Runner* runner = runner_for({.direction = Direction::forward,
-                               .source = &x.shape(),
-                               .weights = &weight.shape(),
-                               .destination = &outputs[0].shape(),
-                               .source_format = x.format(),
-                               .weights_format = weight.format(),
-                               .destination_format = outputs[0].format(),
-                               .attributes = &call.attributes.as<Conv2dAttributes>(),
-                               .bias = bias,
-                               .training = context.training});
+  Case c{.direction = Direction::forward,
+         .source = &x.shape(),
+         .weights = &weight.shape(),
+         .destination = &outputs[0].shape(),
+         .source_format = x.format(),
+         .weights_format = weight.format(),
+         .destination_format = outputs[0].format(),
+         .stride = {},
+         .padding = {},
+         .dilation = {},
+         .groups = 1,
+         .bias = bias,
+         .training = context.training};
+  set_attributes(c, call.attributes.as<ConvolutionAttributes<N>>());
+  Runner* runner = runner_for(c);
   if (!runner) return false;
   const void* pointers[] = {x.raw(), weight.raw(), outputs[0].mutable_raw(),
                             bias ? inputs[2].raw() : nullptr};
@@ -185,7 +210,7 @@ bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<
   return true;
 }
 
-bool conv2d_backward(BackwardArgs& args) {
+template <std::size_t N> bool backward(BackwardArgs& args) {
   const Shape& shape = args.input_shape(0);
   const Shape& weights = args.input_shape(1);
   const bool bias = args.inputs() > 2 && args.has_input(2) && args.needs(2);
@@ -194,6 +219,7 @@ bool conv2d_backward(BackwardArgs& args) {
       !gradient.defined() || !fits(shape, gradient.shape()) || (bias && !args.needs(1)))
     return false;
   const ThreadScope threads;
+  const auto& attributes = args.call().attributes.as<ConvolutionAttributes<N>>();
   Case c{.direction = Direction::data,
          .source = &shape,
          .weights = &weights,
@@ -201,13 +227,19 @@ bool conv2d_backward(BackwardArgs& args) {
          .source_format = args.input_format(0),
          .weights_format = args.input_format(1),
          .destination_format = gradient.format(),
-         .attributes = &args.call().attributes.as<Conv2dAttributes>(),
+         .stride = {},
+         .padding = {},
+         .dilation = {},
+         .groups = 1,
          .bias = false,
          .training = true};
-  const bool by_gemm = args.needs(0) && prefers_gemm(*c.attributes, shape, weights) &&
-                       is_channels_last(shape, c.source_format) &&
-                       is_channels_last(gradient.shape(), c.destination_format) &&
-                       c.weights_format == MemoryFormat::row_major;
+  set_attributes(c, attributes);
+  bool by_gemm = false;
+  if constexpr (N == 2)
+    by_gemm = args.needs(0) && prefers_gemm(attributes, shape, weights) &&
+              is_channels_last(shape, c.source_format) &&
+              is_channels_last(gradient.shape(), c.destination_format) &&
+              c.weights_format == MemoryFormat::row_major;
   // All or nothing: nothing is set before both are known to have a kernel.
   if (args.needs(0) && !by_gemm && !runner_for(c)) return false;
   if (args.needs(1)) {
@@ -226,9 +258,10 @@ bool conv2d_backward(BackwardArgs& args) {
   }
   if (args.needs(0)) {
     Tensor source_gradient = Tensor::empty(shape, DType::f32, c.source_format);
-    if (by_gemm) {
-      conv2d_source_gradient(*c.attributes, args.input(1), gradient, source_gradient);
-    } else {
+    if constexpr (N == 2) {
+      if (by_gemm) conv2d_source_gradient(attributes, args.input(1), gradient, source_gradient);
+    }
+    if (!by_gemm) {
       const void* pointers[] = {source_gradient.mutable_raw(), args.input(1).raw(), gradient.raw()};
       runner_for(c)->run(pointers);
     }
@@ -236,5 +269,18 @@ bool conv2d_backward(BackwardArgs& args) {
   }
   return true;
 }
+
+}  // namespace
+
+bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context) {
+  return forward<2>(call, inputs, outputs, context);
+}
+bool conv3d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                    const Context& context) {
+  return forward<3>(call, inputs, outputs, context);
+}
+bool conv2d_backward(BackwardArgs& args) { return backward<2>(args); }
+bool conv3d_backward(BackwardArgs& args) { return backward<3>(args); }
 
 }  // namespace pare::onednn

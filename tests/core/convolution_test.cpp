@@ -1,0 +1,137 @@
+// Convolutions over one to three axes and their transposes, by kernels and by reference: PyTorch's
+// values, symbols, bad input.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/golden_attributes.h"
+#include "core/golden_convolution.h"
+#include "pare/core/generator.h"
+#include "pare/core/ops.h"
+
+namespace pare::test {
+namespace {
+
+std::vector<GoldenCase> convolutions() {
+  std::vector<GoldenCase> cases = convolution_golden();
+  std::erase_if(cases, [](const GoldenCase& c) { return !std::string_view(c.op).starts_with("conv"); });
+  return cases;
+}
+
+TEST(Convolution, GivesPyTorchsValues) {
+  ASSERT_EQ(convolutions().size(), 15U);
+  expect_golden(convolutions(), 1e-4F, [](const GoldenCase& c, const Tensors&) {
+    const OpDef& op = *find_op(c.op);
+    return Call{&op, attributes_from(op, c.numbers)};
+  });
+}
+
+/// An op without its kernels.
+OpDef without_kernels(const OpDef& op) {
+  OpDef plain = op;
+  plain.kernels = nullptr;
+  return plain;
+}
+
+TEST(Convolution, TheReferenceGivesPyTorchsValues) {
+  for (const OpDef* op : {&kConv1d, &kConv3d, &kConvTranspose1d, &kConvTranspose2d, &kConvTranspose3d}) {
+    static std::vector<OpDef> plain;  // a tape keeps the address of its op
+    plain.reserve(8);
+    const OpDef& reference = plain.emplace_back(without_kernels(*op));
+    std::vector<GoldenCase> cases = convolutions();
+    std::erase_if(cases, [&](const GoldenCase& c) { return std::string_view(c.op) != op->name; });
+    ASSERT_GE(cases.size(), 2U) << op->name;
+    expect_golden(cases, 1e-4F, [&](const GoldenCase& c, const Tensors&) {
+      return Call{&reference, attributes_from(*op, c.numbers)};
+    });
+  }
+}
+
+TEST(Convolution, TransposedIsTheGradientOfTheSource) {
+  Generator generator(3);
+  Tensor x = generator.normal({2, 4, 7, 6}).set_requires_grad();
+  const Tensor weight = generator.normal({6, 2, 3, 2});
+  const Conv2dAttributes attributes{
+      .stride = {2, 3}, .padding = {1, 0, 2, 1}, .dilation = {2, 1}, .groups = 2};
+  const Tensor y = conv2d(x, weight, {}, attributes);
+  const Tensor g = generator.normal(y.shape());
+  y.backward(g);
+  const ConvTranspose2dAttributes turned{.stride = {2, 3},
+                                         .padding = {1, 0, 2, 1},
+                                         .output_padding = {1, 2},
+                                         .dilation = {2, 1},
+                                         .groups = 2};
+  const Tensor transposed = conv_transpose2d(g, weight, {}, turned);
+  ASSERT_EQ(transposed.shape(), x.shape());
+  const auto expected = x.grad().to_vector<float>();
+  const auto found = transposed.to_vector<float>();
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-4F) << i;
+}
+
+TEST(Convolution, BatchesMayBeSymbols) {
+  const auto inferred = [](const Call& call, std::vector<Shape> shapes) {
+    std::vector<InferArgs::Input> inputs;
+    for (const Shape& s : shapes) inputs.push_back({&s, DType::f32, nullptr});
+    return infer(call, inputs)[0].shape;
+  };
+  const auto with_batch = [](std::vector<std::int64_t> rest) {
+    Shape s;
+    s.append_symbol("batch");
+    for (const std::int64_t size : rest) s.append(size);
+    return s;
+  };
+  EXPECT_EQ(inferred({&kConv1d, kConv1d.defaults()}, {with_batch({3, 8}), {5, 3, 3}}),
+            with_batch({5, 6}));
+  EXPECT_EQ(inferred({&kConv3d, kConv3d.defaults()}, {with_batch({3, 8, 4, 5}), {5, 3, 3, 2, 1}}),
+            with_batch({5, 6, 3, 5}));
+  EXPECT_EQ(inferred({&kConvTranspose2d, kConvTranspose2d.defaults()},
+                     {with_batch({3, 4, 5}), {3, 2, 3, 2}}),
+            with_batch({2, 6, 6}));
+  // A length too, where nothing changes it.
+  Shape line{2, 3};
+  line.append_symbol("length");
+  const Attributes same = Attributes::of(ConvTranspose1dAttributes{.padding = {1, 1}});
+  EXPECT_EQ(inferred({&kConvTranspose1d, same}, {line, {3, 3, 3}}), line);
+  EXPECT_ERROR(inferred({&kConvTranspose1d, kConvTranspose1d.defaults()}, {line, {3, 3, 3}}), unsupported,
+               "known length");
+  EXPECT_ERROR(inferred({&kConv1d, kConv1d.defaults()}, {line, {3, 3, 3}}), unsupported, "known length");
+}
+
+TEST(Convolution, BadInput) {
+  const Tensor line = Tensor::ones({1, 4, 6});
+  const Tensor volume = Tensor::ones({1, 2, 3, 4, 5});
+  EXPECT_ERROR(conv1d(volume, Tensor::ones({2, 4, 3})), shape_mismatch, "conv1d", "[N, C, L]");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({2, 4})), shape_mismatch, "[O, C/groups, k]", "[2, 4]");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({2, 3, 3})), shape_mismatch, "3 channels", "[1, 4, 6]");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({2, 4, 7})), shape_mismatch, "length 7 (dilated) over 6");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({3, 2, 1}), {}, {.groups = 2}), shape_mismatch, "divisible by 2");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({2, 4, 0})), shape_mismatch, "kernel of 1 or more");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({2, 4, 1}), Tensor::ones({3})), shape_mismatch, "bias of shape [2]");
+  EXPECT_ERROR(conv1d(line.to(DType::f64), Tensor::ones({2, 4, 1})), dtype_mismatch, "conv1d", "f64");
+  EXPECT_ERROR(conv1d(line, Tensor::ones({2, 4, 1}), {}, {.stride = {0}}), invalid_argument, "strides");
+  EXPECT_ERROR(conv3d(line, Tensor::ones({2, 2, 1, 1, 1})), shape_mismatch, "conv3d", "[N, C, D, H, W]");
+  EXPECT_ERROR(conv3d(volume, Tensor::ones({2, 2, 4, 1, 1})), shape_mismatch, "depth 4");
+  EXPECT_ERROR(conv3d(volume, Tensor::ones({2, 2, 1, 1, 1}), {}, {.padding = {0, 0, -1, 0, 0, 0}}),
+               invalid_argument, "padding of 0 or more", "-1");
+
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({3, 2, 3})), shape_mismatch, "conv_transpose1d",
+               "3 channels", "[1, 4, 6]");
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({4, 2})), shape_mismatch, "[C, O/groups, k]");
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({4, 2, 3}), {}, {.output_padding = {1}}),
+               invalid_argument, "output padding", "stride 1 and dilation 1");
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({4, 2, 3}), {}, {.stride = {2}, .output_padding = {-1}}),
+               invalid_argument, "output padding");
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({4, 2, 1}), {}, {.padding = {3, 3}}), shape_mismatch,
+               "output of one pixel", "length 0");
+  EXPECT_ERROR(conv_transpose1d(Tensor::ones({1, 4, 0}), Tensor::ones({4, 2, 1})), shape_mismatch,
+               "input of one pixel");
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({4, 2, 1}), {}, {.groups = 3}), shape_mismatch,
+               "divisible by 3");
+  EXPECT_ERROR(conv_transpose1d(line, Tensor::ones({4, 2, 1}), Tensor::ones({3}), {.groups = 2}),
+               shape_mismatch, "bias of shape [4]");
+  EXPECT_ERROR(conv_transpose2d(line, Tensor::ones({4, 2, 1, 1})), shape_mismatch, "[N, C, H, W]");
+  EXPECT_ERROR(conv_transpose3d(volume.to(DType::f16), Tensor::ones({2, 2, 1, 1, 1})), dtype_mismatch,
+               "conv_transpose3d", "f16");
+}
+
+}  // namespace
+}  // namespace pare::test
