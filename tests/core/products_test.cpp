@@ -10,13 +10,15 @@ namespace {
 
 TEST(Products, GivePyTorchsValues) {
   std::vector<GoldenCase> cases = convolution_golden();
-  std::erase_if(cases, [](const GoldenCase& c) { return std::string_view(c.op).starts_with("conv"); });
+  std::erase_if(cases,
+                [](const GoldenCase& c) { return std::string_view(c.op).starts_with("conv"); });
   ASSERT_EQ(cases.size(), 40U);
   expect_golden_of(cases, 1e-4F, [](const GoldenCase& c, const Tensors& t) {
     const std::string_view op = c.op;
     if (op.starts_with("einsum ")) return einsum(op.substr(7), t);
     if (op == "bilinear") return bilinear(t[0], t[1], t[2], t[3]);
-    if (op == "addmm") return addmm(t[0], t[1], t[2], {.beta = c.numbers[0], .alpha = c.numbers[1]});
+    if (op == "addmm")
+      return addmm(t[0], t[1], t[2], {.beta = c.numbers[0], .alpha = c.numbers[1]});
     if (op == "baddbmm")
       return baddbmm(t[0], t[1], t[2], {.beta = c.numbers[0], .alpha = c.numbers[1]});
     if (op == "outer") return outer(t[0], t[1]);
