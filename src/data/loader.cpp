@@ -13,10 +13,40 @@
 
 #include "core/check.h"
 #include "data/batch.h"
+#include "data/mix.h"
 #include "pare/core/context.h"
 #include "pare/core/generator.h"
 
 namespace pare::data {
+
+namespace {
+
+// Streams of random numbers from here on are for batches, those below for examples.
+constexpr std::uint64_t kMixing = std::uint64_t{1} << 63;
+
+std::vector<std::int64_t> sampled(const Sampler& sampler, std::int64_t size, Generator& generator) {
+  std::vector<std::int64_t> order = sampler.order(size, generator);
+  const std::int64_t count = sampler.count(size);
+  PARE_CHECK(static_cast<std::int64_t>(order.size()) == count, invalid_argument, "data::Loader",
+             "expected a sampler that gives {} examples, as its count says, got {}", count,
+             order.size());
+  for (const std::int64_t index : order) {
+    PARE_CHECK(index >= 0 && index < size, out_of_range, "data::Loader",
+               "expected a sampler that gives examples of 0 … {}, got {}", size - 1, index);
+  }
+  return order;
+}
+
+// The k-th time that an example comes it has a stream of its own; the first is its number.
+void number_repetitions(std::int64_t size, std::vector<std::uint64_t>& streams) {
+  std::vector<std::uint32_t> seen(static_cast<std::size_t>(size), 0);
+  for (std::uint64_t& stream : streams) {
+    const std::uint64_t before = seen[stream]++;
+    stream += before * static_cast<std::uint64_t>(size);
+  }
+}
+
+}  // namespace
 
 namespace detail {
 
@@ -30,15 +60,21 @@ class Epoch {
       : dataset_(std::move(dataset)),
         maker_(options),
         generator_(Generator(options.seed).fork(2 * number + 1)),
+        mix_(options.mix),
         batch_size_(options.batch_size),
         batches_(batches),
         ring_(static_cast<std::size_t>(std::max({options.prefetch, options.workers, 1}))) {
-    if (options.shuffle) {
-      order_ = Generator(options.seed).fork(2 * number).permutation(dataset_->size());
+    Generator sampling = Generator(options.seed).fork(2 * number);
+    if (options.sampler) {
+      order_ = sampled(options.sampler, dataset_->size(), sampling);
+    } else if (options.shuffle) {
+      order_ = sampling.permutation(dataset_->size());
     } else {
       order_.resize(static_cast<std::size_t>(dataset_->size()));
       std::iota(order_.begin(), order_.end(), 0);
     }
+    streams_.assign(order_.begin(), order_.end());
+    if (options.sampler) number_repetitions(dataset_->size(), streams_);
     const std::int64_t workers = std::min<std::int64_t>(options.workers, batches_);
     try {
       for (std::int64_t i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
@@ -86,10 +122,14 @@ class Epoch {
     const std::int64_t begin = number * batch_size_;
     const std::int64_t count =
         std::min(batch_size_, static_cast<std::int64_t>(order_.size()) - begin);
-    const std::span<const std::int64_t> all(order_);
-    return maker_.make(
-        *dataset_, all.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
-        &generator_);
+    const auto part = [&]<class T>(const std::vector<T>& all) {
+      return std::span<const T>(all).subspan(static_cast<std::size_t>(begin),
+                                             static_cast<std::size_t>(count));
+    };
+    Batch batch = maker_.make(*dataset_, part(order_), part(streams_), &generator_);
+    if (!mix_) return batch;
+    Generator own = generator_.fork(kMixing + static_cast<std::uint64_t>(number));
+    return mix(batch, *mix_, own);
   }
 
   void work() {
@@ -139,7 +179,9 @@ class Epoch {
   std::shared_ptr<const Dataset> dataset_;
   BatchMaker maker_;
   Generator generator_;
+  std::optional<Mix> mix_;
   std::vector<std::int64_t> order_;
+  std::vector<std::uint64_t> streams_;  // of random numbers, one per example of the order
   std::int64_t batch_size_, batches_;
 
   std::mutex mutex_;
@@ -163,6 +205,12 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
              "expected 0 to 256 workers, got {}", options_.workers);
   PARE_CHECK(options_.prefetch >= 0 && options_.prefetch <= 4096, invalid_argument, where,
              "expected 0 to 4096 batches of prefetch, got {}", options_.prefetch);
+  PARE_CHECK(!options_.sampler || !options_.shuffle, invalid_argument, where,
+             "expected a sampler or shuffle, got both");
+  PARE_CHECK(!options_.sampler || options_.sampler.count(dataset_->size()) >= 0, invalid_argument,
+             where, "expected a sampler that gives at least 0 examples, got {}",
+             options_.sampler.count(dataset_->size()));
+  if (options_.mix) check(*options_.mix);
   const BatchMaker checked(options_);
 }
 
@@ -177,9 +225,11 @@ Loader::Iterator Loader::begin() {
 }
 
 Tensor Loader::example() const {
-  PARE_CHECK(size() > 0, invalid_state, "data::Loader", "expected an example, got an empty set");
+  PARE_CHECK(dataset_->size() > 0, invalid_state, "data::Loader",
+             "expected an example, got an empty set");
   const std::int64_t first = 0;
-  return BatchMaker(options_).make(*dataset_, {&first, 1}, nullptr).x;
+  const std::uint64_t stream = 0;
+  return BatchMaker(options_).make(*dataset_, {&first, 1}, {&stream, 1}, nullptr).x;
 }
 
 Loader::Iterator::Iterator(std::shared_ptr<detail::Epoch> epoch) : epoch_(std::move(epoch)) {

@@ -6,8 +6,8 @@
 namespace pare::data {
 namespace {
 
-template <class T, class Converters>
-void place_as(const T* source, std::array<std::int64_t, 3> size, const PictureMap& map, float* out,
+template <class T, class To, class Converters>
+void place_as(const T* source, std::array<std::int64_t, 3> size, const PictureMap& map, To* out,
               bool interleave, const Converters& converters) {
   const auto [channels, source_height, source_width] = size;
   const std::int64_t height = map.rows.size, width = map.columns.size;
@@ -22,8 +22,8 @@ void place_as(const T* source, std::array<std::int64_t, 3> size, const PictureMa
     const std::int64_t row = map.rows.start + map.rows.step * y;
     for (std::int64_t c = 0; c < channels; ++c) {
       const auto& convert = converters[converters.size() == 1 ? 0 : static_cast<std::size_t>(c)];
-      float* const line = out + c * channel_stride + y * width * pixel;
-      const float frame = convert(T{0});
+      To* const line = out + c * channel_stride + y * width * pixel;
+      const To frame = convert(T{0});
       for (std::int64_t x = 0; x < begin; ++x) line[x * pixel] = frame;
       const std::int64_t first = (c * source_height + row) * source_width + map.columns.start;
       for (std::int64_t x = begin; x < end; ++x) {
@@ -34,9 +34,28 @@ void place_as(const T* source, std::array<std::int64_t, 3> size, const PictureMa
   }
 }
 
+// Where a window of `want` elements begins: halves are rounded as torchvision rounds them, to even
+// where it cuts, and down where it pads.
+std::int64_t middle(std::int64_t have, std::int64_t want) {
+  if (want > have) return -((want - have) / 2);
+  const std::int64_t room = have - want;
+  return room % 4 == 3 ? room / 2 + 1 : room / 2;
+}
+
 }  // namespace
 
-PictureMap draw(const Transforms& moves, std::int64_t height, std::int64_t width,
+Tensor moved(const Tensor& picture, const PictureMap& map) {
+  const std::array<std::int64_t, 3> size{picture.dim(0), picture.dim(1), picture.dim(2)};
+  Tensor out = Tensor::empty({size[0], map.rows.size, map.columns.size}, picture.dtype());
+  const auto place = [&]<class T>(T) {
+    const auto same = [](T v) { return v; };
+    place_as(picture.data<T>(), size, map, out.mutable_data<T>(), false, std::array{same});
+  };
+  picture.dtype() == DType::u8 ? place(std::uint8_t{}) : place(float{});
+  return out;
+}
+
+PictureMap draw(std::span<const Transform> moves, std::int64_t height, std::int64_t width,
                 Generator* generator) {
   PictureMap map{AxisMap::all(height), AxisMap::all(width)};
   for (const Transform& move : moves) {
@@ -52,6 +71,10 @@ PictureMap draw(const Transforms& moves, std::int64_t height, std::int64_t width
             generator ? static_cast<std::int64_t>(generator->below(places)) : room / 2;
         axis->cut(offset - crop->padding, size);
       }
+    } else if (const auto* centre = std::get_if<CenterCrop>(&move)) {
+      map.rows.cut(middle(map.rows.size, centre->height), centre->height);
+      const std::int64_t wide = centre->width > 0 ? centre->width : centre->height;
+      map.columns.cut(middle(map.columns.size, wide), wide);
     } else if (const auto* flip = std::get_if<RandomHorizontalFlip>(&move)) {
       if (generator && static_cast<double>(generator->uniform()) < flip->probability) {
         map.columns.mirror();

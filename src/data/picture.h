@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -45,9 +46,12 @@ struct PictureMap {
   AxisMap rows, columns;
 };
 
+/// A copy of the picture (u8 or f32, [C, H, W] row-major) as the map says.
+Tensor moved(const Tensor& picture, const PictureMap& map);
+
 /// Crops and mirrorings for a picture of this height and width, drawn from `generator`; null: from
 /// the middle and not mirrored. Throws shape_mismatch for a window that does not fit.
-PictureMap draw(const Transforms& moves, std::int64_t height, std::int64_t width,
+PictureMap draw(std::span<const Transform> moves, std::int64_t height, std::int64_t width,
                 Generator* generator);
 
 /// Conversion to f32 with normalization, for one channel or for each.

@@ -14,6 +14,8 @@
 #include "pare/core/tensor.h"
 #include "pare/data/batch.h"
 #include "pare/data/dataset.h"
+#include "pare/data/mix.h"
+#include "pare/data/sampler.h"
 #include "pare/data/transform.h"
 
 namespace pare::data {
@@ -29,13 +31,16 @@ struct LoaderOptions {
   /// Memory format of batches of pictures ([N, C, H, W]); channels-last is what trains fastest.
   MemoryFormat format = MemoryFormat::channels_last;
   /// Set: examples are sequences that may differ in their first axis, and the batch has their
-  /// lengths; see collate. There are no transforms then.
+  /// lengths; see collate. Transforms can only be Custom ones then.
   std::optional<Pad> pad = {};
+  Sampler sampler = {};         ///< what an epoch consists of; instead of shuffle
+  std::optional<Mix> mix = {};  ///< mixes the examples of every batch; y is then f32 [N, classes]
 };
 
 /// Gives the batches of one epoch after another: `for (const auto& [x, y] : loader) …`. u8 inputs
 /// become f32, values unchanged but for the transforms; other types are kept. Order and transforms
-/// depend on the seed, the epoch and the example's number alone, not on the number of workers.
+/// depend on the seed, the epoch and the example's number alone, not on the number of workers; an
+/// example that a sampler gives several times in an epoch is drawn anew each time.
 class PARE_API Loader {
  public:
   class Iterator;
@@ -53,7 +58,9 @@ class PARE_API Loader {
   std::default_sentinel_t end() const { return {}; }
 
   /// Examples and batches per epoch.
-  std::int64_t size() const { return dataset_->size(); }
+  std::int64_t size() const {
+    return options_.sampler ? options_.sampler.count(dataset_->size()) : dataset_->size();
+  }
   std::int64_t batches() const;
   const Dataset& dataset() const { return *dataset_; }
   const LoaderOptions& options() const { return options_; }
