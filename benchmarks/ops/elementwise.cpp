@@ -97,6 +97,12 @@ void add_elementwise_cases(Cases& cases) {
                    each([](float a) { return a * a; }),
                    {},
                    {0}});
+  cases.push_back({"pow, a number",
+                   {&kPow, {}},
+                   {{"positive", kMatrix}, {"const:2.5"}},
+                   each([](float a) { return std::pow(a, 2.5F); }),
+                   {},
+                   {0}});
   cases.push_back({"add, a row",
                    {&kAdd, {}},
                    {{"normal", kMatrix}, {"normal", {512}}},

@@ -23,11 +23,17 @@ def dropout(x):
     return F.dropout(x, 0.5, True)
 
 
+def observer(name):
+    from torch.ao import quantization
+    module = getattr(quantization, name)()
+    return lambda x, *state: module(x)
+
+
 CASES = {
     # Elementwise.
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "maximum": torch.maximum,
     "minimum": torch.minimum, "pow": torch.pow, "mod": torch.remainder, "fmod": torch.fmod,
-    "pow, a square": lambda x, p: torch.pow(x, 2.0), "add, a row": torch.add, "mul, channels": torch.mul,
+    "pow, a square": lambda x, p: torch.pow(x, 2.0), "pow, a number": lambda x, p: torch.pow(x, 2.5), "add, a row": torch.add, "mul, channels": torch.mul,
     "neg": torch.neg, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "abs": torch.abs, "sign": torch.sign,
     "square": torch.square, "reciprocal": torch.reciprocal, "rsqrt": torch.rsqrt, "sin": torch.sin, "cos": torch.cos,
     "tan": torch.tan, "erf": torch.erf, "floor": torch.floor, "ceil": torch.ceil, "round": torch.round,
@@ -77,7 +83,7 @@ CASES = {
     "fake_quantize": lambda x, s, z: torch.fake_quantize_per_tensor_affine(x, s, z, 0, 255),
     "quantize_linear": lambda x, s, z: torch.quantize_per_tensor(x, s, z, torch.quint8),
     "dequantize_linear": lambda q, s, z: q.dequantize(),
-    "observe_min_max": lambda x, r: torch.aminmax(x), "observe_histogram": lambda x, c, r: torch.histc(x, 2048),
+    "observe_min_max": observer("MinMaxObserver"), "observe_histogram": observer("HistogramObserver"),
     "symmetric_scale": lambda x: x.abs().amax(1) / 127,
 }
 

@@ -115,9 +115,15 @@ template <class To, class From> PARE_INLINE To written(From v) {
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     constexpr auto kLow = static_cast<From>(std::numeric_limits<To>::lowest());
     constexpr auto kHigh = static_cast<From>(std::numeric_limits<To>::max());
+    // Where the type's largest number has been rounded up to one that it does not hold.
+    constexpr bool kBeyond = std::numeric_limits<To>::digits > std::numeric_limits<From>::digits;
+    constexpr From kBelow =
+        kBeyond ? kHigh * (1 - std::numeric_limits<From>::epsilon() / 2) : kHigh;
     const From number = v == v ? v : From{0};
-    if (number >= kHigh) return std::numeric_limits<To>::max();
-    return number <= kLow ? std::numeric_limits<To>::lowest() : static_cast<To>(number);
+    const From above = number < kLow ? kLow : number;
+    // Converted whether or not it is used, so that there is no branch.
+    const auto inside = static_cast<To>(above > kBelow ? kBelow : above);
+    return number >= kHigh ? std::numeric_limits<To>::max() : inside;
   } else {
     return static_cast<To>(v);
   }
@@ -130,15 +136,21 @@ template <class From> void convert_from(const Tensor& from, Tensor& to) {
   void* target = to.mutable_raw();
   const DType dtype = to.dtype();
   parallel_for(0, to.elements(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
-    constexpr std::int64_t kBlock = 512;
-    Middle block[kBlock];
-    Middle* middle = block;
+    constexpr bool kAsItIs = std::is_same_v<From, Middle>;
+    constexpr std::int64_t kBlock = kAsItIs ? 1 << 16 : 512;
+    Middle block[kAsItIs ? 1 : kBlock];
     for (std::int64_t i = begin; i < end; i += kBlock) {
       const std::int64_t n = std::min(kBlock, end - i);
       const From* in = source + i;
-      multiversion_for<Middle>([=]() PARE_INLINE_LAMBDA {
-        for (std::int64_t k = 0; k < n; ++k) middle[k] = read(in[k]);
-      });
+      const Middle* middle = block;
+      if constexpr (kAsItIs) {
+        middle = in;
+      } else {
+        Middle* const to_block = block;
+        multiversion_for<Middle>([=]() PARE_INLINE_LAMBDA {
+          for (std::int64_t k = 0; k < n; ++k) to_block[k] = read(in[k]);
+        });
+      }
       visit_any(dtype, "cast", [&](auto type) {
         using To = decltype(type);
         To* out = static_cast<To*>(target) + i;

@@ -1,12 +1,14 @@
 // Generator: Philox4x32-10.
 #include "pare/core/generator.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
 #include <numeric>
 
 #include "core/check.h"
+#include "core/multiversion.h"
 #include "pare/core/parallel.h"
 
 namespace pare {
@@ -14,6 +16,8 @@ namespace {
 
 using Block = std::array<std::uint32_t, 4>;
 constexpr std::int64_t kGrain = 1 << 14;
+constexpr std::uint32_t kMultiplier0 = 0xD2511F53U, kMultiplier1 = 0xCD9E8D57U;
+constexpr std::uint32_t kStep0 = 0x9E3779B9U, kStep1 = 0xBB67AE85U;
 
 Block philox(const Generator::State& s, std::uint64_t block) {
   Block c{static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
@@ -21,17 +25,52 @@ Block philox(const Generator::State& s, std::uint64_t block) {
   std::uint32_t k0 = static_cast<std::uint32_t>(s.seed);
   std::uint32_t k1 = static_cast<std::uint32_t>(s.seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = std::uint64_t{0xD2511F53} * c[0];
-    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57} * c[2];
+    const std::uint64_t p0 = std::uint64_t{kMultiplier0} * c[0];
+    const std::uint64_t p1 = std::uint64_t{kMultiplier1} * c[2];
     c = {static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<std::uint32_t>(p1),
          static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<std::uint32_t>(p0)};
-    k0 += 0x9E3779B9U;
-    k1 += 0xBB67AE85U;
+    k0 += kStep0;
+    k1 += kStep1;
   }
   return c;
 }
 
-float unit(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24F; }
+PARE_INLINE float unit(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24F; }
+
+// out[4l + j] = unit(word j of block first + l) for kLanes blocks at once, in vector code.
+constexpr std::int64_t kLanes = 32;
+PARE_INLINE void unit_blocks_body(const Generator::State& s, std::uint64_t first,
+                                  std::int64_t groups, float* out) {
+  for (std::int64_t g = 0; g < groups; ++g, first += kLanes, out += 4 * kLanes) {
+    std::uint32_t c[4][kLanes];
+    for (std::int64_t l = 0; l < kLanes; ++l) {
+      const std::uint64_t block = first + static_cast<std::uint64_t>(l);
+      c[0][l] = static_cast<std::uint32_t>(block);
+      c[1][l] = static_cast<std::uint32_t>(block >> 32);
+      c[2][l] = static_cast<std::uint32_t>(s.stream);
+      c[3][l] = static_cast<std::uint32_t>(s.stream >> 32);
+    }
+    std::uint32_t k0 = static_cast<std::uint32_t>(s.seed);
+    std::uint32_t k1 = static_cast<std::uint32_t>(s.seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      for (std::int64_t l = 0; l < kLanes; ++l) {
+        const std::uint64_t p0 = std::uint64_t{kMultiplier0} * c[0][l];
+        const std::uint64_t p1 = std::uint64_t{kMultiplier1} * c[2][l];
+        c[0][l] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1][l] ^ k0;
+        c[1][l] = static_cast<std::uint32_t>(p1);
+        c[2][l] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3][l] ^ k1;
+        c[3][l] = static_cast<std::uint32_t>(p0);
+      }
+      k0 += kStep0;
+      k1 += kStep1;
+    }
+    for (std::int64_t l = 0; l < kLanes; ++l)
+      for (std::int64_t j = 0; j < 4; ++j) out[4 * l + j] = unit(c[j][l]);
+  }
+}
+PARE_MULTIVERSION(void, unit_blocks,
+                  (const Generator::State& s, std::uint64_t first, std::int64_t groups, float* out),
+                  (s, first, groups, out))
 
 // Calls use(k, word) for words [begin, end) of the draw that starts at s.position.
 template <class Use>
@@ -78,7 +117,15 @@ std::vector<std::int64_t> Generator::permutation(std::int64_t count) {
 
 void Generator::fill_uniform(float* out, std::int64_t count) {
   parallel_for(0, count, kGrain, [&](std::int64_t b, std::int64_t e) {
-    words(state(), b, e, [&](std::int64_t k, std::uint32_t word) { out[k] = unit(word); });
+    const auto single = [&](std::int64_t k, std::uint32_t word) { out[k] = unit(word); };
+    // Up to a whole block, then many blocks at once, then what is left.
+    const std::uint64_t position = position_ + static_cast<std::uint64_t>(b);
+    const std::int64_t start = std::min(e, b + static_cast<std::int64_t>((4 - position % 4) % 4));
+    words(state(), b, start, single);
+    const std::int64_t groups = (e - start) / (4 * kLanes);
+    const std::uint64_t first = (position_ + static_cast<std::uint64_t>(start)) / 4;
+    if (groups > 0) unit_blocks(state(), first, groups, out + start);
+    words(state(), start + groups * 4 * kLanes, e, single);
   });
   position_ += static_cast<std::uint64_t>(count);
 }

@@ -20,15 +20,8 @@ PARE_INLINE float power_of_two(std::int32_t n) {
   return float_of(static_cast<std::uint32_t>(n + 127) << 23);
 }
 
-/// e^x within 2 units in the last place; subnormal results, overflow and NaN as std::exp.
-/// (Range reduction by ln 2 in two parts and the polynomial of Cephes, S. Moshier.)
-PARE_INLINE float exp(float x) {
-  x = x < -104.0F ? -104.0F : x;
-  x = x > 89.0F ? 89.0F : x;
-  const float shifted = x * 1.44269504F + kRoundingShift;
-  const float n = shifted - kRoundingShift;
-  float r = x - n * 0.693359375F;
-  r = r - n * -2.12194440e-4F;
+/// e^r · 2^n for |r| ≤ ½ ln 2, where n was rounded by adding to kRoundingShift, to `shifted`.
+PARE_INLINE float exp_reduced(float r, float shifted) {
   float p = 1.9875691500e-4F;
   p = p * r + 1.3981999507e-3F;
   p = p * r + 8.3334519073e-3F;
@@ -40,6 +33,17 @@ PARE_INLINE float exp(float x) {
   const auto k = static_cast<std::int32_t>(bits_of(shifted) - kRoundingShiftBits);
   const std::int32_t half = k >> 1;
   return p * power_of_two(half) * power_of_two(k - half);
+}
+
+/// e^x within 2 units in the last place; subnormal results, overflow and NaN as std::exp.
+/// (Range reduction by ln 2 in two parts and the polynomial of Cephes, S. Moshier.)
+PARE_INLINE float exp(float x) {
+  x = x < -104.0F ? -104.0F : x;
+  x = x > 89.0F ? 89.0F : x;
+  const float shifted = x * 1.44269504F + kRoundingShift;
+  const float n = shifted - kRoundingShift;
+  const float r = x - n * 0.693359375F;
+  return exp_reduced(r - n * -2.12194440e-4F, shifted);
 }
 
 /// ln x within 2 units in the last place; −inf at 0, NaN below, subnormals included (Cephes).

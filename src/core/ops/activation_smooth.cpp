@@ -37,13 +37,12 @@ constexpr double kRootTwoOverPi = 0.79788456080286536;
 constexpr double kOverRootTwoPi = 0.39894228040143268;
 constexpr double kCubic = 0.044715;
 struct Gelu {
-  template <class T> PARE_INLINE T operator()(T x) const { return x * vec::normal_cdf(x); }
+  template <class T> PARE_INLINE T operator()(T x) const { return x * vec::normal(x).cdf; }
 };
 struct GeluGradient {
   template <class T> PARE_INLINE T operator()(T g, T x) const {
-    const T cdf = vec::normal_cdf(x);
-    const T density = T(kOverRootTwoPi) * vec::exp(T(-0.5) * x * x);
-    return g * (cdf + x * density);
+    const vec::Normal<T> normal = vec::normal(x);
+    return g * (normal.cdf + x * (T(kOverRootTwoPi) * normal.bell));
   }
 };
 struct GeluTanh {

@@ -25,10 +25,62 @@ void infer_index(InferArgs& args) {
 
 struct Larger {
   template <class T> static bool before(T best, T value) { return !(value <= best); }
+  PARE_INLINE static float better(float a, float b) { return a < b ? b : a; }
 };
 struct Smaller {
   template <class T> static bool before(T best, T value) { return !(value >= best); }
+  PARE_INLINE static float better(float a, float b) { return b < a ? b : a; }
 };
+
+/// The first index of a dense row's best element: first the value, then where it is, both in vector
+/// code.
+template <class Order> PARE_INLINE std::int64_t first_best(const float* row, std::int64_t length) {
+  constexpr std::int64_t kLanes = 32;
+  float best[kLanes];
+  std::int32_t numbers[kLanes];
+  for (std::int64_t l = 0; l < kLanes; ++l) best[l] = row[0];
+  for (std::int64_t l = 0; l < kLanes; ++l) numbers[l] = -1;
+  std::int64_t i = 0;
+  for (; i + kLanes <= length; i += kLanes)
+    for (std::int64_t l = 0; l < kLanes; ++l) {
+      const float v = row[i + l];
+      best[l] = Order::better(best[l], v);
+      numbers[l] &= v == v ? -1 : 0;
+    }
+  for (; i < length; ++i) {
+    best[0] = Order::better(best[0], row[i]);
+    numbers[0] &= row[i] == row[i] ? -1 : 0;
+  }
+  bool all_numbers = true;
+  for (std::int64_t l = 0; l < kLanes; ++l) all_numbers &= numbers[l] == -1;
+  if (!all_numbers) {
+    std::int64_t k = 0;
+    while (row[k] == row[k]) ++k;
+    return k;
+  }
+  float value = best[0];
+  for (std::int64_t l = 1; l < kLanes; ++l) value = Order::better(value, best[l]);
+  std::int64_t k = 0;
+  for (; k + kLanes <= length; k += kLanes) {
+    std::int32_t found = 0;
+    for (std::int64_t l = 0; l < kLanes; ++l) found |= row[k + l] == value ? 1 : 0;
+    if (found != 0) break;
+  }
+  while (row[k] != value) ++k;
+  return k;
+}
+/// The rows of a block, whose elements lie side by side.
+template <class Order>
+void dense_rows(const float* data, std::int64_t length, const LoopBlock& block,
+                std::int64_t* index) {
+  multiversion([=]() PARE_INLINE_LAMBDA {
+    const LoopBlock b = block;
+    for (std::int64_t r = 0; r < b.rows; ++r)
+      for (std::int64_t c = 0; c < b.columns; ++c)
+        index[b.offset[1] + r * b.row[1] + c * b.column[1]] =
+            first_best<Order>(data + b.offset[0] + r * b.row[0] + c * b.column[0], length);
+  });
+}
 
 /// NaN comes before all, the first one.
 template <class Order>
@@ -49,6 +101,9 @@ void forward_index(const Call& call, std::span<const Tensor> inputs, std::span<T
     using T = decltype(type);
     const T* data = x.data<T>();
     for_each_block(nest, [&](const LoopBlock& b) {
+      if constexpr (std::is_same_v<T, float>) {
+        if (step == 1) return dense_rows<Order>(data, length, b, index);
+      }
       for (std::int64_t r = 0; r < b.rows; ++r) {
         for (std::int64_t c = 0; c < b.columns; ++c) {
           const T* row = data + b.offset[0] + r * b.row[0] + c * b.column[0];

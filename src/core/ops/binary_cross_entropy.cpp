@@ -76,12 +76,22 @@ Tensor spread(const Tensor& weight, const Tensor& like) {
   return out;
 }
 
-/// The elements of a weight, 1 where it was left out.
-template <class T> struct Weights {
+/// The elements of a weight, or 1 where it was left out: two types, since a loop that asks at
+/// every element does not become vector code.
+template <class T> struct Given {
   const T* data;
-  explicit Weights(const Tensor& t) : data(t.defined() ? t.data<T>() : nullptr) {}
-  PARE_INLINE T operator[](std::int64_t i) const { return data ? data[i] : T(1); }
+  PARE_INLINE T operator[](std::int64_t i) const { return data[i]; }
 };
+template <class T> struct Ones {
+  PARE_INLINE T operator[](std::int64_t) const { return T(1); }
+};
+/// use(weights of t)
+template <class T, class Use> void with_weights(const Tensor& t, Use&& use) {
+  if (t.defined())
+    use(Given<T>{t.data<T>()});
+  else
+    use(Ones<T>{});
+}
 
 Tensor operand(std::span<const Tensor> inputs, std::size_t i) {
   return i < inputs.size() ? inputs[i] : Tensor();
@@ -101,10 +111,12 @@ void forward_binary(const Call& call, std::span<const Tensor> inputs, std::span<
     using T = decltype(type);
     const T* from = x.data<T>();
     const T* t = target.data<T>();
-    const Weights<T> w(weight);
-    const Weights<T> q(positive);
-    give_loss<T>(reduction, x.shape(), outputs[0], [=](std::int64_t i) PARE_INLINE_LAMBDA {
-      return F<T>{}.term(from[i], t[i], q[i]) * w[i];
+    with_weights<T>(weight, [&](auto w) {
+      with_weights<T>(positive, [&](auto q) {
+        give_loss<T>(reduction, x.shape(), outputs[0], [=](std::int64_t i) PARE_INLINE_LAMBDA {
+          return F<T>{}.term(from[i], t[i], q[i]) * w[i];
+        });
+      });
     });
   });
 }
@@ -120,18 +132,20 @@ template <template <class> class F> void backward_binary(BackwardArgs& args) {
     using T = decltype(type);
     const T* from = x.data<T>();
     const T* t = target.data<T>();
-    const Weights<T> w(weight);
-    const Weights<T> q(positive);
     const auto give = [&](int input, auto slope) {
       if (!args.needs(input)) return;
       Tensor dx = Tensor::empty(x.shape(), dtype, x.format());
       give_gradient<T>(reduction, args.grad_output(0), dx, slope);
       args.set(input, in_dtype(dx, args.input_dtype(input)));
     };
-    give(0, [=](std::int64_t i)
-                PARE_INLINE_LAMBDA { return F<T>{}.slope_input(from[i], t[i], q[i]) * w[i]; });
-    give(1, [=](std::int64_t i)
-                PARE_INLINE_LAMBDA { return F<T>{}.slope_target(from[i], t[i], q[i]) * w[i]; });
+    with_weights<T>(weight, [&](auto w) {
+      with_weights<T>(positive, [&](auto q) {
+        give(0, [=](std::int64_t i)
+                    PARE_INLINE_LAMBDA { return F<T>{}.slope_input(from[i], t[i], q[i]) * w[i]; });
+        give(1, [=](std::int64_t i)
+                    PARE_INLINE_LAMBDA { return F<T>{}.slope_target(from[i], t[i], q[i]) * w[i]; });
+      });
+    });
   });
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/multiversion.h"
 #include "core/ops/layout.h"
 #include "core/strides.h"
 #include "pare/core/generator.h"
@@ -77,7 +78,13 @@ void draw_mask(Generator& generator, float probability, Tensor& keep) {
 void apply_mask(const float* in, const std::uint8_t* mask, float scale, float* out,
                 std::int64_t count) {
   parallel_for(0, count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) out[i] = mask[i] ? in[i] * scale : 0.0F;
+    multiversion([=]() PARE_INLINE_LAMBDA {
+      float* __restrict to = out;
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float scaled = in[i] * scale;
+        to[i] = mask[i] != 0 ? scaled : 0.0F;
+      }
+    });
   });
 }
 

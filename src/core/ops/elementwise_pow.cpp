@@ -1,4 +1,5 @@
 // pow, and minimum: binary arithmetic whose loops are compiled once per type.
+#include <algorithm>
 #include <type_traits>
 
 #include "core/elementwise_op.h"
@@ -57,6 +58,9 @@ struct PowSlopeOfPower {
     return (a == T(0)) & (b >= T(0)) ? T(0) : vec::pow(a, b) * vec::log(a);
   }
 };
+struct TwiceProduct {
+  template <class T> PARE_INLINE T operator()(T g, T a) const { return g * (T(2) * a); }
+};
 struct Multiply {
   template <class T> PARE_INLINE T operator()(T a, T b) const { return a * b; }
 };
@@ -75,14 +79,40 @@ void forward_binary(const Call& call, std::span<const Tensor> inputs, std::span<
   });
 }
 
-/// A square is what most powers are.
+/// One operand is often one number for all: laid out as a row, lest the compiler make a loop for
+/// each of the cases that the number decides.
+template <class F> void power_row(const Row& row) {
+  constexpr std::int64_t kRow = 256;
+  if ((row.step_a != 0) == (row.step_b != 0)) return fast_row<float, float, F>(row);
+  float repeated[kRow];
+  std::fill_n(repeated, kRow, *static_cast<const float*>(row.step_a == 0 ? row.a : row.b));
+  for (std::int64_t i = 0; i < row.count; i += kRow) {
+    Row piece = row;
+    piece.count = std::min(kRow, row.count - i);
+    piece.a = row.step_a == 0 ? repeated : static_cast<const float*>(row.a) + i * row.step_a;
+    piece.b = row.step_b == 0 ? repeated : static_cast<const float*>(row.b) + i * row.step_b;
+    piece.y = static_cast<float*>(row.y) + i;
+    (row.step_a == 0 ? piece.step_a : piece.step_b) = 1;
+    fast_row<float, float, F>(piece);
+  }
+}
+template <class F> Tensor power_rows(const Tensor& a, const Tensor& b, const Shape& shape) {
+  return combine_rows(a, b, shape, power_row<F>, plain_row<double, double, F>);
+}
+
+/// Whether b is the number 2 for all of an f32 tensor: a square is what most powers are.
+bool squares(const Tensor& a, const Tensor& b, const Shape& shape) {
+  return a.dtype() == DType::f32 && b.elements() == 1 && *b.data<float>() == 2.0F &&
+         a.shape() == shape;
+}
+
 void forward_pow(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                  const Context& context) {
-  const Tensor& b = inputs[1];
-  if (inputs[0].dtype() == DType::f32 && b.elements() == 1 && *b.data<float>() == 2.0F &&
-      inputs[0].shape() == outputs[0].shape())
+  if (squares(inputs[0], inputs[1], outputs[0].shape()))
     return map_tensor<float>(inputs[0], outputs[0],
                              [](float x) PARE_INLINE_LAMBDA { return x * x; });
+  if (inputs[0].dtype() == DType::f32)
+    return zip_rows(inputs[0], inputs[1], outputs[0], power_row<Pow>);
   forward_binary<Pow>(call, inputs, outputs, context);
 }
 
@@ -102,8 +132,12 @@ void backward_pow(BackwardArgs& args) {
   const Tensor b = widened(args.input(1));
   for (int i = 0; i < 2; ++i) {
     if (!args.needs(i)) continue;
-    const Tensor slope = i == 0 ? combine_rows<PowSlopeOfBase>(a, b, g.shape())
-                                : combine_rows<PowSlopeOfPower>(a, b, g.shape());
+    if (i == 0 && squares(a, b, g.shape())) {
+      give_summed(args, 0, combine_rows<TwiceProduct>(g, a, g.shape()));
+      continue;
+    }
+    const Tensor slope = i == 0 ? power_rows<PowSlopeOfBase>(a, b, g.shape())
+                                : power_rows<PowSlopeOfPower>(a, b, g.shape());
     give_summed(args, i, combine_rows<Multiply>(g, slope, g.shape()));
   }
 }

@@ -1,4 +1,5 @@
 // mod: the remainder of a division, with the sign of the dividend (fmod) or of the divisor.
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -12,10 +13,10 @@ namespace {
 inline float fmod_of(float a, float b) { return std::fmod(a, b); }
 inline double fmod_of(double a, double b) { return std::fmod(a, b); }
 
-/// Whether quick_rest does not know the rest: a quotient of 2^29 or more, or no number.
+/// Whether quick_rest may not know the rest: a quotient near 2^29 or more, or no number.
 PARE_INLINE bool beyond(float a, float b) {
-  const double q = static_cast<double>(a) / static_cast<double>(b);
-  return !((q < 536870912.0) & (q > -536870912.0) & (__builtin_fabsf(b) <= 3.4028235e38F));
+  const float q = a / b;
+  return !((q < 5e8F) & (q > -5e8F) & (__builtin_fabsf(b) <= 3.4028235e38F));
 }
 /// C's fmod, or the rest of the divisor's sign. A quotient below 2^29 times the divisor is exact in
 /// double; the quotient may have been rounded up to the next integer, which the rest's sign tells.
@@ -52,8 +53,7 @@ struct Remainder {
     return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
   }
 };
-/// The loop over f32: one by one where any quotient is beyond.
-template <bool fmod> void float_row(const Row& row) {
+PARE_INLINE bool any_beyond_body(const Row& row) {
   const float* a = static_cast<const float*>(row.a);
   const float* b = static_cast<const float*>(row.b);
   const std::int64_t step_a = row.step_a, step_b = row.step_b, count = row.count;
@@ -63,11 +63,29 @@ template <bool fmod> void float_row(const Row& row) {
   } else {
     for (std::int64_t i = 0; i < count; ++i) slow |= beyond(a[i * step_a], b[i * step_b]);
   }
-  if (slow != 0) return plain_row<float, float, std::conditional_t<fmod, Fmod, Remainder>>(row);
-  multiversion([=]() PARE_INLINE_LAMBDA {
-    row_body<float, float, float>(
-        row, [](float p, float q) PARE_INLINE_LAMBDA { return quick_rest<fmod>(p, q); });
-  });
+  return slow != 0;
+}
+PARE_MULTIVERSION(bool, any_beyond, (const Row& row), (row))
+
+/// The loop over f32, in pieces that the cache holds: one by one where any quotient is beyond.
+template <bool fmod> void float_row(const Row& row) {
+  constexpr std::int64_t kPiece = 2048;
+  for (std::int64_t i = 0; i < row.count; i += kPiece) {
+    const Row piece = {static_cast<const float*>(row.a) + i * row.step_a,
+                       static_cast<const float*>(row.b) + i * row.step_b,
+                       static_cast<float*>(row.y) + i,
+                       row.step_a,
+                       row.step_b,
+                       std::min(kPiece, row.count - i)};
+    if (any_beyond(piece)) {
+      plain_row<float, float, std::conditional_t<fmod, Fmod, Remainder>>(piece);
+      continue;
+    }
+    multiversion([=]() PARE_INLINE_LAMBDA {
+      row_body<float, float, float>(
+          piece, [](float p, float q) PARE_INLINE_LAMBDA { return quick_rest<fmod>(p, q); });
+    });
+  }
 }
 
 // Minus the slope along the divisor: how often it was taken.

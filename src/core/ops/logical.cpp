@@ -15,8 +15,11 @@ struct Or {
 struct Xor {
   template <class T> PARE_INLINE T operator()(T a, T b) const { return static_cast<T>(a ^ b); }
 };
+/// Of a byte of 0 or 1, which bool is: as bytes the loop becomes vector code.
 struct LogicalNot {
-  PARE_INLINE bool operator()(bool x) const { return !x; }
+  PARE_INLINE std::uint8_t operator()(std::uint8_t x) const {
+    return static_cast<std::uint8_t>(x ^ 1U);
+  }
 };
 struct BitwiseNot {
   template <class T> PARE_INLINE T operator()(T x) const { return static_cast<T>(~x); }
@@ -85,13 +88,13 @@ void forward_bitwise(const Call&, std::span<const Tensor> inputs, std::span<Tens
 
 void forward_logical_not(const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                          const Context&) {
-  map_tensor<bool>(in_dtype(inputs[0], DType::boolean), outputs[0], LogicalNot{});
+  map_tensor<std::uint8_t>(in_dtype(inputs[0], DType::boolean), outputs[0], LogicalNot{});
 }
 
 void forward_bitwise_not(const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                          const Context&) {
   if (inputs[0].dtype() == DType::boolean)
-    return map_tensor<bool>(inputs[0], outputs[0], LogicalNot{});
+    return map_tensor<std::uint8_t>(inputs[0], outputs[0], LogicalNot{});
   visit_bits(inputs[0].dtype(),
              [&](auto type) { map_tensor<decltype(type)>(inputs[0], outputs[0], BitwiseNot{}); });
 }

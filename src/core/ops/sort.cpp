@@ -29,7 +29,7 @@ void infer_sort(InferArgs& args) {
 }
 
 /// A number's place in the order, as an unsigned integer: the same for ±0, the last for NaN.
-std::uint64_t rank_of(float v) {
+std::uint32_t rank_of(float v) {
   if (v != v) return 0xffffffffU;
   const auto bits = __builtin_bit_cast(std::uint32_t, v == 0.0F ? 0.0F : v);
   return (bits >> 31U) != 0 ? ~bits : bits | 0x80000000U;
@@ -39,41 +39,76 @@ std::uint64_t rank_of(double v) {
   const auto bits = __builtin_bit_cast(std::uint64_t, v == 0.0 ? 0.0 : v);
   return (bits >> 63U) != 0 ? ~bits : bits | std::uint64_t{1} << 63U;
 }
-template <class T> std::uint64_t rank_of(T v) {
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(v)) ^ std::uint64_t{1} << 63U;
+template <class T> auto rank_of(T v) {
+  if constexpr (sizeof(T) <= 4)
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>(v)) ^ std::uint32_t{1} << 31U;
+  else
+    return static_cast<std::uint64_t>(v) ^ std::uint64_t{1} << 63U;
 }
 
 /// By rank, then by index, which makes any sort a stable one.
-struct Key {
+struct WideKey {
   std::uint64_t rank;
-  std::int64_t index;
-  bool operator<(const Key& other) const {
-    return rank != other.rank ? rank < other.rank : index < other.index;
+  std::int64_t number;
+  WideKey() = default;
+  WideKey(std::uint64_t r, std::int64_t i) : rank(r), number(i) {}
+  std::int64_t index() const { return number; }
+  bool operator<(const WideKey& other) const {
+    return rank != other.rank ? rank < other.rank : number < other.number;
   }
 };
+/// The same in one integer, for ranks and lines of 32 bits: several times faster to compare.
+struct ShortKey {
+  std::uint64_t both;
+  ShortKey() = default;
+  ShortKey(std::uint64_t r, std::int64_t i) : both(r << 32U | static_cast<std::uint64_t>(i)) {}
+  std::int64_t index() const { return static_cast<std::int64_t>(both & 0xffffffffU); }
+  bool operator<(const ShortKey& other) const { return both < other.both; }
+};
+
+/// Brings the first `k` in order to the front of `keys`, where line[i] has the i-th.
+template <class Key, class Line>
+void order_first(std::vector<Key>& keys, std::int64_t length, std::int64_t k, const Line& line) {
+  // A few are kept in order while the line runs past: most of it is not among them.
+  constexpr std::int64_t kFew = 32;
+  if (k <= kFew && k < length) {
+    std::int64_t held = 0;
+    for (std::int64_t i = 0; i < length; ++i) {
+      const Key key = line(i);
+      if (held == k && !(key < keys[static_cast<std::size_t>(k - 1)])) continue;
+      std::int64_t place = held < k ? held++ : k - 1;
+      for (; place > 0 && key < keys[static_cast<std::size_t>(place - 1)]; --place)
+        keys[static_cast<std::size_t>(place)] = keys[static_cast<std::size_t>(place - 1)];
+      keys[static_cast<std::size_t>(place)] = key;
+    }
+    return;
+  }
+  for (std::int64_t i = 0; i < length; ++i) keys[static_cast<std::size_t>(i)] = line(i);
+  const auto middle = keys.begin() + static_cast<std::ptrdiff_t>(k);
+  if (middle != keys.end()) std::nth_element(keys.begin(), middle, keys.end());
+  std::sort(keys.begin(), middle);
+}
 
 /// The first `k` of each line.
-template <class T>
+template <class Key, class T>
 void sort_lines(const Tensor& x, Tensor& values, Tensor& indices, int axis, bool descending) {
   const Lines from(x, axis);
   const Lines to(values, axis);
   const T* data = x.data<T>();
   T* value = values.mutable_data<T>();
   auto* index = indices.mutable_data<std::int64_t>();
-  const std::uint64_t flip = descending ? ~std::uint64_t{0} : 0;
+  using Rank = decltype(rank_of(T{}));
+  const Rank flip = descending ? static_cast<Rank>(~Rank{0}) : Rank{0};
   if (to.count == 0) return;
   for_lines(from, [&](std::int64_t begin, std::int64_t end) {
     std::vector<Key> keys(static_cast<std::size_t>(from.length));
     for (std::int64_t line = begin; line < end; ++line) {
       const T* in = data + from.begin(line);
-      for (std::int64_t i = 0; i < from.length; ++i)
-        keys[static_cast<std::size_t>(i)] = {rank_of(in[i * from.stride]) ^ flip, i};
-      const auto middle = keys.begin() + static_cast<std::ptrdiff_t>(to.length);
-      if (middle != keys.end()) std::nth_element(keys.begin(), middle, keys.end());
-      std::sort(keys.begin(), middle);
+      order_first(keys, from.length, to.length,
+                  [&](std::int64_t i) { return Key(rank_of(in[i * from.stride]) ^ flip, i); });
       const std::int64_t out = to.begin(line);
       for (std::int64_t i = 0; i < to.length; ++i) {
-        const std::int64_t source = keys[static_cast<std::size_t>(i)].index;
+        const std::int64_t source = keys[static_cast<std::size_t>(i)].index();
         index[out + i * to.stride] = source;
         value[out + i * to.stride] = in[source * from.stride];
       }
@@ -84,9 +119,14 @@ void sort_lines(const Tensor& x, Tensor& values, Tensor& indices, int axis, bool
 void forward_sorted(std::span<const Tensor> inputs, std::span<Tensor> outputs, std::int64_t axis,
                     bool descending, const char* where) {
   const Tensor x = in_format(inputs[0], outputs[0].format());
+  const int own = normalize_axis(axis, x.rank(), where);
   visit_arithmetic(x.dtype(), where, [&](auto type) {
-    sort_lines<decltype(type)>(x, outputs[0], outputs[1], normalize_axis(axis, x.rank(), where),
-                               descending);
+    using T = decltype(type);
+    if constexpr (sizeof(rank_of(T{})) == 4) {
+      if (x.shape()[own] <= std::numeric_limits<std::uint32_t>::max())
+        return sort_lines<ShortKey, T>(x, outputs[0], outputs[1], own, descending);
+    }
+    sort_lines<WideKey, T>(x, outputs[0], outputs[1], own, descending);
   });
 }
 
