@@ -56,6 +56,8 @@
 #include "pare/models/mobilenet_v3.h"
 #include "pare/models/resnet.h"
 #include "pare/models/resnet_cifar.h"
+#include "pare/models/squeezenet.h"
+#include "pare/models/vgg.h"
 #include "pare/nn/activation.h"
 #include "pare/nn/adaptive_pooling.h"
 #include "pare/nn/bilinear.h"

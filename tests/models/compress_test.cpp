@@ -13,6 +13,8 @@
 #include "pare/models/mobilenet_v2.h"
 #include "pare/models/mobilenet_v3.h"
 #include "pare/models/resnet.h"
+#include "pare/models/squeezenet.h"
+#include "pare/models/vgg.h"
 #include "pare/prune/channels.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/prepare.h"
@@ -117,6 +119,8 @@ TEST(ModelsTraced, EqualTheModule) {
   expect_traced(models::ResNet({.bottleneck = true, .width = 16}, {.classes = 10}), kPicture);
   expect_traced(models::mobilenet_v2({.classes = 10}), kPicture);
   expect_traced(models::mobilenet_v3_small({.classes = 10}), kPicture);
+  expect_traced(models::squeezenet1_0({.classes = 10}), {2, 3, 64, 64});
+  expect_traced(models::vgg11({.classes = 10, .hidden = 16}), kPicture);
   expect_traced(models::DsCnn(), kSpeech);
 }
 
@@ -129,12 +133,22 @@ TEST(ModelsQuantized, MobileNetV3) {
 }
 TEST(ModelsQuantized, DsCnn) { expect_quantized(models::DsCnn(), kSpeech, 20); }
 
+TEST(ModelsQuantized, SqueezeNet) {
+  expect_quantized(models::squeezenet1_1({.classes = 10}), kPicture, 20);
+}
+TEST(ModelsQuantized, Vgg) {
+  expect_quantized(models::vgg11_bn({.classes = 10, .hidden = 16}), kPicture, 20);
+}
+
 TEST(ModelsPruned, ResNet18) { expect_pruned(resnet18(), kPicture, 12); }
 TEST(ModelsPruned, MobileNetV2) {
   expect_pruned(models::mobilenet_v2({.classes = 10}), kPicture, 20);
 }
 TEST(ModelsPruned, MobileNetV3) {
   expect_pruned(models::mobilenet_v3_small({.classes = 10}), kPicture, 20);
+}
+TEST(ModelsPruned, SqueezeNet) {
+  expect_pruned(models::squeezenet1_1({.classes = 10}), kPicture, 10);
 }
 TEST(ModelsPruned, DsCnn) { expect_pruned(models::DsCnn(), kSpeech, 5); }
 

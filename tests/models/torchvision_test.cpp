@@ -11,11 +11,15 @@
 #include "models/noise.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
+#include "pare/io/checkpoint.h"
 #include "pare/models/conv_norm_activation.h"
 #include "pare/models/ds_cnn.h"
 #include "pare/models/mobilenet_v2.h"
 #include "pare/models/mobilenet_v3.h"
 #include "pare/models/resnet.h"
+#include "pare/models/squeezenet.h"
+#include "pare/models/vgg.h"
+#include "temporary_folder.h"
 
 namespace pare {
 namespace {
@@ -112,6 +116,62 @@ TEST(Torchvision, ResNetLogits) {
                 golden::resnext50_32x4d_logits);
 }
 
+TEST(Torchvision, SqueezeNet) {
+  expect_state(models::squeezenet1_0(), "squeezenet1_0");
+  expect_state(models::squeezenet1_1(), "squeezenet1_1");
+  models::SqueezeNet listed({.version_1_1 = true});
+  EXPECT_THAT(lines_of(listed), ElementsAreArray(golden::squeezenet1_1_state));
+  expect_logits(models::squeezenet1_0({.classes = 10}), pictures(), golden::squeezenet1_0_logits);
+  expect_logits(models::squeezenet1_1({.classes = 10}), pictures(), golden::squeezenet1_1_logits);
+}
+
+TEST(Torchvision, Vgg) {
+  expect_state(models::vgg11(), "vgg11");
+  expect_state(models::vgg13(), "vgg13");
+  expect_state(models::vgg16(), "vgg16");
+  expect_state(models::vgg19(), "vgg19");
+  expect_state(models::vgg11_bn(), "vgg11_bn");
+  expect_state(models::vgg13_bn(), "vgg13_bn");
+  expect_state(models::vgg16_bn(), "vgg16_bn");
+  expect_state(models::vgg19_bn(), "vgg19_bn");
+  models::Vgg listed({.depth = 11, .batch_norm = true});
+  EXPECT_THAT(lines_of(listed), ElementsAreArray(golden::vgg11_bn_state));
+  const Tensor x = slice(slice(pictures(), 2, 0, 32), 3, 0, 32);
+  expect_logits(models::vgg11({.classes = 10, .hidden = 16}), x, golden::vgg11_logits);
+  expect_logits(models::vgg13_bn({.classes = 10, .hidden = 16}), x, golden::vgg13_bn_logits);
+}
+
+// What safetensors.torch.save_file(model.state_dict(), …) writes: other names' order, and the
+// counters that pare has no use for.
+TEST(Torchvision, AStateDictLoadsByName) {
+  const test::TemporaryFolder folder;
+  models::MobileNetV3 net({.classes = 10});
+  std::vector<nn::NamedTensor> tensors;
+  std::vector<std::string> lines = lines_of(net);
+  std::reverse(lines.begin(), lines.end());
+  {
+    models::MobileNetV3 source({.classes = 10});
+    test::fill_by_name(source);
+    for (const std::string& line : lines) {
+      const std::string name = line.substr(0, line.find(' '));
+      for (const auto& named : source.state())
+        if (named.name == name) tensors.push_back(named);
+      if (name.ends_with("running_var"))
+        tensors.push_back({name.substr(0, name.rfind('.')) + ".num_batches_tracked",
+                           Tensor::full({}, 7, DType::i64), false});
+    }
+  }
+  const std::string path = folder.path("mobilenet_v3_small.safetensors");
+  io::save_tensors(path, tensors);
+  const io::LoadReport report = io::load(net, path);
+  EXPECT_TRUE(report.missing.empty());
+  EXPECT_TRUE(report.unexpected.empty());
+  const NoGrad scope;
+  const std::vector<float> found = net(pictures()).to_vector<float>();
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_NEAR(found[i], golden::mobilenet_v3_small_logits[i], 2e-4F) << i;
+}
+
 TEST(Torchvision, DsCnnIsTheReferences) {
   models::DsCnn net;
   EXPECT_THAT(lines_of(net), ElementsAreArray(golden::ds_cnn_state));
@@ -131,6 +191,15 @@ TEST(Torchvision, FirstValuesAreItsOwn) {
   EXPECT_EQ(deviation(last.bn1.weight), 1);
   models::MobileNetV2 mobile;
   initialize(mobile, generator);
+  models::SqueezeNet squeeze({.version_1_1 = true});
+  initialize(squeeze, generator);
+  auto& expand = squeeze.features[12].as<models::Fire>().expand3x3;
+  auto& classifier = squeeze.classifier[1].as<nn::Conv2d>();
+  EXPECT_NEAR(deviation(expand.weight), golden::first_deviations[4],
+              0.01 * golden::first_deviations[4]);
+  EXPECT_NEAR(deviation(classifier.weight), golden::first_deviations[5],
+              0.01 * golden::first_deviations[5]);
+  EXPECT_EQ(deviation(expand.bias), 0);
   auto& block = mobile.features[17].as<models::InvertedResidual>().conv[1].as<nn::Sequential>();
   auto& linear = mobile.classifier[1].as<nn::Linear>();
   EXPECT_NEAR(deviation(block[0].as<nn::Conv2d>().weight), golden::first_deviations[2],
@@ -141,6 +210,8 @@ TEST(Torchvision, FirstValuesAreItsOwn) {
 }
 
 TEST(Torchvision, ImpossibleOptionsAreRefused) {
+  EXPECT_THAT(error_of([] { models::Vgg({.depth = 12}); }),
+              HasSubstr("Vgg: expected a depth of 11, 13, 16 or 19, got 12"));
   EXPECT_THAT(error_of([] { models::MobileNetV2({.width = 0}); }),
               HasSubstr("MobileNetV2: expected a width above 0, got 0"));
   EXPECT_THAT(error_of([] { models::MobileNetV3({.width = -1}); }),
