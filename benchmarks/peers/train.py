@@ -1,6 +1,6 @@
 """pare and PyTorch train side by side, turn by turn in one run on one thread: prints the ratio of the medians of a step.
 
-usage: train.py [BUILD] [--seconds S] [CASE ...]      BUILD = build/release; needs torch (PyPI)
+usage: train.py [BUILD] [--seconds S] [CASE ...]      BUILD = build/release; needs torch and, for mobilenet_v2, torchvision (PyPI)
 
 PyTorch runs every convolution net in both memory formats; the ratio is against the faster one. The QAT rows stand against
 PyTorch's float step. Then the peak resident memory of ResNet-20 runs, less that of the same program stopped before its first
@@ -14,7 +14,7 @@ import numpy as np
 
 TARGETS = {
     "add": 0.25, "add_grad": 0.25, "mlp_sigmoid": 0.25, "very_simple": 0.25, "lenet300": 0.8,
-    "lenet5": 0.8, "resnet20": 0.85, "qat_lenet5": 1.1, "qat_resnet20": 1.1,
+    "lenet5": 0.8, "resnet20": 0.85, "ds_cnn": 0.8, "mobilenet_v2": 0.8, "qat_lenet5": 1.1, "qat_resnet20": 1.1,
 }
 
 
@@ -45,6 +45,17 @@ def torch_step(name, channels_last):
         layers += [Block(*w) for w in widths]
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
+    def ds_cnn():
+        layers = [nn.Conv2d(1, 64, (10, 4), 2, (5, 1), bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.Dropout(0.2)]
+        for _ in range(4):
+            layers += [nn.Conv2d(64, 64, 3, 1, 1, groups=64, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+                       nn.Conv2d(64, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Dropout(0.4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 12))
+
+    def mobilenet_v2():
+        import torchvision  # as far as it is asked for
+        return torchvision.models.mobilenet_v2()
+
     if name in ("add", "add_grad"):
         a, b = torch.randn(4), torch.randn(4)
         a.requires_grad_(name == "add_grad")
@@ -62,6 +73,8 @@ def torch_step(name, channels_last):
         "lenet5": (lambda: nn.Sequential(nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.Flatten(),
                                          nn.Linear(800, 500), relu(), nn.Linear(500, 10)), (64, 1, 28, 28)),
         "resnet20": (resnet20, (128, 3, 32, 32)),
+        "ds_cnn": (ds_cnn, (64, 1, 49, 10)),
+        "mobilenet_v2": (mobilenet_v2, (8, 3, 224, 224)),
     }
     build, shape = make[name.removeprefix("qat_")]
     net, x, y = build(), torch.randn(*shape), torch.randint(0, 10, (shape[0],))
@@ -110,7 +123,7 @@ def compare(binary, names, seconds):
     print(f"{'step':14s} {'pare':>10s} {'PyTorch':>10s} {'ratio':>6s} {'target':>7s}")
     for name in names:
         rivals = [torch_step(name, False)]
-        if "lenet5" in name or "resnet" in name:
+        if "lenet5" in name or "resnet" in name or name in ("ds_cnn", "mobilenet_v2"):
             rivals.append(torch_step(name, True))
         ours, theirs = [], [[] for _ in rivals]
         for step in rivals:

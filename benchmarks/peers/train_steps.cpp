@@ -34,9 +34,10 @@ Step training(std::shared_ptr<nn::Module> net, std::shared_ptr<optim::Optimizer>
   std::vector<std::int64_t> classes(static_cast<std::size_t>(input[0]));
   for (auto& c : classes) c = static_cast<std::int64_t>(generator.below(10));
   const Tensor y = Tensor::from(classes, {input[0]});
-  return [=] {
+  return [=, draws = std::make_shared<Generator>(2)] {
     ContextScope scope;
     scope->training = true;
+    scope->generator = draws.get();
     optimizer->zero_grad();
     cross_entropy((*net)(x), y).backward();
     optimizer->step();
@@ -101,6 +102,16 @@ Step make(const std::string& name) {
   if (name == "resnet20") {
     auto net = made(models::resnet20());
     return training(net, optimizer_of<optim::SGD>(*net, kSgd), kCifar, MemoryFormat::channels_last);
+  }
+  if (name == "ds_cnn") {
+    auto net = made(models::DsCnn{});
+    return training(net, optimizer_of<optim::SGD>(*net, kSgd), {64, 1, 49, 10},
+                    MemoryFormat::channels_last);
+  }
+  if (name == "mobilenet_v2") {
+    auto net = made(models::mobilenet_v2());
+    return training(net, optimizer_of<optim::SGD>(*net, kSgd), {8, 3, 224, 224},
+                    MemoryFormat::channels_last);
   }
   if (name == "qat_lenet5") return qat(*made(models::LeNet5{}), kPicture);
   if (name == "qat_resnet20") return qat(*made(models::resnet20()), kCifar);

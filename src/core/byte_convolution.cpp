@@ -1,10 +1,10 @@
 // Convolution of bytes: packing, padding, and the AVX2 loop.
 #include "core/byte_convolution.h"
-#include "core/aligned.h"
 
 #include <algorithm>
 #include <cstring>
 
+#include "core/aligned.h"
 #include "core/byte_store.h"
 #include "core/byte_sums.h"
 #include "core/byte_taps.h"

@@ -187,11 +187,8 @@ class ByteWinograd final : public ByteConvolution {
  public:
   explicit ByteWinograd(const ByteConvolutionSpec& spec)
       : spec_(spec), channels_(spec.weight.dim(1)), out_(spec.weight.dim(0)) {
-    const auto& padding = spec.attributes.padding;
     const Shape x{spec.batch, channels_, spec.height, spec.width};
-    const Shape y{spec.batch, out_, spec.height + padding[0] + padding[2] - 2,
-                  spec.width + padding[1] + padding[3] - 2};
-    problem_ = problem_of(x, y, padding[0], padding[1], sizeof(std::int16_t), sizeof(std::int32_t));
+    problem_ = problem_of(spec.attributes, x, out_, sizeof(std::int16_t), sizeof(std::int32_t));
     working_bytes_ = problem_.source_elements() * static_cast<std::int64_t>(sizeof(std::int16_t)) +
                      problem_.result_elements() * static_cast<std::int64_t>(sizeof(std::int32_t));
     threads_ = max_threads();

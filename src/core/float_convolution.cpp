@@ -210,11 +210,8 @@ class WinogradFloatConvolution final : public FloatConvolution {
  public:
   explicit WinogradFloatConvolution(const FloatConvolutionSpec& spec)
       : spec_(spec), channels_(spec.weight.dim(1)), out_(spec.weight.dim(0)) {
-    const auto& padding = spec.attributes.padding;
     const Shape x{spec.batch, channels_, spec.height, spec.width};
-    const Shape y{spec.batch, out_, spec.height + padding[0] + padding[2] - 2,
-                  spec.width + padding[1] + padding[3] - 2};
-    problem_ = winograd::problem_of(x, y, padding[0], padding[1], sizeof(float), sizeof(float));
+    problem_ = winograd::problem_of(spec.attributes, x, out_, sizeof(float), sizeof(float));
     working_floats_ = max_threads() * (problem_.source_elements() + problem_.result_elements());
   }
 

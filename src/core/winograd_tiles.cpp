@@ -26,6 +26,14 @@ Problem problem_of(const Shape& x, const Shape& y, std::int64_t top, std::int64_
           std::clamp<std::int64_t>(kBytes / tile / kRows, 2, 16) * kRows};
 }
 
+Problem problem_of(const Conv2dAttributes& attributes, const Shape& x, std::int64_t outputs,
+                   std::int64_t source_bytes, std::int64_t result_bytes) {
+  const auto& padding = attributes.padding;
+  const Shape y{x[0], outputs, x[2] + padding[0] + padding[2] - 2,
+                x[3] + padding[1] + padding[3] - 2};
+  return problem_of(x, y, padding[0], padding[1], source_bytes, result_bytes);
+}
+
 }  // namespace pare::winograd
 
 #endif

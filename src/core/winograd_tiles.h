@@ -80,6 +80,9 @@ struct Problem {
 /// tiles, of `source_bytes` and `result_bytes` an element, are to stay in the cache.
 Problem problem_of(const Shape& x, const Shape& y, std::int64_t top, std::int64_t left,
                    std::int64_t source_bytes, std::int64_t result_bytes);
+/// The same of a convolution of x that `tiles` takes.
+Problem problem_of(const Conv2dAttributes& attributes, const Shape& x, std::int64_t outputs,
+                   std::int64_t source_bytes, std::int64_t result_bytes);
 
 /// Calls body(piece, first tile, end) for pieces of whole chunks, at most one piece a thread.
 template <class Body> void in_pieces(const Problem& p, const Body& body) {

@@ -1,4 +1,4 @@
-// Convolution layers over one and three axes, and transposed convolutions.
+// Convolution layers over one to three axes, and transposed convolutions.
 #include "pare/nn/convolution.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "nn/sizes.h"
 #include "pare/core/ops/convolution.h"
+#include "pare/nn/conv.h"
 #include "pare/nn/init.h"
 
 namespace pare::nn {
@@ -39,7 +40,8 @@ Parameter weight_of(std::int64_t first, std::int64_t second, const Size& kernel)
   return Parameter(shape);
 }
 
-template <class Size> Attributes attributes_of(const char* where, const ConvOptions<Size>& o) {
+/// Of ConvOptions, or Conv2dOptions with the same fields.
+template <class Options> Attributes attributes_of(const char* where, const Options& o) {
   check(where, o);
   return Attributes::of(ConvolutionAttributes<std::tuple_size_v<decltype(array_of(o.stride))>>{
       .stride = array_of(o.stride),
@@ -49,7 +51,7 @@ template <class Size> Attributes attributes_of(const char* where, const ConvOpti
 }
 
 template <class Size>
-Attributes attributes_of(const char* where, const ConvTransposeOptions<Size>& o) {
+Attributes transpose_attributes_of(const char* where, const ConvTransposeOptions<Size>& o) {
   check(where, o);
   const auto added = array_of(o.output_padding);
   const auto stride = array_of(o.stride);
@@ -83,6 +85,15 @@ Tensor Conv1d::forward(const Tensor& x) { return conv1d(x, weight, bias, attribu
 void Conv1d::reset(Generator& generator) { reset_both(weight, bias, generator); }
 std::string Conv1d::kind() const { return "Conv1d"; }
 
+Conv2d::Conv2d(Conv2dOptions options) : attributes_(attributes_of("Conv2d", options)) {
+  weight = weight_of(options.out, options.in / options.groups, options.kernel);
+  if (options.bias) bias = Parameter({options.out});
+}
+void Conv2d::members(Members& m) { m("weight", weight)("bias", bias); }
+Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, attributes_); }
+void Conv2d::reset(Generator& generator) { reset_both(weight, bias, generator); }
+std::string Conv2d::kind() const { return "Conv2d"; }
+
 Conv3d::Conv3d(Conv3dOptions options) : attributes_(attributes_of("Conv3d", options)) {
   weight = weight_of(options.out, options.in / options.groups, options.kernel);
   if (options.bias) bias = Parameter({options.out});
@@ -93,7 +104,7 @@ void Conv3d::reset(Generator& generator) { reset_both(weight, bias, generator); 
 std::string Conv3d::kind() const { return "Conv3d"; }
 
 ConvTranspose1d::ConvTranspose1d(ConvTranspose1dOptions options)
-    : attributes_(attributes_of("ConvTranspose1d", options)) {
+    : attributes_(transpose_attributes_of("ConvTranspose1d", options)) {
   weight = weight_of(options.in, options.out / options.groups, options.kernel);
   if (options.bias) bias = Parameter({options.out});
 }
@@ -105,7 +116,7 @@ void ConvTranspose1d::reset(Generator& generator) { reset_both(weight, bias, gen
 std::string ConvTranspose1d::kind() const { return "ConvTranspose1d"; }
 
 ConvTranspose2d::ConvTranspose2d(ConvTranspose2dOptions options)
-    : attributes_(attributes_of("ConvTranspose2d", options)) {
+    : attributes_(transpose_attributes_of("ConvTranspose2d", options)) {
   weight = weight_of(options.in, options.out / options.groups, options.kernel);
   if (options.bias) bias = Parameter({options.out});
 }
@@ -117,7 +128,7 @@ void ConvTranspose2d::reset(Generator& generator) { reset_both(weight, bias, gen
 std::string ConvTranspose2d::kind() const { return "ConvTranspose2d"; }
 
 ConvTranspose3d::ConvTranspose3d(ConvTranspose3dOptions options)
-    : attributes_(attributes_of("ConvTranspose3d", options)) {
+    : attributes_(transpose_attributes_of("ConvTranspose3d", options)) {
   weight = weight_of(options.in, options.out / options.groups, options.kernel);
   if (options.bias) bias = Parameter({options.out});
 }
