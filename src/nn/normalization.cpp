@@ -58,4 +58,12 @@ Tensor BatchNorm2d::forward(const Tensor& x) {
 }
 std::string BatchNorm2d::kind() const { return "BatchNorm2d"; }
 
+BatchNorm3d::BatchNorm3d(BatchNormOptions options) : BatchNorm("BatchNorm3d", options) {}
+Tensor BatchNorm3d::forward(const Tensor& x) {
+  PARE_CHECK(x.rank() == 5, shape_mismatch, "BatchNorm3d",
+             "expected an input of rank 5, got shape {}", x.shape());
+  return normalize(x);
+}
+std::string BatchNorm3d::kind() const { return "BatchNorm3d"; }
+
 }  // namespace pare::nn

@@ -7,6 +7,8 @@
 
 namespace pare::onednn {
 
+bool attention_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                       const Context& context);
 bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
 bool conv3d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
@@ -15,6 +17,7 @@ bool linear_forward(const Call& call, std::span<const Tensor> inputs, std::span<
                     const Context& context);
 bool matmul_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
+bool attention_backward(BackwardArgs& args);
 bool conv2d_backward(BackwardArgs& args);
 bool conv3d_backward(BackwardArgs& args);
 bool linear_backward(BackwardArgs& args);

@@ -172,9 +172,11 @@ class Finder {
         found_.push_back({n, node.inputs[at(s.input)], s.axis});
     const OpDef* op = node.call.op;
     const bool product = op == &kConv2d || op == &kLinear || op == &kMatmul;
+    const bool sample_norm = op == &kGroupNorm || op == &kInstanceNorm;
     for (const Links::Tie& t : links.ties) {
       std::vector<bool>& result = zero_[at(node.outputs[at(t.output)])];
-      if (!product && op != &kBatchNorm) {  // pooling, reductions, fake-quantization keep zeros
+      if (!product && !sample_norm &&
+          op != &kBatchNorm) {  // pooling, reductions, fake-quantization keep zeros
         if (t.input == 0)
           result[at(t.output_axis)] = keeps_zeros(node.call, t) && zero(t.input, t.input_axis);
         continue;

@@ -11,7 +11,7 @@ struct BatchNormOptions {
   double momentum = 0.1;  ///< weight of the new batch in the running statistics
 };
 
-/// What batch normalization of any rank has; use BatchNorm1d or BatchNorm2d. While training it
+/// What batch normalization of any rank has; use BatchNorm1d, 2d or 3d. While training it
 /// normalizes by the batch and moves the running statistics; frozen (`eval()`), by the running
 /// ones. Ioffe and Szegedy, "Batch normalization", 2015.
 struct PARE_API BatchNorm : Module {
@@ -48,6 +48,13 @@ struct PARE_API BatchNorm1d : BatchNorm {
 /// x [N, C, H, W]. Throws invalid_argument for features below 1, shape_mismatch.
 struct PARE_API BatchNorm2d : BatchNorm {
   explicit BatchNorm2d(BatchNormOptions options);
+  Tensor forward(const Tensor& x) override;
+  std::string kind() const override;
+};
+
+/// x [N, C, D, H, W]. Throws invalid_argument for features below 1, shape_mismatch.
+struct PARE_API BatchNorm3d : BatchNorm {
+  explicit BatchNorm3d(BatchNormOptions options);
   Tensor forward(const Tensor& x) override;
   std::string kind() const override;
 };

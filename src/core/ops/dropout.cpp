@@ -1,4 +1,6 @@
 // dropout: zeroes at random in training (Srivastava et al., "Dropout", 2014).
+#include "core/ops/dropout.h"
+
 #include <algorithm>
 #include <vector>
 
@@ -15,28 +17,8 @@ namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements for one thread
 
-bool drops(const DropoutAttributes& attr, bool training) {
-  return training && !attr.frozen && attr.probability > 0;
-}
+}  // namespace
 
-void infer_dropout(InferArgs& args) {
-  const auto& attr = args.call.attributes.as<DropoutAttributes>();
-  PARE_CHECK(attr.probability >= 0 && attr.probability <= 1, invalid_argument, "dropout",
-             "expected a probability from 0 to 1, got {}", attr.probability);
-  PARE_CHECK(args.dtype(0) == DType::f32, dtype_mismatch, "dropout", "expected f32, got {}",
-             args.dtype(0));
-  args.output(0, args.shape(0), DType::f32);
-  if (drops(attr, args.training)) args.output(1, args.shape(0), DType::u8);
-}
-
-/// Without anything to drop the result is the input itself.
-Tensor view_dropout(const Call& call, const Tensor& x, const Shape& shape) {
-  if (drops(call.attributes.as<DropoutAttributes>(), context().training)) return {};
-  return share_memory(x, shape, x.format());
-}
-
-/// keep[i] = whether element i of the tensor stays. Element i in row-major order gets draw i,
-/// whatever the memory format and the number of threads.
 void draw_mask(Generator& generator, float probability, Tensor& keep) {
   const Generator::State start = generator.state();
   const std::int64_t count = keep.elements();
@@ -72,6 +54,28 @@ void draw_mask(Generator& generator, float probability, Tensor& keep) {
                });
   generator.set_state(
       {start.seed, start.stream, start.position + static_cast<std::uint64_t>(count)});
+}
+
+namespace {
+
+bool drops(const DropoutAttributes& attr, bool training) {
+  return training && !attr.frozen && attr.probability > 0;
+}
+
+void infer_dropout(InferArgs& args) {
+  const auto& attr = args.call.attributes.as<DropoutAttributes>();
+  PARE_CHECK(attr.probability >= 0 && attr.probability <= 1, invalid_argument, "dropout",
+             "expected a probability from 0 to 1, got {}", attr.probability);
+  PARE_CHECK(args.dtype(0) == DType::f32, dtype_mismatch, "dropout", "expected f32, got {}",
+             args.dtype(0));
+  args.output(0, args.shape(0), DType::f32);
+  if (drops(attr, args.training)) args.output(1, args.shape(0), DType::u8);
+}
+
+/// Without anything to drop the result is the input itself.
+Tensor view_dropout(const Call& call, const Tensor& x, const Shape& shape) {
+  if (drops(call.attributes.as<DropoutAttributes>(), context().training)) return {};
+  return share_memory(x, shape, x.format());
 }
 
 /// out = in · scale where the mask keeps, else 0.

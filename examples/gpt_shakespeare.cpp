@@ -1,0 +1,121 @@
+// Trains a small GPT on the characters of tinyshakespeare within a given time, and lets it speak.
+// usage: gpt_shakespeare [minutes]. Needs PARE_DATA_DIR with text/.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "pare/pare.h"
+
+namespace {
+
+using namespace pare;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kLength = 64;
+constexpr std::int64_t kBatch = 32;
+
+std::string data_folder() {
+  const char* variable = std::getenv("PARE_DATA_DIR");
+  return variable ? variable : PARE_DATA_DIR;
+}
+
+struct Batch {
+  Tensor x, y;
+};
+
+/// Windows that begin at `starts`, and the characters that follow.
+Batch windows(const Tensor& text, const std::vector<std::int64_t>& starts) {
+  const auto count = static_cast<std::int64_t>(starts.size());
+  Batch batch{Tensor::empty({count, kLength}, DType::i64),
+              Tensor::empty({count * kLength}, DType::i64)};
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t* from = text.data<std::int64_t>() + starts[static_cast<std::size_t>(i)];
+    std::copy_n(from, kLength, batch.x.mutable_data<std::int64_t>() + i * kLength);
+    std::copy_n(from + 1, kLength, batch.y.mutable_data<std::int64_t>() + i * kLength);
+  }
+  return batch;
+}
+
+Tensor loss_of(models::GPT& net, const Batch& batch) {
+  const Tensor scores = net(batch.x);
+  return cross_entropy(reshape(scores, {-1, scores.dim(2)}), batch.y);
+}
+
+/// Nats per character over windows that do not overlap.
+double evaluate(models::GPT& net, const Tensor& text) {
+  const NoGrad no_grad;
+  double total = 0;
+  std::int64_t count = 0;
+  std::vector<std::int64_t> starts;
+  for (std::int64_t at = 0; at + kLength < text.elements(); at += kLength) {
+    starts.push_back(at);
+    if (starts.size() < 100 && at + 2 * kLength < text.elements()) continue;
+    total += loss_of(net, windows(text, starts)).item() * static_cast<double>(starts.size());
+    count += static_cast<std::int64_t>(starts.size());
+    starts.clear();
+  }
+  return total / static_cast<double>(count);
+}
+
+int run(double minutes) {
+  const data::CharacterText text =
+      data::read_characters(data_folder() + "/text/tinyshakespeare.txt");
+  const Tensor train = text.part(0, 0.9);
+  const Tensor test = text.part(0.9, 1);
+
+  models::GPT net({.vocab_size = text.vocabulary.size(), .block_size = kLength, .dropout = 0.0});
+  Generator generator(1337);
+  initialize(net, generator);
+  const double rate = 2e-3;
+  optim::AdamW optimizer(net.parameters(), {.lr = rate, .beta2 = 0.99, .weight_decay = 0.1});
+
+  // The rate follows the clock: a short rise, then half a cosine down to almost nothing.
+  const auto start = Clock::now();
+  double done = 0;
+  std::int64_t step = 0;
+  double recent = 0;
+  for (; done < 1; ++step) {
+    const double rise = std::min(1.0, static_cast<double>(step + 1) / 100);
+    const double fall = 0.01 + 0.99 * 0.5 * (1 + std::cos(3.14159265358979 * done));
+    optimizer.set_learning_rate(rate * rise * fall);
+    std::vector<std::int64_t> starts;
+    for (std::int64_t i = 0; i < kBatch; ++i)
+      starts.push_back(static_cast<std::int64_t>(
+          generator.below(static_cast<std::uint64_t>(train.elements() - kLength))));
+    ContextScope scope;
+    scope->training = true;
+    scope->generator = &generator;
+    optimizer.zero_grad();
+    const Tensor loss = loss_of(net, windows(train, starts));
+    loss.backward();
+    optim::clip_grad_norm(net.parameters(), 1);
+    optimizer.step();
+    recent += (loss.item() - recent) * (step == 0 ? 1 : 0.02);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    done = seconds / (60 * minutes);
+    if (step % 250 == 0)
+      std::fprintf(stderr, "step %lld, %.0f s: %.3f nats\n", static_cast<long long>(step), seconds,
+                   recent);
+  }
+  std::printf("%lld steps of %lld windows in %.1f minutes; last 10 %%: %.3f nats per character\n",
+              static_cast<long long>(step), static_cast<long long>(kBatch), minutes,
+              evaluate(net, test));
+  const std::vector<std::int64_t> speech =
+      net.generate(text.vocabulary.encode("\n"), generator, {.count = 300, .temperature = 0.8});
+  std::printf("%s\n", text.vocabulary.decode(speech).c_str());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc > 1 ? std::atof(argv[1]) : 10);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "gpt_shakespeare: %s\n", error.what());
+    return 1;
+  }
+}

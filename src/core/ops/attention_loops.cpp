@@ -1,0 +1,336 @@
+// scaled_dot_product_attention, block by block of the queries.
+#include "core/ops/attention_loops.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "core/broadcast.h"
+#include "core/check.h"
+#include "core/dtype_switch.h"
+#include "core/ops/attention_sizes.h"
+#include "core/ops/dropout.h"
+#include "core/ops/norm_rows.h"
+#include "core/softmax_rows.h"
+
+namespace pare {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr std::int64_t kBlock = 64;  // queries whose weights are made together
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+/// What is added to the products of queries and keys.
+class Mask {
+ public:
+  Mask() = default;
+  /// `shape` is [..., H, L, S].
+  Mask(const Tensor& mask, const Shape& shape) {
+    if (!mask.defined()) return;
+    mask_ = mask.dtype() == DType::boolean ? mask : in_dtype(mask, DType::f32);
+    const Strides strides = broadcast_strides(mask_, shape);
+    const int rank = shape.rank();
+    column_ = strides[at(rank - 1)];
+    row_ = strides[at(rank - 2)];
+    head_ = rank > 2 ? strides[at(rank - 3)] : 0;
+    const std::int64_t samples = rank > 3 ? shape.elements(0, rank - 3) : 1;
+    for (std::int64_t n = 0; n < samples; ++n) {
+      std::int64_t offset = 0;
+      std::int64_t rest = n;
+      for (int a = rank - 4; a >= 0; --a) {
+        offset += rest % shape[a] * strides[at(a)];
+        rest /= shape[a];
+      }
+      samples_.push_back(offset);
+    }
+  }
+  /// scores[j] += mask, of the row of query i.
+  void add(std::int64_t n, std::int64_t h, std::int64_t i, float* scores,
+           std::int64_t count) const {
+    if (!mask_.defined()) return;
+    const std::int64_t first = samples_[at(n)] + h * head_ + i * row_;
+    const std::int64_t step = column_;
+    if (mask_.dtype() == DType::boolean) {
+      const bool* seen = mask_.data<bool>() + first;
+      for (std::int64_t j = 0; j < count; ++j)
+        if (!seen[j * step]) scores[j] = -kInfinity;
+      return;
+    }
+    const float* term = mask_.data<float>() + first;
+    for (std::int64_t j = 0; j < count; ++j) scores[j] += term[j * step];
+  }
+
+ private:
+  Tensor mask_;
+  std::int64_t column_ = 0, row_ = 0, head_ = 0;
+  std::vector<std::int64_t> samples_;
+};
+
+PARE_INLINE void scale_row_body(float* row, std::int64_t n, float factor) {
+  float* __restrict x = row;
+  for (std::int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+PARE_MULTIVERSION(void, scale_row, (float* row, std::int64_t n, float factor), (row, n, factor))
+
+/// row = e^(row − m) with the largest m, and their sum; all zero where nothing is seen.
+PARE_INLINE double weigh_body(float* row, std::int64_t n, float* largest) {
+  const float m = rows::largest(static_cast<const float*>(row), n);
+  *largest = m;
+  if (m == -kInfinity) {
+    for (std::int64_t i = 0; i < n; ++i) row[i] = 0;
+    return 0;
+  }
+  for (std::int64_t i = 0; i < n; ++i) row[i] = rows::exponential(row[i] - m);
+  return rows::total(static_cast<const float*>(row), n);
+}
+PARE_MULTIVERSION(double, weigh, (float* row, std::int64_t n, float* largest), (row, n, largest))
+
+/// row = e^(row − log_sum)
+PARE_INLINE void reweigh_body(float* row, std::int64_t n, float log_sum) {
+  for (std::int64_t i = 0; i < n; ++i) row[i] = rows::exponential(row[i] - log_sum);
+}
+PARE_MULTIVERSION(void, reweigh, (float* row, std::int64_t n, float log_sum), (row, n, log_sum))
+
+/// row = mask ? row · factor : 0
+PARE_INLINE void drop_body(float* row, const std::uint8_t* keep, std::int64_t n, float factor) {
+  for (std::int64_t i = 0; i < n; ++i) row[i] = keep[i] ? row[i] * factor : 0.0F;
+}
+PARE_MULTIVERSION(void, drop, (float* row, const std::uint8_t* keep, std::int64_t n, float factor),
+                  (row, keep, n, factor))
+
+/// ds = p · (dp − delta)
+PARE_INLINE void score_gradient_body(const float* p, float* dp, std::int64_t n, float delta) {
+  float* __restrict ds = dp;
+  for (std::int64_t i = 0; i < n; ++i) ds[i] = p[i] * (ds[i] - delta);
+}
+PARE_MULTIVERSION(void, score_gradient, (const float* p, float* dp, std::int64_t n, float delta),
+                  (p, dp, n, delta))
+
+PARE_INLINE double dot_of_body(const float* a, const float* b, std::int64_t n) {
+  return norm_rows::dot(a, b, n);
+}
+PARE_MULTIVERSION(double, dot_of, (const float* a, const float* b, std::int64_t n), (a, b, n))
+
+/// What forward and backward have in common.
+struct Attention {
+  const AttentionAttributes& attr;
+  AttentionSizes sizes;
+  HeadLayout q_at, k_at, v_at, y_at;
+  std::int64_t samples, heads, key_heads, queries, keys, width, value_width;
+  float scale;
+  Mask mask;
+  const float *q, *k, *v;
+  const std::uint8_t* keep = nullptr;  ///< of dropout, [..., H, L, S]
+  float keep_factor = 1;
+
+  Attention(const Call& call, const Tensor& query, const Tensor& key, const Tensor& value,
+            const Tensor& given_mask, const Shape& y)
+      : attr(call.attributes.as<AttentionAttributes>()),
+        sizes(call, query.rank()),
+        q_at(sizes.layout(query.shape())),
+        k_at(sizes.layout(key.shape())),
+        v_at(sizes.layout(value.shape())),
+        y_at(sizes.layout(y)),
+        samples(sizes.samples(query.shape())),
+        heads(sizes.heads(query.shape())),
+        key_heads(sizes.heads(key.shape())),
+        queries(sizes.length(query.shape())),
+        keys(sizes.length(key.shape())),
+        width(query.dim(-1)),
+        value_width(value.dim(-1)),
+        scale(static_cast<float>(attention_scale(attr, width))),
+        q(query.data<float>()),
+        k(key.data<float>()),
+        v(value.data<float>()) {
+    Shape scores;
+    for (int a = 0; a < sizes.rank - 3; ++a) scores.append(query.dim(a));
+    if (sizes.head_axis >= 0) scores.append(heads);
+    scores.append(queries);
+    scores.append(keys);
+    mask = Mask(given_mask, scores);
+  }
+
+  std::int64_t key_head(std::int64_t h) const { return h / (heads / key_heads); }
+  /// Keys that query i may see; causal ones lie before the rest.
+  std::int64_t seen(std::int64_t i) const { return attr.causal ? std::min(keys, i + 1) : keys; }
+  const std::uint8_t* keep_row(std::int64_t n, std::int64_t h, std::int64_t i) const {
+    return keep + ((n * heads + h) * queries + i) * keys;
+  }
+
+  /// The masked products of queries [first, end) with the keys that the last of them sees, in rows
+  /// of `limit`; beyond what a query sees they are not of use.
+  void scores(std::int64_t n, std::int64_t h, std::int64_t first, std::int64_t end, float* s,
+              Multiply multiply) const {
+    const std::int64_t limit = seen(end - 1);
+    multiply(end - first, limit, width, {q + q_at.at(n, h) + first * q_at.row, q_at.row},
+             {k + k_at.at(n, key_head(h)), k_at.row, true}, s, limit, false);
+    for (std::int64_t i = first; i < end; ++i) {
+      float* row = s + (i - first) * limit;
+      scale_row(row, seen(i), scale);
+      mask.add(n, h, i, row, seen(i));
+    }
+  }
+};
+
+bool drops(const AttentionAttributes& attr, bool training) {
+  return training && !attr.frozen && attr.dropout > 0;
+}
+
+}  // namespace
+
+void attention_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                       const Context& context, Multiply multiply) {
+  Attention a(call, inputs[0], inputs[1], inputs[2], inputs.size() > 3 ? inputs[3] : Tensor(),
+              outputs[0].shape());
+  if (drops(a.attr, context.training)) {
+    PARE_CHECK(context.generator, invalid_state, "scaled_dot_product_attention",
+               "expected a generator in the context (scope->generator = &generator) for training");
+    draw_mask(*context.generator, static_cast<float>(a.attr.dropout), outputs[2]);
+    a.keep = outputs[2].data<std::uint8_t>();
+    a.keep_factor = a.attr.dropout < 1 ? static_cast<float>(1 / (1 - a.attr.dropout)) : 0.0F;
+  }
+  float* y = outputs[0].mutable_data<float>();
+  float* log_sums = outputs[1].mutable_data<float>();
+  if (a.keys == 0) {
+    std::fill_n(y, outputs[0].elements(), 0.0F);
+    std::fill_n(log_sums, outputs[1].elements(), kInfinity);
+    return;
+  }
+  const std::int64_t blocks = (a.queries + kBlock - 1) / kBlock;
+  const std::int64_t work = std::min(kBlock, a.queries) * a.keys * (a.width + a.value_width + 1);
+  parallel_for(0, a.samples * a.heads * blocks, 262144 / std::max<std::int64_t>(1, work) + 1,
+               [&](std::int64_t begin, std::int64_t stop) {
+                 std::vector<float> room(at(std::min(kBlock, a.queries) * a.keys));
+                 float* const s = room.data();
+                 for (std::int64_t unit = begin; unit < stop; ++unit) {
+                   const std::int64_t n = unit / blocks / a.heads;
+                   const std::int64_t h = unit / blocks % a.heads;
+                   const std::int64_t first = unit % blocks * kBlock;
+                   const std::int64_t end = std::min(a.queries, first + kBlock);
+                   const std::int64_t limit = a.seen(end - 1);
+                   a.scores(n, h, first, end, s, multiply);
+                   float factor[kBlock];
+                   for (std::int64_t i = first; i < end; ++i) {
+                     float* row = s + (i - first) * limit;
+                     float m = 0;
+                     const double sum = weigh(row, a.seen(i), &m);
+                     std::fill(row + a.seen(i), row + limit, 0.0F);
+                     // e^(score − ∞) is zero: of a query that sees nothing, backward finds nothing.
+                     log_sums[(n * a.heads + h) * a.queries + i] =
+                         sum == 0 ? kInfinity : m + static_cast<float>(std::log(sum));
+                     factor[i - first] = sum == 0 ? 0.0F : static_cast<float>(1 / sum);
+                     if (a.keep) drop(row, a.keep_row(n, h, i), a.seen(i), a.keep_factor);
+                   }
+                   float* out = y + a.y_at.at(n, h) + first * a.y_at.row;
+                   multiply(end - first, a.value_width, limit, {s, limit},
+                            {a.v + a.v_at.at(n, a.key_head(h)), a.v_at.row}, out, a.y_at.row,
+                            false);
+                   for (std::int64_t i = 0; i < end - first; ++i)
+                     scale_row(out + i * a.y_at.row, a.value_width, factor[i]);
+                 }
+               });
+}
+
+void attention_backward(BackwardArgs& args, Multiply multiply) {
+  const auto plain = [](const Tensor& t) {
+    return in_format(in_dtype(t, DType::f32), MemoryFormat::row_major);
+  };
+  const bool masked = args.inputs() > 3 && args.has_input(3);
+  const Tensor query = plain(args.input(0));
+  const Tensor key = plain(args.input(1));
+  const Tensor value = plain(args.input(2));
+  const Tensor y = plain(args.output(0));
+  const Tensor g = plain(args.grad_output(0));
+  Attention a(args.call(), query, key, value,
+              masked ? in_format(args.input(3), MemoryFormat::row_major) : Tensor(), y.shape());
+  if (drops(a.attr, args.training())) {
+    a.keep = args.output(2).data<std::uint8_t>();
+    a.keep_factor = a.attr.dropout < 1 ? static_cast<float>(1 / (1 - a.attr.dropout)) : 0.0F;
+  }
+  const float* log_sums = args.output(1).data<float>();
+  const float* dy = g.data<float>();
+  Tensor dq = Tensor::zeros(query.shape());
+  Tensor dk = Tensor::zeros(key.shape());
+  Tensor dv = Tensor::zeros(value.shape());
+  Tensor dmask;
+  if (masked && args.needs(3)) {
+    Shape scores;
+    for (int i = 0; i < a.sizes.rank - 3; ++i) scores.append(query.dim(i));
+    if (a.sizes.head_axis >= 0) scores.append(a.heads);
+    scores.append(a.queries);
+    scores.append(a.keys);
+    dmask = Tensor::zeros(scores);
+  }
+  float* const to_q = dq.mutable_data<float>();
+  float* const to_k = dk.mutable_data<float>();
+  float* const to_v = dv.mutable_data<float>();
+  float* const to_mask = dmask.defined() ? dmask.mutable_data<float>() : nullptr;
+  const std::int64_t shared = a.key_heads > 0 ? a.heads / a.key_heads : 0;
+  // One thread has all that adds to a head of the keys and values.
+  const std::int64_t work = a.queries * a.keys * (a.width + a.value_width + 1) * shared;
+  const std::int64_t units = a.keys > 0 && a.queries > 0 ? a.samples * a.key_heads : 0;
+  parallel_for(
+      0, units, 131072 / std::max<std::int64_t>(1, work) + 1,
+      [&](std::int64_t begin, std::int64_t stop) {
+        const std::int64_t size = std::min(kBlock, a.queries) * a.keys;
+        std::vector<float> room(at(size * (a.keep ? 3 : 2)));
+        float* const p = room.data();
+        float* const ds = p + size;
+        float* const dropped = a.keep ? ds + size : p;
+        for (std::int64_t unit = begin; unit < stop; ++unit) {
+          const std::int64_t n = unit / a.key_heads;
+          const std::int64_t kh = unit % a.key_heads;
+          const std::int64_t k_first = a.k_at.at(n, kh);
+          const std::int64_t v_first = a.v_at.at(n, kh);
+          for (std::int64_t h = kh * shared; h < (kh + 1) * shared; ++h)
+            for (std::int64_t first = 0; first < a.queries; first += kBlock) {
+              const std::int64_t end = std::min(a.queries, first + kBlock);
+              const std::int64_t rows = end - first;
+              const std::int64_t limit = a.seen(end - 1);
+              const std::int64_t q_first = a.q_at.at(n, h) + first * a.q_at.row;
+              const std::int64_t y_first = a.y_at.at(n, h) + first * a.y_at.row;
+              a.scores(n, h, first, end, p, multiply);
+              multiply(rows, limit, a.value_width, {dy + y_first, a.y_at.row},
+                       {a.v + v_first, a.v_at.row, true}, ds, limit, false);
+              for (std::int64_t i = first; i < end; ++i) {
+                float* row = p + (i - first) * limit;
+                float* ds_row = ds + (i - first) * limit;
+                const std::int64_t seen = a.seen(i);
+                reweigh(row, seen, log_sums[(n * a.heads + h) * a.queries + i]);
+                std::fill(row + seen, row + limit, 0.0F);
+                if (a.keep) {
+                  float* dropped_row = dropped + (i - first) * limit;
+                  std::copy_n(row, limit, dropped_row);
+                  drop(dropped_row, a.keep_row(n, h, i), seen, a.keep_factor);
+                  drop(ds_row, a.keep_row(n, h, i), seen, a.keep_factor);
+                }
+                const std::int64_t y_row = y_first + (i - first) * a.y_at.row;
+                const auto delta =
+                    static_cast<float>(dot_of(dy + y_row, y.data<float>() + y_row, a.value_width));
+                score_gradient(row, ds_row, seen, delta);
+                std::fill(ds_row + seen, ds_row + limit, 0.0F);
+                if (to_mask)
+                  std::copy_n(ds_row, seen, to_mask + ((n * a.heads + h) * a.queries + i) * a.keys);
+                scale_row(ds_row, seen, a.scale);
+              }
+              multiply(limit, a.value_width, rows, {dropped, limit, true},
+                       {dy + y_first, a.y_at.row}, to_v + v_first, a.v_at.row, true);
+              multiply(rows, a.width, limit, {ds, limit}, {a.k + k_first, a.k_at.row},
+                       to_q + q_first, a.q_at.row, false);
+              multiply(limit, a.width, rows, {ds, limit, true}, {a.q + q_first, a.q_at.row},
+                       to_k + k_first, a.k_at.row, true);
+            }
+        }
+      });
+  const auto give = [&](int i, Tensor& t) {
+    if (args.needs(i)) args.set(i, in_dtype(t, args.input_dtype(i)));
+  };
+  give(0, dq);
+  give(1, dk);
+  give(2, dv);
+  if (dmask.defined())
+    args.set(3, in_dtype(sum_to_shape(dmask, args.input_shape(3)), args.input_dtype(3)));
+}
+
+}  // namespace pare

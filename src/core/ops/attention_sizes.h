@@ -1,0 +1,42 @@
+// The sizes of an attention call, and where its heads lie.
+#pragma once
+
+#include <cmath>
+
+#include "pare/core/op.h"
+#include "pare/core/ops/attention.h"
+
+namespace pare {
+
+/// A stack of matrices, one for each sample and head.
+struct HeadLayout {
+  std::int64_t sample, head, row;  ///< elements from one to the next
+  std::int64_t at(std::int64_t n, std::int64_t h) const { return n * sample + h * head; }
+};
+
+struct AttentionSizes {
+  int rank;
+  int head_axis, length_axis;  ///< of query, key, value and output; head_axis −1: there is none
+  explicit AttentionSizes(const Call& call, int operand_rank)
+      : rank(operand_rank), head_axis(-1), length_axis(operand_rank - 2) {
+    const bool length_first = call.attributes.as<AttentionAttributes>().length_first;
+    if (rank >= 3) head_axis = length_first ? rank - 2 : rank - 3;
+    if (length_first) length_axis = rank - 3;
+  }
+  std::int64_t heads(const Shape& s) const { return head_axis < 0 ? 1 : s[head_axis]; }
+  std::int64_t length(const Shape& s) const { return s[length_axis]; }
+  std::int64_t samples(const Shape& s) const { return rank > 3 ? s.elements(0, rank - 3) : 1; }
+  HeadLayout layout(const Shape& s) const {
+    const std::int64_t width = s[rank - 1];
+    const std::int64_t all = length(s) * heads(s) * width;
+    if (head_axis > length_axis) return {all, width, heads(s) * width};
+    return {all, length(s) * width, width};
+  }
+};
+
+inline double attention_scale(const AttentionAttributes& attr, std::int64_t width) {
+  if (attr.scale != 0) return attr.scale;
+  return width > 0 ? 1 / std::sqrt(static_cast<double>(width)) : 1;
+}
+
+}  // namespace pare
