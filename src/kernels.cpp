@@ -19,6 +19,8 @@ constexpr ForwardKernel kTransposeForward[] = {{"gradient", conv_transpose_by_gr
 constexpr BackwardKernel kTransposeBackward[] = {
     {"convolution", conv_transpose_backward_by_convolution}};
 #if PARE_ONEDNN
+constexpr ForwardKernel kAttentionForward[] = {{"gemm", onednn::attention_forward}};
+constexpr BackwardKernel kAttentionBackward[] = {{"gemm", onednn::attention_backward}};
 constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward},
                                             {"onednn", onednn::conv2d_forward}};
 constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward},
@@ -32,12 +34,15 @@ constexpr BackwardKernel kMatmulBackward[] = {{"gemm", onednn::matmul_backward}}
 #else
 constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward}};
 constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward}};
-constexpr std::span<const ForwardKernel> kConv3dForward, kLinearForward, kMatmulForward;
-constexpr std::span<const BackwardKernel> kConv3dBackward, kLinearBackward, kMatmulBackward;
+constexpr std::span<const ForwardKernel> kAttentionForward, kConv3dForward, kLinearForward,
+    kMatmulForward;
+constexpr std::span<const BackwardKernel> kAttentionBackward, kConv3dBackward, kLinearBackward,
+    kMatmulBackward;
 #endif
 
 }  // namespace
 
+constinit const KernelList kAttention{kAttentionForward, kAttentionBackward};
 constinit const KernelList kConv1d{kConv1dForward, kConv1dBackward};
 constinit const KernelList kConv2d{kConv2dForward, kConv2dBackward};
 constinit const KernelList kConv3d{kConv3dForward, kConv3dBackward};

@@ -5,7 +5,7 @@
 
 namespace pare::kernels {
 
-extern const KernelList kConv1d, kConv2d, kConv3d, kConvTranspose1d, kConvTranspose2d,
+extern const KernelList kAttention, kConv1d, kConv2d, kConv3d, kConvTranspose1d, kConvTranspose2d,
     kConvTranspose3d, kLinear, kMatmul;
 
 }  // namespace pare::kernels

@@ -175,8 +175,8 @@ class Finder {
     const bool sample_norm = op == &kGroupNorm || op == &kInstanceNorm;
     for (const Links::Tie& t : links.ties) {
       std::vector<bool>& result = zero_[at(node.outputs[at(t.output)])];
-      if (!product && !sample_norm &&
-          op != &kBatchNorm) {  // pooling, reductions, fake-quantization keep zeros
+      // Pooling, reductions and fake-quantization keep zeros.
+      if (!product && !sample_norm && op != &kBatchNorm) {
         if (t.input == 0)
           result[at(t.output_axis)] = keeps_zeros(node.call, t) && zero(t.input, t.input_axis);
         continue;

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "pare/core/ops/arrange.h"
+#include "pare/core/ops/attention.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/convolution.h"
 #include "pare/core/ops/elementwise.h"
+#include "pare/core/ops/feature_norm.h"
 #include "pare/core/ops/indexing.h"
 #include "pare/core/ops/loss.h"
 #include "pare/core/ops/movement.h"
