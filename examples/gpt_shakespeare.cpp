@@ -91,7 +91,7 @@ int run(double minutes) {
     optimizer.zero_grad();
     const Tensor loss = loss_of(net, windows(train, starts));
     loss.backward();
-    optim::clip_grad_norm(net.parameters(), 1);
+    optim::clip_grad_norm(net.parameters(), {.max_norm = 1});
     optimizer.step();
     recent += (loss.item() - recent) * (step == 0 ? 1 : 0.02);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -2,7 +2,7 @@
 
 usage: train.py [BUILD] [--seconds S] [CASE ...]      BUILD = build/release; needs torch and, for mobilenet_v2, torchvision (PyPI)
 
-PyTorch runs every convolution net in both memory formats; the ratio is against the faster one. The QAT rows stand against
+PyTorch runs every convolution net in both memory formats and the GPT with both AdamWs; the ratio is against the faster one. The QAT rows stand against
 PyTorch's float step. Then the peak resident memory of ResNet-20 runs, less that of the same program stopped before its first
 step, and the loader's share of a ResNet-20 step, both programs pinned to one core."""
 import os
@@ -15,6 +15,7 @@ import numpy as np
 TARGETS = {
     "add": 0.25, "add_grad": 0.25, "mlp_sigmoid": 0.25, "very_simple": 0.25, "lenet300": 0.8,
     "lenet5": 0.8, "resnet20": 0.85, "ds_cnn": 0.8, "mobilenet_v2": 0.8, "qat_lenet5": 1.1, "qat_resnet20": 1.1,
+    "gpt": 0.9,
 }
 
 
@@ -25,6 +26,10 @@ def torch_step(name, channels_last):
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+    if name == "gpt":
+        import gpt
+        return gpt.training_step(channels_last)  # here: AdamW's loops fused
 
     class Block(nn.Module):
         def __init__(self, i, o, stride):
@@ -123,7 +128,7 @@ def compare(binary, names, seconds):
     print(f"{'step':14s} {'pare':>10s} {'PyTorch':>10s} {'ratio':>6s} {'target':>7s}")
     for name in names:
         rivals = [torch_step(name, False)]
-        if "lenet5" in name or "resnet" in name or name in ("ds_cnn", "mobilenet_v2"):
+        if "lenet5" in name or "resnet" in name or name in ("ds_cnn", "mobilenet_v2", "gpt"):
             rivals.append(torch_step(name, True))
         ours, theirs = [], [[] for _ in rivals]
         for step in rivals:

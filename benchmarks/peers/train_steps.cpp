@@ -68,6 +68,28 @@ Step qat(nn::Module& net, const Shape& input) {
                   MemoryFormat::channels_last);
 }
 
+/// Tinygpt's shape: 4 layers, 4 heads, width 128, 64 characters of 65.
+Step gpt() {
+  auto net = made(models::GPT({.vocab_size = 65, .tie_weights = false}));
+  auto optimizer = optimizer_of<optim::AdamW>(*net, optim::AdamWOptions{});
+  Generator generator(1);
+  const auto characters = [&](const Shape& shape) {
+    Tensor t = Tensor::empty(shape, DType::i64);
+    for (std::int64_t i = 0; i < t.elements(); ++i)
+      t.mutable_data<std::int64_t>()[i] = static_cast<std::int64_t>(generator.below(65));
+    return t;
+  };
+  const Tensor x = characters({16, 64});
+  const Tensor y = characters({16 * 64});
+  return [=] {
+    ContextScope scope;
+    scope->training = true;
+    optimizer->zero_grad();
+    cross_entropy(reshape((*net)(x), {-1, 65}), y).backward();
+    optimizer->step();
+  };
+}
+
 Step adds(bool gradient) {
   Tensor a = Tensor::from({1, 2, 3, 4}, {4});
   const Tensor b = Tensor::from({5, 6, 7, 8}, {4});
@@ -113,6 +135,7 @@ Step make(const std::string& name) {
     return training(net, optimizer_of<optim::SGD>(*net, kSgd), {8, 3, 224, 224},
                     MemoryFormat::channels_last);
   }
+  if (name == "gpt") return gpt();
   if (name == "qat_lenet5") return qat(*made(models::LeNet5{}), kPicture);
   if (name == "qat_resnet20") return qat(*made(models::resnet20()), kCifar);
   throw Error(ErrorCode::invalid_argument, "train_steps: expected a case, got " + name);
