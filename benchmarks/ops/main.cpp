@@ -27,6 +27,9 @@ Cases all_cases() {
   add_activation_cases(cases);
   add_reduction_cases(cases);
   add_movement_cases(cases);
+  add_arrange_cases(cases);
+  add_indexing_cases(cases);
+  add_resample_cases(cases);
   add_contraction_cases(cases);
   add_layer_cases(cases);
   add_loss_cases(cases);

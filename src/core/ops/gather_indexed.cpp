@@ -1,4 +1,6 @@
 // gather_elements and gather_nd: elements and blocks of a tensor at indices of several axes.
+#include <algorithm>
+
 #include "core/broadcast.h"
 #include "core/check.h"
 #include "core/dtype_switch.h"
@@ -13,10 +15,6 @@ namespace {
 int elements_axis(const Call& call, const Shape& x) {
   return normalize_axis(call.attributes.as<GatherElementsAttributes>().axis, x.rank(),
                         "gather_elements");
-}
-
-Places elements_places(const Call& call, const Shape& x, const Tensor& indices) {
-  return element_places(x, indices, elements_axis(call, x), "gather_elements");
 }
 
 Places nd_places(const Call& call, const Shape& x, const Tensor& indices) {
@@ -72,21 +70,74 @@ void infer_gather_nd(InferArgs& args) {
   args.output(0, y, args.dtype(0));
 }
 
-using PlacesOf = Places (*)(const Call&, const Shape&, const Tensor&);
-
-template <PlacesOf kPlaces>
-void forward_gathered(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                      const Context&) {
-  read_places(kPlaces(call, inputs[0].shape(), inputs[1]), inputs[0], outputs[0]);
+template <class T>
+void read_elements(const ElementPlaces& places, const void* source, void* target) {
+  const T* x = static_cast<const T*>(source);
+  T* y = static_cast<T*>(target);
+  const std::int64_t grain = kElementGrain / std::max<std::int64_t>(1, places.columns()) + 1;
+  parallel_for(0, places.rows(), grain, [&](std::int64_t begin, std::int64_t end) {
+    places.each(begin, end, [&](std::int64_t first, std::int64_t count, const std::int64_t* at) {
+      T* to = y + first;
+      for (std::int64_t j = 0; j < count; ++j) to[j] = x[at[j]];
+    });
+  });
 }
 
-template <PlacesOf kPlaces> void backward_gathered(BackwardArgs& args) {
+void forward_gather_elements(const Call& call, std::span<const Tensor> inputs,
+                             std::span<Tensor> outputs, const Context&) {
+  const Tensor& x = inputs[0];
+  Tensor& y = outputs[0];
+  if (y.elements() == 0) return;
+  const ElementPlaces places(x.shape(), inputs[1], elements_axis(call, x.shape()),
+                             "gather_elements");
+  switch (movable_bytes(x.dtype(), "gather_elements")) {
+    case 1:
+      return read_elements<std::uint8_t>(places, x.raw(), y.mutable_raw());
+    case 2:
+      return read_elements<std::uint16_t>(places, x.raw(), y.mutable_raw());
+    case 4:
+      return read_elements<std::uint32_t>(places, x.raw(), y.mutable_raw());
+    default:
+      return read_elements<std::uint64_t>(places, x.raw(), y.mutable_raw());
+  }
+}
+
+void forward_gather_nd(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                       const Context&) {
+  read_places(nd_places(call, inputs[0].shape(), inputs[1]), inputs[0], outputs[0]);
+}
+
+/// Gives x the gradient that add(gradient of the result, that of x) sums up; halves in f32.
+template <class Add> void give_added(BackwardArgs& args, const Add& add) {
   if (!args.needs(0)) return;
-  const DType dtype = is_half(args.input_dtype(0)) ? DType::f32 : args.input_dtype(0);
+  const DType own = args.input_dtype(0);
+  const DType dtype = is_half(own) ? DType::f32 : own;
   const Tensor g = in_format(in_dtype(args.grad_output(0), dtype), MemoryFormat::row_major);
   Tensor gx = Tensor::zeros(args.input_shape(0), dtype);
-  if (g.elements() > 0) add_places(kPlaces(args.call(), args.input_shape(0), args.input(1)), g, gx);
-  args.set(0, in_dtype(gx, args.input_dtype(0)));
+  if (g.elements() > 0) add(g, gx);
+  args.set(0, in_dtype(gx, own));
+}
+
+void backward_gather_elements(BackwardArgs& args) {
+  give_added(args, [&](const Tensor& g, Tensor& gx) {
+    const Shape& x = args.input_shape(0);
+    const ElementPlaces places(x, args.input(1), elements_axis(args.call(), x), "gather_elements");
+    visit_float(g.dtype(), "gather_elements", [&](auto type) {
+      using T = decltype(type);
+      const T* from = g.data<T>();
+      T* to = gx.mutable_data<T>();
+      places.each(0, places.rows(),
+                  [&](std::int64_t first, std::int64_t count, const std::int64_t* at) {
+                    for (std::int64_t j = 0; j < count; ++j) to[at[j]] += from[first + j];
+                  });
+    });
+  });
+}
+
+void backward_gather_nd(BackwardArgs& args) {
+  give_added(args, [&](const Tensor& g, Tensor& gx) {
+    add_places(nd_places(args.call(), args.input_shape(0), args.input(1)), g, gx);
+  });
 }
 
 /// Axes that the indices run along with x.
@@ -136,8 +187,8 @@ constinit const OpDef kGatherElements = {
     .min_inputs = 2,
     .max_inputs = 2,
     .infer = infer_gather_elements,
-    .forward = forward_gathered<elements_places>,
-    .backward = backward_gathered<elements_places>,
+    .forward = forward_gather_elements,
+    .backward = backward_gather_elements,
     .saves_inputs = 0b10,
     .defaults = [] { return Attributes::of(GatherElementsAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_gather_elements},
@@ -149,8 +200,8 @@ constinit const OpDef kGatherNd = {
     .min_inputs = 2,
     .max_inputs = 2,
     .infer = infer_gather_nd,
-    .forward = forward_gathered<nd_places>,
-    .backward = backward_gathered<nd_places>,
+    .forward = forward_gather_nd,
+    .backward = backward_gather_nd,
     .saves_inputs = 0b10,
     .defaults = [] { return Attributes::of(GatherNdAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_gather_nd},

@@ -6,6 +6,7 @@
 
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
+#include "core/multiversion.h"
 #include "core/ops/strided.h"
 
 namespace pare {
@@ -24,19 +25,24 @@ template <class Visitor> void visit_indices(const Tensor& indices, Visitor&& vis
     visit(indices.data<std::int32_t>());
 }
 
-/// place[j] = base + index[j] · scale + j · step; returns whether all indices lie within the size.
-template <class I>
-bool place_row(const I* indices, std::int64_t* places, std::int64_t count, std::int64_t size,
-               std::int64_t base, std::int64_t scale, std::int64_t step) {
-  std::uint64_t outside = 0;
+/// place[j] = base + index[j] · scale + j, or along the last axis base + index[j], which is worth
+/// vector code of its own; returns whether all indices lie within the size.
+template <bool kLast, class I>
+PARE_INLINE bool place_row(const I* indices, std::int64_t* out, std::int64_t count,
+                           std::int64_t size, std::int64_t base, std::int64_t scale) {
+  const I* __restrict index = indices;
+  std::int64_t* __restrict places = out;
+  std::int64_t outside = 0;
   for (std::int64_t j = 0; j < count; ++j) {
-    std::int64_t i = indices[j];
-    i += (i >> 63) & size;
-    outside |= static_cast<std::uint64_t>(i) >= static_cast<std::uint64_t>(size) ? 1U : 0U;
-    places[j] = base +
-                static_cast<std::int64_t>(static_cast<std::uint64_t>(i) *
-                                          static_cast<std::uint64_t>(scale)) +
-                j * step;
+    const std::int64_t i = index[j];
+    outside |= (i < -size ? 1 : 0) | (i >= size ? 1 : 0);
+    const std::int64_t place = i + (i < 0 ? size : 0);
+    if constexpr (kLast)
+      places[j] = base + place;
+    else
+      places[j] = base + j +
+                  static_cast<std::int64_t>(static_cast<std::uint64_t>(place) *
+                                            static_cast<std::uint64_t>(scale));
   }
   return outside == 0;
 }
@@ -65,34 +71,48 @@ void check_indices(DType dtype, const char* where) {
              "expected i64 or i32 indices, got {}", dtype);
 }
 
-Places element_places(const Shape& x, const Tensor& tensor, int axis, const char* where) {
-  const Tensor indices = in_format(tensor, MemoryFormat::row_major);
-  const Shape& shape = indices.shape();
-  Places places{Tensor::empty({indices.elements()}, DType::i64), 1};
-  if (indices.elements() == 0) return places;
-  const Strides strides = strides_of(x, MemoryFormat::row_major);
-  const std::int64_t size = x[axis];
-  const std::int64_t scale = strides[static_cast<std::size_t>(axis)];
-  const int last = shape.rank() - 1;
-  const std::int64_t columns = shape[last];
-  auto* out = places.begin.mutable_data<std::int64_t>();
-  visit_indices(indices, [&](const auto* index) {
-    const std::int64_t rows = indices.elements() / columns;
-    parallel_for(0, rows, kElementGrain / columns + 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin; row < end; ++row) {
-        std::int64_t base = 0;
-        std::int64_t rest = row;
-        for (int a = last - 1; a >= 0; --a) {
-          if (a != axis) base += rest % shape[a] * strides[static_cast<std::size_t>(a)];
-          rest /= shape[a];
-        }
-        const auto* from = index + row * columns;
-        if (place_row(from, out + row * columns, columns, size, base, scale, axis == last ? 0 : 1))
-          continue;
-        for (std::int64_t j = 0; j < columns; ++j)
-          if (from[j] < -size || from[j] >= size) fail_index(where, size, from[j]);
-      }
+ElementPlaces::ElementPlaces(const Shape& x, const Tensor& indices, int axis, const char* where)
+    : shape_(indices.shape()),
+      indices_(in_format(indices, MemoryFormat::row_major)),
+      axis_(axis),
+      where_(where),
+      strides_(strides_of(x, MemoryFormat::row_major)),
+      size_(x[axis]),
+      columns_(shape_[-1]) {
+  rows_ = indices.elements() == 0 ? 0 : indices.elements() / columns_;
+}
+
+void ElementPlaces::put(std::int64_t row, std::int64_t first, std::int64_t count,
+                        std::int64_t* places) const {
+  const int last = shape_.rank() - 1;
+  std::int64_t base = axis_ == last ? 0 : first;
+  std::int64_t rest = row;
+  for (int a = last - 1; a >= 0; --a) {
+    if (a != axis_) base += rest % shape_[a] * strides_[static_cast<std::size_t>(a)];
+    rest /= shape_[a];
+  }
+  const std::int64_t scale = strides_[static_cast<std::size_t>(axis_)];
+  const std::int64_t size = size_;
+  const bool along_last = axis_ == last;
+  visit_indices(indices_, [&](const auto* index) {
+    const auto* from = index + row * columns_ + first;
+    bool inside = false;
+    bool* result = &inside;
+    multiversion([=]() PARE_INLINE_LAMBDA {
+      *result = along_last ? place_row<true>(from, places, count, size, base, scale)
+                           : place_row<false>(from, places, count, size, base, scale);
     });
+    for (std::int64_t j = 0; !inside && j < count; ++j)
+      if (from[j] < -size || from[j] >= size) fail_index(where_, size, from[j]);
+  });
+}
+
+Places element_places(const Shape& x, const Tensor& indices, int axis, const char* where) {
+  Places places{Tensor::empty({indices.elements()}, DType::i64), 1};
+  auto* out = places.begin.mutable_data<std::int64_t>();
+  const ElementPlaces few(x, indices, axis, where);
+  few.each(0, few.rows(), [&](std::int64_t first, std::int64_t count, const std::int64_t* found) {
+    std::copy_n(found, count, out + first);
   });
   return places;
 }

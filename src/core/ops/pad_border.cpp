@@ -1,12 +1,12 @@
 // pad_border: a border taken from the tensor itself (reflected, replicated, circular).
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "core/broadcast.h"
 #include "core/check.h"
 #include "core/dtype_switch.h"
 #include "core/ops/strided.h"
-#include "core/ops/taps.h"
 #include "pare/core/ops/arrange.h"
 
 namespace pare {
@@ -52,68 +52,148 @@ void infer_pad_border(InferArgs& args) {
 }
 
 /// Where along an axis each element of the result comes from.
-Taps border_taps(const PadBorderAttributes& attr, int axis, std::int64_t size) {
-  const std::int64_t before = attr.before[static_cast<std::size_t>(axis)];
-  Taps taps;
-  taps.out = size + before + attr.after[static_cast<std::size_t>(axis)];
-  for (std::int64_t j = 0; j < taps.out; ++j) {
-    std::int64_t i = j - before;
-    if (attr.mode == "reflect")
-      i = i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
-    else if (attr.mode == "circular")
-      i = (i + size) % size;
+std::vector<std::int64_t> sources(const std::string& mode, std::int64_t size, std::int64_t before,
+                                  std::int64_t after) {
+  std::vector<std::int64_t> from;
+  for (std::int64_t i = -before; i < size + after; ++i) {
+    if (mode == "reflect")
+      from.push_back(i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i);
+    else if (mode == "circular")
+      from.push_back((i + size) % size);
     else
-      i = std::clamp<std::int64_t>(i, 0, size - 1);
-    taps.index.push_back(static_cast<std::int32_t>(i));
+      from.push_back(std::clamp<std::int64_t>(i, 0, size - 1));
   }
-  return taps;
+  return from;
 }
 
-/// The padded axes from the innermost in memory out.
-std::vector<int> padded_axes(const PadBorderAttributes& attr, const Tensor& x) {
-  std::vector<int> axes;
-  const Strides strides = strides_of(x);
-  for (int a = 0; a < x.rank(); ++a)
-    if (attr.before[static_cast<std::size_t>(a)] != 0 ||
-        attr.after[static_cast<std::size_t>(a)] != 0)
-      axes.push_back(a);
-  std::stable_sort(axes.begin(), axes.end(), [&](int a, int b) {
-    return strides[static_cast<std::size_t>(a)] < strides[static_cast<std::size_t>(b)];
+/// The tensors in memory order as [outer, rows, line, block]: no axis of `outer` and `block` has a
+/// border, the line is the last axis that has one, rows are what lies between.
+struct Border {
+  Border(const PadBorderAttributes& attr, const Shape& x, MemoryFormat format) {
+    std::vector<int> axes;
+    for (int a = 0; a < x.rank(); ++a)
+      if (format == MemoryFormat::row_major || a != 1) axes.push_back(a);
+    if (format == MemoryFormat::channels_last) axes.push_back(1);
+    const auto amount = [](const std::vector<std::int64_t>& list, int a) {
+      return list[static_cast<std::size_t>(a)];
+    };
+    const auto bare = [&](int a) {
+      return amount(attr.before, a) == 0 && amount(attr.after, a) == 0;
+    };
+    std::size_t first = 0;
+    while (first < axes.size() && bare(axes[first])) outer *= x[axes[first++]];
+    std::size_t last = axes.size();
+    while (last > first && bare(axes[last - 1])) block *= x[axes[--last]];
+    if (first == last) {
+      std::swap(outer, block);
+      line.resize(1);
+      return;
+    }
+    const int inner = axes[last - 1];
+    size = x[inner];
+    before = amount(attr.before, inner);
+    line = sources(attr.mode, size, before, amount(attr.after, inner));
+    for (std::size_t k = first; k + 1 < last; ++k) {
+      const int a = axes[k];
+      std::vector<std::int64_t> joined;
+      const auto axis = sources(attr.mode, x[a], amount(attr.before, a), amount(attr.after, a));
+      for (const std::int64_t row : rows)
+        for (const std::int64_t i : axis) joined.push_back(row * x[a] + i);
+      rows = std::move(joined);
+      x_rows *= x[a];
+    }
+  }
+  std::int64_t x_elements() const { return x_rows * size * block; }
+  std::int64_t line_elements() const { return static_cast<std::int64_t>(line.size()) * block; }
+  std::int64_t row_count() const { return static_cast<std::int64_t>(rows.size()); }
+  std::int64_t after_begin() const { return before + size; }
+
+  std::int64_t outer = 1, block = 1, size = 1, before = 0, x_rows = 1;
+  std::vector<std::int64_t> rows{0};  ///< of each row of the result that of x
+  std::vector<std::int64_t> line;     ///< of each place in a line of the result that in x's
+};
+
+/// Calls visit(place in the line, element of x's line, elements) for the border of a line.
+template <class Visit> void each_beside(const Border& b, const Visit& visit) {
+  const auto end = static_cast<std::int64_t>(b.line.size());
+  for (std::int64_t j = 0; j < b.before; ++j)
+    visit(j * b.block, b.line[static_cast<std::size_t>(j)] * b.block);
+  for (std::int64_t j = b.after_begin(); j < end; ++j)
+    visit(j * b.block, b.line[static_cast<std::size_t>(j)] * b.block);
+}
+
+template <class T> void copy_with_border(const Border& b, const void* source, void* target) {
+  const T* x = static_cast<const T*>(source);
+  T* y = static_cast<T*>(target);
+  const std::int64_t length = b.line_elements();
+  const auto inside = static_cast<std::size_t>(b.size * b.block) * sizeof(T);
+  const std::int64_t grain = kElementGrain / std::max<std::int64_t>(1, length) + 1;
+  parallel_for(0, b.outer * b.row_count(), grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t o = row / b.row_count();
+      const auto within = static_cast<std::size_t>(row - o * b.row_count());
+      const T* from = x + o * b.x_elements() + b.rows[within] * b.size * b.block;
+      T* to = y + row * length;
+      std::memcpy(to + b.before * b.block, from, inside);
+      each_beside(b, [&](std::int64_t at, std::int64_t of) {
+        if (b.block == 1)
+          to[at] = from[of];
+        else
+          std::memcpy(to + at, from + of, static_cast<std::size_t>(b.block) * sizeof(T));
+      });
+    }
   });
-  return axes;
 }
 
 void forward_pad_border(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                         const Context&) {
-  const auto& attr = call.attributes.as<PadBorderAttributes>();
   Tensor& y = outputs[0];
-  Tensor x = in_format(inputs[0], y.format());
-  const std::vector<int> axes = padded_axes(attr, x);
-  if (axes.empty()) return y.copy_from(x);
-  for (std::size_t k = 0; k < axes.size(); ++k) {
-    const Taps taps = border_taps(attr, axes[k], x.dim(axes[k]));
-    Shape shape = x.shape();
-    shape.set(axes[k], taps.out);
-    Tensor next = k + 1 == axes.size() ? y : Tensor::empty(shape, x.dtype(), x.format());
-    apply_taps(taps, axes[k], x, next);
-    x = std::move(next);
+  if (y.elements() == 0) return;
+  const Tensor x = in_format(inputs[0], y.format());
+  const Border b(call.attributes.as<PadBorderAttributes>(), x.shape(), y.format());
+  switch (movable_bytes(x.dtype(), "pad")) {
+    case 1:
+      return copy_with_border<std::uint8_t>(b, x.raw(), y.mutable_raw());
+    case 2:
+      return copy_with_border<std::uint16_t>(b, x.raw(), y.mutable_raw());
+    case 4:
+      return copy_with_border<std::uint32_t>(b, x.raw(), y.mutable_raw());
+    default:
+      return copy_with_border<std::uint64_t>(b, x.raw(), y.mutable_raw());
   }
 }
 
+/// Adds up what was copied; pieces without a border between them are apart, so threads share them.
+template <class T> void add_with_border(const Border& b, const T* g, T* gx) {
+  const std::int64_t length = b.line_elements();
+  const std::int64_t inside = b.size * b.block;
+  const std::int64_t grain = kElementGrain / std::max<std::int64_t>(1, length * b.row_count()) + 1;
+  parallel_for(0, b.outer, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::fill(gx + begin * b.x_elements(), gx + end * b.x_elements(), T(0));
+    for (std::int64_t o = begin; o < end; ++o)
+      for (std::size_t r = 0; r < b.rows.size(); ++r) {
+        const T* __restrict from = g + (o * b.row_count() + static_cast<std::int64_t>(r)) * length;
+        T* __restrict to = gx + o * b.x_elements() + b.rows[r] * inside;
+        const T* middle = from + b.before * b.block;
+        for (std::int64_t i = 0; i < inside; ++i) to[i] += middle[i];
+        each_beside(b, [&](std::int64_t at, std::int64_t of) {
+          for (std::int64_t i = 0; i < b.block; ++i) to[of + i] += from[at + i];
+        });
+      }
+  });
+}
+
 void backward_pad_border(BackwardArgs& args) {
-  const auto& attr = args.call().attributes.as<PadBorderAttributes>();
   const DType own = args.input_dtype(0);
   const DType dtype = is_half(own) ? DType::f32 : own;
-  Tensor g = in_dtype(args.grad_output(0), dtype);
-  const std::vector<int> axes = padded_axes(attr, g);
-  for (std::size_t k = axes.size(); k-- > 0;) {
-    Shape shape = g.shape();
-    shape.set(axes[k], args.input_shape(0)[axes[k]]);
-    Tensor gx = Tensor::empty(shape, dtype, g.format());
-    transpose_taps(border_taps(attr, axes[k], shape[axes[k]]), axes[k], g, gx);
-    g = std::move(gx);
-  }
-  args.set(0, in_dtype(g, own));
+  const Tensor g = in_dtype(args.grad_output(0), dtype);
+  Tensor gx = Tensor::empty(args.input_shape(0), dtype, g.format());
+  const Border b(args.call().attributes.as<PadBorderAttributes>(), gx.shape(), g.format());
+  visit_float(dtype, "pad", [&](auto type) {
+    using T = decltype(type);
+    add_with_border<T>(b, g.data<T>(), gx.mutable_data<T>());
+  });
+  args.set(0, in_dtype(gx, own));
 }
 
 /// Axes without a border.

@@ -1,7 +1,9 @@
 // range: evenly spaced numbers between known bounds.
+#include <algorithm>
 #include <cmath>
 
 #include "core/dtype_switch.h"
+#include "core/multiversion.h"
 #include "pare/core/ops/arrange.h"
 
 namespace pare {
@@ -68,8 +70,16 @@ void forward_range(const Call&, std::span<const Tensor> inputs, std::span<Tensor
     using Exact = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;
     const auto start = static_cast<Exact>(*inputs[0].data<T>());
     const auto delta = static_cast<Exact>(*inputs[2].data<T>());
-    for (std::int64_t i = 0; i < count; ++i)
-      y[i] = static_cast<T>(start + static_cast<Exact>(i) * delta);
+    constexpr std::int64_t kStretch = 4096;  // whose numbers fit 32 bits, for vector code
+    for (std::int64_t first = 0; first < count; first += kStretch) {
+      const auto length = static_cast<std::int32_t>(std::min(kStretch, count - first));
+      T* out = y + first;
+      multiversion_for<T>([=]() PARE_INLINE_LAMBDA {
+        for (std::int32_t i = 0; i < length; ++i)
+          out[i] =
+              static_cast<T>(start + (static_cast<Exact>(first) + static_cast<Exact>(i)) * delta);
+      });
+    }
   });
 }
 

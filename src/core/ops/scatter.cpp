@@ -79,22 +79,41 @@ void infer_scatter_nd(InferArgs& args) {
   args.output(0, x, args.dtype(0));
 }
 
+/// x in y, then write(updates, reduction) into it; reduced halves in f32.
+template <class Write>
+void scatter_into(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                  const Context& context, const std::string& name, const Write& write) {
+  Tensor& y = outputs[0];
+  const ScatterReduction reduction = reduction_of(name, call.op->name);
+  if (reduction != ScatterReduction::none && is_half(y.dtype()))
+    return forward_through_float(call, inputs, outputs, context);
+  const Tensor x = in_format(inputs[0], MemoryFormat::row_major);
+  if (y.bytes() > 0) std::memcpy(y.mutable_raw(), x.raw(), y.bytes());
+  write(in_format(inputs[2], MemoryFormat::row_major), reduction);
+}
+
+void forward_scatter_elements(const Call& call, std::span<const Tensor> inputs,
+                              std::span<Tensor> outputs, const Context& context) {
+  const Shape& x = inputs[0].shape();
+  scatter_into(call, inputs, outputs, context, elements_reduction(call),
+               [&](const Tensor& updates, ScatterReduction reduction) {
+                 if (updates.elements() == 0) return;
+                 const ElementPlaces places(x, inputs[1], elements_axis(call, x), call.op->name);
+                 write_elements(places, updates, outputs[0], reduction);
+               });
+}
+
+void forward_scatter_nd(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                        const Context& context) {
+  scatter_into(call, inputs, outputs, context, nd_reduction(call),
+               [&](const Tensor& updates, ScatterReduction reduction) {
+                 write_places(nd_places(call, inputs[0].shape(), inputs[1]), updates, outputs[0],
+                              reduction);
+               });
+}
+
 using PlacesOf = Places (*)(const Call&, const Shape&, const Tensor&);
 using ReductionOf = const std::string& (*)(const Call&);
-
-template <PlacesOf kPlaces, ReductionOf kReduction>
-void forward_scattered(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-                       const Context& context) {
-  const Tensor& x = inputs[0];
-  Tensor& y = outputs[0];
-  const ScatterReduction reduction = reduction_of(kReduction(call), call.op->name);
-  if (reduction != ScatterReduction::none && is_half(x.dtype()))
-    return forward_through_float(call, inputs, outputs, context);
-  const Tensor from = in_format(x, MemoryFormat::row_major);
-  if (y.bytes() > 0) std::memcpy(y.mutable_raw(), from.raw(), y.bytes());
-  const Places places = kPlaces(call, x.shape(), inputs[1]);
-  write_places(places, in_format(inputs[2], MemoryFormat::row_major), y, reduction);
-}
 
 template <PlacesOf kPlaces, ReductionOf kReduction> void backward_scattered(BackwardArgs& args) {
   const Places places = kPlaces(args.call(), args.input_shape(0), args.input(1));
@@ -186,7 +205,7 @@ constinit const OpDef kScatterElements = {
     .min_inputs = 3,
     .max_inputs = 3,
     .infer = infer_scatter_elements,
-    .forward = forward_scattered<elements_places, elements_reduction>,
+    .forward = forward_scatter_elements,
     .backward = backward_scattered<elements_places, elements_reduction>,
     .saves_inputs = 0b111,
     .defaults = [] { return Attributes::of(ScatterElementsAttributes{}); },
@@ -199,7 +218,7 @@ constinit const OpDef kScatterNd = {
     .min_inputs = 3,
     .max_inputs = 3,
     .infer = infer_scatter_nd,
-    .forward = forward_scattered<nd_places, nd_reduction>,
+    .forward = forward_scatter_nd,
     .backward = backward_scattered<nd_places, nd_reduction>,
     .saves_inputs = 0b111,
     .defaults = [] { return Attributes::of(ScatterNdAttributes{}); },

@@ -16,6 +16,8 @@ ScatterReduction reduction_of(const std::string& name, const char* where);
 /// of numbers, not half.
 void write_places(const Places& places, const Tensor& updates, Tensor& y,
                   ScatterReduction reduction);
+void write_elements(const ElementPlaces& places, const Tensor& updates, Tensor& y,
+                    ScatterReduction reduction);
 
 /// The gradients of inputs 0 (x) and 2 (updates) of a scatter.
 void backward_places(BackwardArgs& args, const Places& places, ScatterReduction reduction);

@@ -48,6 +48,11 @@ template <class T> void copy_row(T* to, const T* from, const Axis& axis) {
     std::memcpy(to, from, static_cast<std::size_t>(axis.size) * sizeof(T));
   } else if (axis.to == 1 && axis.from == 0) {
     std::fill_n(to, axis.size, *from);
+  } else if (axis.to == 1 && axis.from == -1) {
+    // Known steps become vector code.
+    for (std::int64_t i = 0; i < axis.size; ++i) to[i] = from[-i];
+  } else if (axis.to == 1 && axis.from == 2) {
+    for (std::int64_t i = 0; i < axis.size; ++i) to[i] = from[i * 2];
   } else if (axis.to == 1) {
     for (std::int64_t i = 0; i < axis.size; ++i) to[i] = from[i * axis.from];
   } else {

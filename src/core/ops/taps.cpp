@@ -159,6 +159,27 @@ void spread(const AxisSizes& s, const Taps& taps, const std::vector<T>& weights,
       }
     });
   };
+  if (s.inner < kWideRow && s.outer > 1) {
+    const bool copies = taps.weight.empty();
+    const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (s.out * s.inner));
+    parallel_for(0, s.outer, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t o = begin; o < end; ++o) {
+        T* to = gx + o * s.in * s.inner;
+        const T* from = g + o * s.out * s.inner;
+        std::fill_n(to, s.in * s.inner, T(0));
+        if (s.inner == 1 && copies) {
+          for (std::int64_t j = 0; j < s.out; ++j) to[index[j]] += from[j];
+          continue;
+        }
+        for (std::int64_t j = 0; j < s.out; ++j)
+          for (std::int64_t t = 0; t < count; ++t)
+            for (std::int64_t c = 0; c < s.inner; ++c)
+              to[index[j * count + t] * s.inner + c] +=
+                  weight[j * count + t] * from[j * s.inner + c];
+      }
+    });
+    return;
+  }
   // Threads part the outer axes, or the columns where there are none: no two write one sum.
   if (s.outer > 1) {
     const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (s.out * s.inner));
