@@ -49,6 +49,7 @@
 #include "pare/graph/passes.h"
 #include "pare/graph/trace.h"
 #include "pare/io/checkpoint.h"
+#include "pare/io/npy.h"
 #include "pare/io/safetensors.h"
 #include "pare/models/conv_norm_activation.h"
 #include "pare/models/ds_cnn.h"

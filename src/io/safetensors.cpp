@@ -3,14 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 
 #include "core/check.h"
 #include "io/atomic_file.h"
+#include "io/file_reader.h"
 #include "io/safetensors_header.h"
 #include "pare/core/context.h"
 
@@ -19,32 +16,6 @@ namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kLongestHeader = 100'000'000;  // as the format's own reader
-
-class Reader {
- public:
-  explicit Reader(const std::string& path) : path_(path) {
-    std::error_code error;
-    PARE_CHECK(std::filesystem::is_regular_file(path, error), io_error, path_,
-               "expected a regular file, got '{}'", error ? error.message() : "something else");
-    size_ = std::filesystem::file_size(path, error);
-    stream_.open(path, std::ios::binary);
-    PARE_CHECK(!error && stream_.good(), io_error, path_,
-               "expected a file that can be read, got "
-               "'{}'",
-               std::strerror(errno));
-  }
-  std::uint64_t size() const { return size_; }
-  void read(void* out, std::uint64_t bytes, const char* what) {
-    stream_.read(static_cast<char*>(out), static_cast<std::streamsize>(bytes));
-    PARE_CHECK(static_cast<std::uint64_t>(stream_.gcount()) == bytes, io_error, path_,
-               "expected {} bytes of {}, got {}", bytes, what, stream_.gcount());
-  }
-
- private:
-  const std::string& path_;
-  std::ifstream stream_;
-  std::uint64_t size_ = 0;
-};
 
 // PyTorch's torch.save writes a zip archive or, before 1.6, a pickle.
 void refuse_pth(const std::string& path, const std::array<unsigned char, 9>& start) {
@@ -57,7 +28,7 @@ void refuse_pth(const std::string& path, const std::array<unsigned char, 9>& sta
       "'model.safetensors') and load that");
 }
 
-std::string read_header(Reader& reader, const std::string& path) {
+std::string read_header(FileReader& reader, const std::string& path) {
   // The length of the header and its first byte.
   std::array<unsigned char, 9> start{};
   PARE_CHECK(reader.size() >= start.size(), corrupt_data, path,
@@ -92,7 +63,7 @@ const Tensor* TensorFile::find(std::string_view name) const {
 }
 
 TensorFile load_tensors(const std::string& path) {
-  Reader reader(path);
+  FileReader reader(path);
   const std::string text = read_header(reader, path);
   Header header = parse_header(path, text, reader.size() - kLengthBytes - text.size());
   TensorFile file;

@@ -30,7 +30,7 @@ set(third_parties
   "^nlohmann/" "^src/(io|cli)/"
   "^protozero/" "^src/io/"
   "^zstd\\.h$" "^src/io/"
-  "^zlib\\.h$" "^src/data/"
+  "^zlib\\.h$" "^src/(data|io)/"
   "^stb" "^src/data/"
   "^CLI/" "^src/cli/"
   # The system: POSIX anywhere, what assumes x86 in two modules alone.
