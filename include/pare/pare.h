@@ -32,6 +32,7 @@
 #include "pare/core/replacement.h"
 #include "pare/core/shape.h"
 #include "pare/core/tensor.h"
+#include "pare/data/audio.h"
 #include "pare/data/batch.h"
 #include "pare/data/dataset.h"
 #include "pare/data/image.h"
