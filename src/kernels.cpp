@@ -27,17 +27,23 @@ constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backw
                                               {"onednn", onednn::conv2d_backward}};
 constexpr ForwardKernel kConv3dForward[] = {{"onednn", onednn::conv3d_forward}};
 constexpr BackwardKernel kConv3dBackward[] = {{"onednn", onednn::conv3d_backward}};
+constexpr ForwardKernel kGruForward[] = {{"gemm", onednn::gru_forward}};
+constexpr BackwardKernel kGruBackward[] = {{"gemm", onednn::gru_backward}};
 constexpr ForwardKernel kLinearForward[] = {{"gemm", onednn::linear_forward}};
 constexpr BackwardKernel kLinearBackward[] = {{"gemm", onednn::linear_backward}};
+constexpr ForwardKernel kLstmForward[] = {{"gemm", onednn::lstm_forward}};
+constexpr BackwardKernel kLstmBackward[] = {{"gemm", onednn::lstm_backward}};
 constexpr ForwardKernel kMatmulForward[] = {{"gemm", onednn::matmul_forward}};
 constexpr BackwardKernel kMatmulBackward[] = {{"gemm", onednn::matmul_backward}};
+constexpr ForwardKernel kRnnForward[] = {{"gemm", onednn::rnn_forward}};
+constexpr BackwardKernel kRnnBackward[] = {{"gemm", onednn::rnn_backward}};
 #else
 constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward}};
 constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward}};
-constexpr std::span<const ForwardKernel> kAttentionForward, kConv3dForward, kLinearForward,
-    kMatmulForward;
-constexpr std::span<const BackwardKernel> kAttentionBackward, kConv3dBackward, kLinearBackward,
-    kMatmulBackward;
+constexpr std::span<const ForwardKernel> kAttentionForward, kConv3dForward, kGruForward,
+    kLinearForward, kLstmForward, kMatmulForward, kRnnForward;
+constexpr std::span<const BackwardKernel> kAttentionBackward, kConv3dBackward, kGruBackward,
+    kLinearBackward, kLstmBackward, kMatmulBackward, kRnnBackward;
 #endif
 
 }  // namespace
@@ -49,8 +55,11 @@ constinit const KernelList kConv3d{kConv3dForward, kConv3dBackward};
 constinit const KernelList kConvTranspose1d{kTransposeForward, kTransposeBackward};
 constinit const KernelList kConvTranspose2d{kTransposeForward, kTransposeBackward};
 constinit const KernelList kConvTranspose3d{kTransposeForward, kTransposeBackward};
+constinit const KernelList kGru{kGruForward, kGruBackward};
 constinit const KernelList kLinear{kLinearForward, kLinearBackward};
+constinit const KernelList kLstm{kLstmForward, kLstmBackward};
 constinit const KernelList kMatmul{kMatmulForward, kMatmulBackward};
+constinit const KernelList kRnn{kRnnForward, kRnnBackward};
 
 }  // namespace pare::kernels
 

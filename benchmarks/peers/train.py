@@ -16,6 +16,7 @@ TARGETS = {
     "add": 0.25, "add_grad": 0.25, "mlp_sigmoid": 0.25, "very_simple": 0.25, "lenet300": 0.8,
     "lenet5": 0.8, "resnet20": 0.85, "ds_cnn": 0.8, "mobilenet_v2": 0.8, "qat_lenet5": 1.1, "qat_resnet20": 1.1,
     "gpt": 0.9,
+    "lstm": 0.9, "gru": 0.9,
 }
 
 
@@ -70,6 +71,14 @@ def torch_step(name, channels_last):
                 torch.add(a, b)
         return adds
 
+    class LastStep(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer, self.fc = layer, nn.Linear(256, 10)
+
+        def forward(self, x):
+            return self.fc(self.layer(x)[0][-1])
+
     relu = nn.ReLU
     make = {
         "mlp_sigmoid": (lambda: nn.Sequential(nn.Linear(784, 30), nn.Sigmoid(), nn.Linear(30, 10)), (10, 784)),
@@ -80,9 +89,12 @@ def torch_step(name, channels_last):
         "resnet20": (resnet20, (128, 3, 32, 32)),
         "ds_cnn": (ds_cnn, (64, 1, 49, 10)),
         "mobilenet_v2": (mobilenet_v2, (8, 3, 224, 224)),
+        "lstm": (lambda: LastStep(nn.LSTM(128, 256)), (50, 32, 128)),
+        "gru": (lambda: LastStep(nn.GRU(128, 256)), (50, 32, 128)),
     }
     build, shape = make[name.removeprefix("qat_")]
-    net, x, y = build(), torch.randn(*shape), torch.randint(0, 10, (shape[0],))
+    batch = shape[1] if name in ("lstm", "gru") else shape[0]
+    net, x, y = build(), torch.randn(*shape), torch.randint(0, 10, (batch,))
     if channels_last:
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     if name == "very_simple":

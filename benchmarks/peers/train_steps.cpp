@@ -28,12 +28,14 @@ double seconds_of(const Step& step) {
 
 // Holds a net, its optimizer and one batch; a step is forward, loss, backward, update.
 Step training(std::shared_ptr<nn::Module> net, std::shared_ptr<optim::Optimizer> optimizer,
-              const Shape& input, MemoryFormat format = MemoryFormat::row_major) {
+              const Shape& input, MemoryFormat format = MemoryFormat::row_major,
+              std::int64_t samples = 0) {
   Generator generator(1);
   const Tensor x = generator.normal(input).to(format);
-  std::vector<std::int64_t> classes(static_cast<std::size_t>(input[0]));
+  if (samples == 0) samples = input[0];
+  std::vector<std::int64_t> classes(static_cast<std::size_t>(samples));
   for (auto& c : classes) c = static_cast<std::int64_t>(generator.below(10));
-  const Tensor y = Tensor::from(classes, {input[0]});
+  const Tensor y = Tensor::from(classes, {samples});
   return [=, draws = std::make_shared<Generator>(2)] {
     ContextScope scope;
     scope->training = true;
@@ -90,6 +92,21 @@ Step gpt() {
   };
 }
 
+// A recurrent layer of 128 → 256 and a classifier of its last step. x [T, N, 128].
+template <class Layer> struct LastStep : nn::Module {
+  void members(nn::Members& m) override { m("layer", layer)("fc", fc); }
+  Tensor forward(const Tensor& x) override {
+    return fc(reshape(slice(layer(x), 0, -1, x.dim(0)), {x.dim(1), 256}));
+  }
+  Layer layer{{.input_size = 128, .hidden_size = 256}};
+  nn::Linear fc{{.in = 256, .out = 10}};
+};
+template <class Layer> Step recurrent() {
+  auto net = made(LastStep<Layer>{});
+  return training(net, optimizer_of<optim::SGD>(*net, kSgd), {50, 32, 128}, MemoryFormat::row_major,
+                  32);
+}
+
 Step adds(bool gradient) {
   Tensor a = Tensor::from({1, 2, 3, 4}, {4});
   const Tensor b = Tensor::from({5, 6, 7, 8}, {4});
@@ -136,6 +153,8 @@ Step make(const std::string& name) {
                     MemoryFormat::channels_last);
   }
   if (name == "gpt") return gpt();
+  if (name == "lstm") return recurrent<nn::LSTM>();
+  if (name == "gru") return recurrent<nn::GRU>();
   if (name == "qat_lenet5") return qat(*made(models::LeNet5{}), kPicture);
   if (name == "qat_resnet20") return qat(*made(models::resnet20()), kCifar);
   throw Error(ErrorCode::invalid_argument, "train_steps: expected a case, got " + name);

@@ -6,6 +6,6 @@
 namespace pare::kernels {
 
 extern const KernelList kAttention, kConv1d, kConv2d, kConv3d, kConvTranspose1d, kConvTranspose2d,
-    kConvTranspose3d, kLinear, kMatmul;
+    kConvTranspose3d, kGru, kLinear, kLstm, kMatmul, kRnn;
 
 }  // namespace pare::kernels

@@ -22,5 +22,14 @@ bool conv2d_backward(BackwardArgs& args);
 bool conv3d_backward(BackwardArgs& args);
 bool linear_backward(BackwardArgs& args);
 bool matmul_backward(BackwardArgs& args);
+bool gru_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                 const Context& context);
+bool gru_backward(BackwardArgs& args);
+bool lstm_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                  const Context& context);
+bool lstm_backward(BackwardArgs& args);
+bool rnn_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                 const Context& context);
+bool rnn_backward(BackwardArgs& args);
 
 }  // namespace pare::onednn

@@ -36,8 +36,9 @@ void add_normalization_samples(Samples& samples, Generator& generator);
 void add_arrange_samples(Samples& samples, Generator& generator);
 void add_indexing_samples(Samples& samples, Generator& generator);
 void add_resample_samples(Samples& samples, Generator& generator);
-void add_feature_norm_samples(Samples& samples, Generator& generator);
 void add_attention_samples(Samples& samples, Generator& generator);
+void add_feature_norm_samples(Samples& samples, Generator& generator);
+void add_sequence_samples(Samples& samples, Generator& generator);
 
 /// All of them, the same for every test.
 inline const Samples& samples() {
@@ -58,8 +59,9 @@ inline const Samples& samples() {
     add_indexing_samples(s, generator);
     add_resample_samples(s, generator);
     add_convolution_samples(s, generator);
-    add_feature_norm_samples(s, generator);
     add_attention_samples(s, generator);
+    add_feature_norm_samples(s, generator);
+    add_sequence_samples(s, generator);
     return s;
   }();
   return all;

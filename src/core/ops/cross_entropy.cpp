@@ -5,7 +5,10 @@
 #include "core/ops/class_labels.h"
 #include "core/ops/loss_terms.h"
 #include "core/ops/reduced.h"
+#include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/loss.h"
+#include "pare/core/ops/movement.h"
+#include "pare/core/ops/reduction.h"
 
 namespace pare {
 namespace {
@@ -185,6 +188,37 @@ void emit_cross_entropy(const Call& call, OnnxEmitter& e) {
       .attribute("ignore_index", a.ignore_index);
 }
 
+bool are_probabilities(const Tensor& logits, const Tensor& targets) {
+  return logits.defined() && targets.defined() && is_floating(targets.dtype()) &&
+         targets.shape() == logits.shape();
+}
+
+/// Of ops that exist: log_softmax has nearly all of the work.
+Tensor cross_entropy_of_probabilities(const Tensor& logits, const Tensor& targets,
+                                      const CrossEntropyOptions& options) {
+  const LossReduction reduction = loss_reduction(options.reduction, "cross_entropy");
+  const double share = options.label_smoothing;
+  PARE_CHECK(share >= 0 && share <= 1, invalid_argument, "cross_entropy",
+             "expected label_smoothing from 0 to 1, got {}", share);
+  PARE_CHECK(logits.rank() >= 1 && logits.dtype() == targets.dtype(), dtype_mismatch,
+             "cross_entropy", "expected probabilities of type {}, got {}", logits.dtype(),
+             targets.dtype());
+  const int axis = logits.rank() > 1 ? 1 : 0;
+  const std::int64_t classes = logits.dim(axis);
+  Tensor wanted = targets;
+  if (share > 0) wanted = wanted * (1 - share) + share / static_cast<double>(classes);
+  if (options.weight.defined()) {
+    PARE_CHECK(options.weight.shape() == Shape{classes}, shape_mismatch, "cross_entropy",
+               "expected class weights [{}], got {}", classes, options.weight.shape());
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(logits.rank()), 1);
+    shape[static_cast<std::size_t>(axis)] = classes;
+    wanted = wanted * reshape(options.weight, shape);
+  }
+  const Tensor loss = neg(sum(wanted * log_softmax(logits, axis), {axis}));
+  if (reduction == LossReduction::none) return loss;
+  return reduction == LossReduction::sum ? sum(loss) : mean(loss);
+}
+
 }  // namespace
 
 constinit const OpDef kCrossEntropy = {
@@ -205,6 +239,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
 }
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
                      const CrossEntropyOptions& options) {
+  if (are_probabilities(logits, labels))
+    return cross_entropy_of_probabilities(logits, labels, options);
   const Call call{&kCrossEntropy,
                   Attributes::of(CrossEntropyAttributes{options.label_smoothing,
                                                         options.ignore_index, options.reduction})};

@@ -36,6 +36,21 @@ template <class T> struct SmoothDifference {
   PARE_INLINE T slope_b(T a, T b) const { return -slope_a(a, b); }
 };
 
+/// kl_div with targets in logarithms.
+template <class T> struct LogDivergence {
+  T setting;
+  PARE_INLINE T term(T log_input, T target) const {
+    const T p = rows::exponential(target);
+    const T value = p * (target - log_input);
+    return p == T(0) ? T(0) : value;
+  }
+  PARE_INLINE T slope_a(T, T target) const { return -rows::exponential(target); }
+  PARE_INLINE T slope_b(T log_input, T target) const {
+    const T p = rows::exponential(target);
+    return p == T(0) ? T(0) : p * (target + T(1) - log_input);
+  }
+};
+
 template <class T> struct Divergence {
   T setting;
   PARE_INLINE T term(T log_input, T target) const {
@@ -169,12 +184,19 @@ constinit const OpDef kKlDiv = {
     .forward =
         [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
            const Context& context) {
-          forward_pair<Divergence>(call, inputs, outputs, context,
-                                   reduction_of<KlDivAttributes>(call));
+          const LossReduction reduction = reduction_of<KlDivAttributes>(call);
+          if (call.attributes.as<KlDivAttributes>().log_target)
+            forward_pair<LogDivergence>(call, inputs, outputs, context, reduction);
+          else
+            forward_pair<Divergence>(call, inputs, outputs, context, reduction);
         },
     .backward =
         [](BackwardArgs& args) {
-          backward_pair<Divergence>(args, reduction_of<KlDivAttributes>(args.call()));
+          const LossReduction reduction = reduction_of<KlDivAttributes>(args.call());
+          if (args.call().attributes.as<KlDivAttributes>().log_target)
+            backward_pair<LogDivergence>(args, reduction);
+          else
+            backward_pair<Divergence>(args, reduction);
         },
     .saves_inputs = 3,
     .defaults = [] { return Attributes::of(KlDivAttributes{}); }};

@@ -18,7 +18,11 @@ struct LossAttributes {
 /// And "batchmean": the sum divided by N.
 struct KlDivAttributes {
   std::string reduction = "batchmean";
-  void fields(AttributeVisitor& visit) { visit("reduction", reduction); }
+  bool log_target = false;  ///< the targets are log-probabilities, too
+  void fields(AttributeVisitor& visit) {
+    visit("reduction", reduction);
+    visit("log_target", log_target);
+  }
 };
 struct CrossEntropyAttributes {
   double label_smoothing = 0;        ///< this share of each target goes to all classes evenly
@@ -94,6 +98,9 @@ struct TripletMarginOptions {
 
 /// −log softmax(logits)[label], averaged over N. logits [N, C, …], labels i64 [N, …].
 /// Throws out_of_range naming the first label outside [0, C).
+/// Targets of a floating type and the logits' shape are probabilities of all classes: the loss is
+/// −Σ target·log softmax(logits), a mean that over N (whatever the weights), and there is no
+/// ignored label. A gradient flows into them.
 PARE_API Tensor cross_entropy(const Tensor& logits, const Tensor& labels);
 PARE_API Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
                               const CrossEntropyOptions& options);

@@ -1,0 +1,260 @@
+// ctc_loss: forward and backward sums over alignments, in logarithms.
+#include <cmath>
+#include <limits>
+
+#include "core/dtype_switch.h"
+#include "core/ops/loss_terms.h"
+#include "core/ops/reduced.h"
+#include "pare/core/ops/ctc.h"
+#include "pare/core/ops/movement.h"
+
+namespace pare {
+namespace {
+
+enum Input : int { kLogProbs, kTargets, kInputLengths, kTargetLengths };
+constexpr double kNever = -std::numeric_limits<double>::infinity();
+
+const CtcLossAttributes& attributes_of(const Call& call) {
+  return call.attributes.as<CtcLossAttributes>();
+}
+
+LossReduction reduction_of(const Call& call) {
+  return loss_reduction(attributes_of(call).reduction, "ctc_loss");
+}
+
+void infer_ctc(InferArgs& args) {
+  const auto& a = attributes_of(args.call);
+  const LossReduction reduction = reduction_of(args.call);
+  check_floating(args, kLogProbs);
+  const Shape& x = args.shape(kLogProbs);
+  const Shape& targets = args.shape(kTargets);
+  PARE_CHECK(x.rank() == 3, shape_mismatch, "ctc_loss", "expected log_probs [T, N, C], got {}", x);
+  PARE_CHECK(a.blank >= 0 && a.blank < x[2], out_of_range, "ctc_loss",
+             "expected a blank from 0 to {}, got {}", x[2] - 1, a.blank);
+  for (int i = kTargets; i <= kTargetLengths; ++i)
+    PARE_CHECK(args.dtype(i) == DType::i64 || args.dtype(i) == DType::i32, dtype_mismatch,
+               "ctc_loss", "expected i64 or i32 as input {}, got {}", i, args.dtype(i));
+  PARE_CHECK(targets.rank() == 1 || (targets.rank() == 2 && targets.same_axis(0, x, 1)),
+             shape_mismatch, "ctc_loss",
+             "expected targets [N, S] or all in a row for log_probs {}, got {}", x, targets);
+  for (const int i : {static_cast<int>(kInputLengths), static_cast<int>(kTargetLengths)})
+    PARE_CHECK(args.shape(i).rank() == 1 && args.shape(i).same_axis(0, x, 1), shape_mismatch,
+               "ctc_loss", "expected a length for each sample of log_probs {}, got {}", x,
+               args.shape(i));
+  Shape loss;
+  if (reduction == LossReduction::none) loss.append(x, 1);
+  args.output(0, loss, args.dtype(kLogProbs));
+}
+
+/// The checked operands as numbers.
+struct Problem {
+  Problem(const CtcLossAttributes& a, const Tensor& log_probs, const Tensor& targets,
+          const Tensor& input_lengths, const Tensor& target_lengths)
+      : steps(log_probs.dim(0)),
+        batch(log_probs.dim(1)),
+        classes(log_probs.dim(2)),
+        labels(in_dtype(targets, DType::i64).to_vector<std::int64_t>()),
+        inputs(in_dtype(input_lengths, DType::i64).to_vector<std::int64_t>()),
+        lengths(in_dtype(target_lengths, DType::i64).to_vector<std::int64_t>()) {
+    const bool rows = targets.rank() == 2;
+    const std::int64_t width = rows ? targets.dim(1) : static_cast<std::int64_t>(labels.size());
+    std::int64_t next = 0;
+    for (std::int64_t n = 0; n < batch; ++n) {
+      const std::int64_t length = lengths[static_cast<std::size_t>(n)];
+      const std::int64_t given = inputs[static_cast<std::size_t>(n)];
+      PARE_CHECK(given >= 0 && given <= steps, out_of_range, "ctc_loss",
+                 "expected input lengths from 0 to {}, got {} of sample {}", steps, given, n);
+      PARE_CHECK(length >= 0 && length <= (rows ? width : width - next), out_of_range, "ctc_loss",
+                 "expected target lengths from 0 to {}, got {} of sample {}",
+                 rows ? width : width - next, length, n);
+      first.push_back(rows ? n * width : next);
+      next += length;
+      for (std::int64_t i = 0; i < length; ++i) {
+        const std::int64_t label = labels[static_cast<std::size_t>(first.back() + i)];
+        PARE_CHECK(label >= 0 && label < classes && label != a.blank, out_of_range, "ctc_loss",
+                   "expected labels from 0 to {} other than the blank {}, got {} of sample {}",
+                   classes - 1, a.blank, label, n);
+      }
+    }
+  }
+  std::int64_t steps, batch, classes;
+  std::vector<std::int64_t> labels, inputs, lengths, first;
+};
+
+/// ln(e^a + e^b)
+double joined(double a, double b) {
+  if (a < b) std::swap(a, b);
+  return b == kNever ? a : a + std::log1p(std::exp(b - a));
+}
+
+/// One sample: its target with blanks around each label, and sums over the alignments up to a step.
+template <class T> class Sample {
+ public:
+  Sample(const Problem& p, std::int64_t n, std::int64_t blank, const T* log_probs)
+      : steps_(p.inputs[static_cast<std::size_t>(n)]),
+        stride_(p.batch * p.classes),
+        x_(log_probs + n * p.classes) {
+    const std::int64_t length = p.lengths[static_cast<std::size_t>(n)];
+    for (std::int64_t i = 0; i < length; ++i) {
+      states_.push_back(blank);
+      states_.push_back(
+          p.labels[static_cast<std::size_t>(p.first[static_cast<std::size_t>(n)] + i)]);
+    }
+    states_.push_back(blank);
+    forward();
+  }
+  /// −ln of the target's probability.
+  double loss() const {
+    if (steps_ == 0) return states_.size() == 1 ? 0.0 : -kNever;
+    const double* last = &alpha_[static_cast<std::size_t>(steps_ - 1) * states_.size()];
+    const std::size_t s = states_.size();
+    return -(s > 1 ? joined(last[s - 1], last[s - 2]) : last[0]);
+  }
+  /// gradient[t, class] −= factor · the probability of the class at step t, given the target.
+  void subtract_posterior(double factor, T* gradient) const {
+    const std::size_t count = states_.size();
+    const double total = loss();
+    // What comes after a state at a step; it does not hold the step itself.
+    std::vector<double> beta(count, kNever);
+    std::vector<double> before(count);
+    beta[count - 1] = 0;
+    if (count > 1) beta[count - 2] = 0;
+    for (std::int64_t t = steps_; t-- > 0;) {
+      const double* alpha = &alpha_[static_cast<std::size_t>(t) * count];
+      for (std::size_t s = 0; s < count; ++s)
+        gradient[t * stride_ + states_[s]] -=
+            static_cast<T>(factor * std::exp(alpha[s] + beta[s] + total));
+      for (std::size_t s = 0; s < count; ++s) {
+        double sum = beta[s] + at(t, s);
+        if (s + 1 < count) sum = joined(sum, beta[s + 1] + at(t, s + 1));
+        if (s + 2 < count && may_skip(s + 2)) sum = joined(sum, beta[s + 2] + at(t, s + 2));
+        before[s] = sum;
+      }
+      beta.swap(before);
+    }
+  }
+
+ private:
+  double at(std::int64_t t, std::size_t s) const {
+    return static_cast<double>(x_[t * stride_ + states_[s]]);
+  }
+  /// Whether state s may follow s − 2: both are labels, and not the same.
+  bool may_skip(std::size_t s) const { return s % 2 == 1 && states_[s] != states_[s - 2]; }
+  void forward() {
+    const std::size_t count = states_.size();
+    alpha_.assign(static_cast<std::size_t>(steps_) * count, kNever);
+    for (std::int64_t t = 0; t < steps_; ++t) {
+      double* now = &alpha_[static_cast<std::size_t>(t) * count];
+      if (t == 0) {
+        now[0] = at(0, 0);
+        if (count > 1) now[1] = at(0, 1);
+        continue;
+      }
+      const double* last = now - count;
+      for (std::size_t s = 0; s < count; ++s) {
+        double sum = last[s];
+        if (s > 0) sum = joined(sum, last[s - 1]);
+        if (s > 1 && may_skip(s)) sum = joined(sum, last[s - 2]);
+        now[s] = sum + at(t, s);
+      }
+    }
+  }
+
+  std::int64_t steps_, stride_;
+  const T* x_;
+  std::vector<std::int64_t> states_;
+  std::vector<double> alpha_;  // [step][state]
+};
+
+/// What a sample's loss is divided by under the reduction.
+double divisor(LossReduction reduction, const Problem& p, std::int64_t n) {
+  if (reduction != LossReduction::mean) return 1;
+  const std::int64_t length = std::max<std::int64_t>(1, p.lengths[static_cast<std::size_t>(n)]);
+  return static_cast<double>(length * p.batch);
+}
+
+void forward_ctc(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                 const Context& context) {
+  if (is_half(inputs[kLogProbs].dtype()))
+    return forward_through_float(call, inputs, outputs, context);
+  const auto& a = attributes_of(call);
+  const LossReduction reduction = reduction_of(call);
+  const Problem p(a, inputs[kLogProbs], inputs[kTargets], inputs[kInputLengths],
+                  inputs[kTargetLengths]);
+  visit_float(inputs[kLogProbs].dtype(), "ctc_loss", [&](auto type) {
+    using T = decltype(type);
+    std::vector<double> losses(static_cast<std::size_t>(p.batch));
+    parallel_for(0, p.batch, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n) {
+        const double loss = Sample<T>(p, n, a.blank, inputs[kLogProbs].data<T>()).loss();
+        losses[static_cast<std::size_t>(n)] = a.zero_infinity && std::isinf(loss) ? 0 : loss;
+      }
+    });
+    T* y = outputs[0].mutable_data<T>();
+    double sum = 0;
+    for (std::int64_t n = 0; n < p.batch; ++n) {
+      const double loss = losses[static_cast<std::size_t>(n)];
+      if (reduction == LossReduction::none) y[n] = static_cast<T>(loss);
+      sum += loss / divisor(reduction, p, n);
+    }
+    if (reduction == LossReduction::none) return;
+    const bool of_nothing = reduction == LossReduction::mean && p.batch == 0;
+    *y = of_nothing ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(sum);
+  });
+}
+
+void backward_ctc(BackwardArgs& args) {
+  if (!args.needs(kLogProbs)) return;
+  const auto& a = attributes_of(args.call());
+  const LossReduction reduction = reduction_of(args.call());
+  const DType dtype = computed_type(args.input_dtype(kLogProbs));
+  const Tensor x = in_dtype(args.input(kLogProbs), dtype);
+  const Problem p(a, x, args.input(kTargets), args.input(kInputLengths),
+                  args.input(kTargetLengths));
+  const Tensor g = in_dtype(args.grad_output(0), DType::f64);
+  const auto* given = g.data<double>();
+  Tensor dx = Tensor::zeros(x.shape(), dtype);
+  visit_float(dtype, "ctc_loss", [&](auto type) {
+    using T = decltype(type);
+    T* to = dx.mutable_data<T>();
+    parallel_for(0, p.batch, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t n = begin; n < end; ++n) {
+        const Sample<T> sample(p, n, a.blank, x.data<T>());
+        if (a.zero_infinity && std::isinf(sample.loss())) continue;
+        const double factor =
+            given[reduction == LossReduction::none ? n : 0] / divisor(reduction, p, n);
+        sample.subtract_posterior(factor, to + n * p.classes);
+      }
+    });
+  });
+  args.set(kLogProbs, in_dtype(dx, args.input_dtype(kLogProbs)));
+}
+
+}  // namespace
+
+constinit const OpDef kCtcLoss = {.name = "ctc_loss",
+                                  .min_inputs = 4,
+                                  .max_inputs = 4,
+                                  .infer = infer_ctc,
+                                  .forward = forward_ctc,
+                                  .backward = backward_ctc,
+                                  .saves_inputs = 0b1111,
+                                  .defaults = [] { return Attributes::of(CtcLossAttributes{}); }};
+
+Tensor ctc_loss(const CtcOperands& operands, const CtcLossAttributes& attributes) {
+  const Call call{&kCtcLoss, Attributes::of(attributes)};
+  const Tensor& x = operands.log_probs;
+  const auto apply_to = [&](const Tensor& log_probs, const Tensor& inputs, const Tensor& targets) {
+    return apply(call, detail::Borrowed(log_probs, operands.targets, inputs, targets));
+  };
+  if (!x.defined() || x.rank() != 2)
+    return apply_to(x, operands.input_lengths, operands.target_lengths);
+  const auto one = [](const Tensor& t) {
+    return t.defined() && t.rank() == 0 ? reshape(t, {1}) : t;
+  };
+  const Tensor loss = apply_to(reshape(x, {0, 1, x.dim(1)}), one(operands.input_lengths),
+                               one(operands.target_lengths));
+  return loss.rank() == 1 ? reshape(loss, {}) : loss;
+}
+
+}  // namespace pare

@@ -1,0 +1,137 @@
+// Structured pruning of recurrent nets and embeddings: removed = zeroed, and what is coupled.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "pare/core/ops.h"
+#include "pare/graph/trace.h"
+#include "pare/models/char_rnn.h"
+#include "pare/nn/linear.h"
+#include "pare/nn/recurrent.h"
+#include "pare/prune/channels.h"
+
+namespace pare::prune {
+namespace {
+
+using ::testing::UnorderedElementsAre;
+
+/// Recurrent layers over [N, T, C], all of whose states reach the output.
+template <class Layer> struct Sequences : nn::Module {
+  static nn::RecurrentOptions options(bool bidirectional) {
+    return {.input_size = 3,
+            .hidden_size = 4,
+            .num_layers = 2,
+            .batch_first = true,
+            .bidirectional = bidirectional};
+  }
+  explicit Sequences(bool bidirectional)
+      : layer([&] {
+          if constexpr (std::is_same_v<Layer, nn::RNN>)
+            return nn::RNN(nn::RNNOptions{options(bidirectional), "tanh"});
+          else
+            return Layer(options(bidirectional));
+        }()),
+        fc({.in = bidirectional ? 8 : 4, .out = 3}) {}
+  void members(nn::Members& m) override { m("layer", layer)("fc", fc); }
+  Tensor forward(const Tensor& x) override { return fc(layer(x)); }
+  Layer layer;
+  nn::Linear fc;
+};
+
+template <class Net> Graph graph_of(Net net, const Tensor& example) {
+  Generator generator(11);
+  initialize(net, generator);
+  return trace(net, example).copy();
+}
+
+double distance(const Tensor& a, const Tensor& b) {
+  const auto x = a.to_vector<float>();
+  const auto y = b.to_vector<float>();
+  double most = 0;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    most = std::max(most, std::fabs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
+  return most;
+}
+
+/// Cuts every channel of a number that is k modulo 2; zeroing them must give the same.
+void expect_law(const Graph& graph, const Tensor& x, std::size_t k) {
+  std::vector<Channel> cut;
+  for (const Group& g : groups(graph)) {
+    EXPECT_FALSE(g.statistics) << g.name;
+    for (std::size_t c = k; c < g.channels.size(); c += 2) cut.push_back(g.channels[c]);
+  }
+  ASSERT_FALSE(cut.empty());
+  Graph zeroed = graph.copy();
+  zero_channels(zeroed, cut);
+  Graph removed = graph.copy();
+  remove_channels(removed, cut);
+  Tensor expected;
+  {
+    const NoGrad no_grad;
+    expected = zeroed(x);
+    EXPECT_LT(distance(removed(x), expected), 1e-5);
+    Graph original = graph.copy();
+    EXPECT_GT(distance(original(x), expected), 1e-4) << "the cut has no effect";
+  }
+  EXPECT_LT(removed.bytes(), zeroed.bytes());
+  removed.zero_grad();
+  sum(removed(x)).backward();
+  for (const Tensor& p : removed.parameters()) EXPECT_TRUE(p.grad().defined());
+}
+
+struct OneThread {
+  OneThread() { scope->threads = 1; }
+  ContextScope scope;
+};
+
+template <class Layer> void expect_law_on() {
+  const OneThread one_thread;
+  const Tensor x = Generator(5).normal({2, 5, 3});
+  for (const bool bidirectional : {false, true}) {
+    const Graph graph = graph_of(Sequences<Layer>(bidirectional), x);
+    expect_law(graph, x, 0);
+    expect_law(graph, x, 1);
+  }
+}
+
+TEST(RecurrentChannels, RemovedIsZeroedInRnn) { expect_law_on<nn::RNN>(); }
+TEST(RecurrentChannels, RemovedIsZeroedInLstm) { expect_law_on<nn::LSTM>(); }
+TEST(RecurrentChannels, RemovedIsZeroedInGru) { expect_law_on<nn::GRU>(); }
+
+TEST(RecurrentChannels, EmbeddingAndStatesOfAClassifierAreCut) {
+  const OneThread one_thread;
+  const Tensor x = Tensor::from(std::vector<std::int64_t>{1, 3, 0, 0, 2, 4, 1, 0}, {2, 4});
+  const models::CharRnnOptions options{
+      .vocabulary = 5, .classes = 3, .embedding = 6, .hidden = 8, .layers = 2};
+  const Graph graph = graph_of(models::CharLSTM(options), x);
+  expect_law(graph, x, 0);
+  std::vector<std::vector<std::string>> producers;
+  for (const Group& g : groups(graph)) producers.push_back(g.producers);
+  EXPECT_EQ(producers.size(), 3U);  // the embedding's columns, the states of each layer
+
+  Graph small = graph.copy();
+  const ChannelsReport report = channels(small, {.ratio = 0.5});
+  EXPECT_EQ(report.groups.size(), 3U);
+  small.verify();
+  const auto shape = [&](const char* name) { return small.value(small.find_value(name)).shape; };
+  EXPECT_EQ(shape("embedding.weight"), (Shape{5, 3}));
+  EXPECT_EQ(shape("lstm.weight_ih_l0"), (Shape{16, 3}));
+  EXPECT_EQ(shape("lstm.weight_hh_l0"), (Shape{16, 4}));
+  EXPECT_EQ(shape("lstm.bias_hh_l1"), (Shape{16}));
+  EXPECT_EQ(shape("fc.weight"), (Shape{3, 4}));
+  EXPECT_EQ(small(x).shape(), (Shape{2, 3}));
+}
+
+TEST(RecurrentChannels, BothDirectionsOfALayerGoTogether) {
+  const Tensor x = Generator(5).normal({2, 5, 3});
+  const auto found = groups(graph_of(Sequences<nn::LSTM>(true), x));
+  ASSERT_EQ(found.size(), 2U);
+  for (const Group& g : found) {
+    EXPECT_EQ(g.channels.size(), 4U);
+    EXPECT_EQ(g.producers.size(), 1U);
+  }
+}
+
+}  // namespace
+}  // namespace pare::prune
