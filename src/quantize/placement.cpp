@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
+#include "graph/moves.h"
 #include "graph/names.h"
 #include "pare/core/ops.h"
 
@@ -269,7 +270,8 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
 bool selects(const Call& call) {
   if (call.op == &kPad) return call.attributes.as<PadAttributes>().value == 0;
   return call.op->channels.kind == ChannelFact::Kind::movement || is_max_pool(call.op) ||
-         call.op == &kDropout || call.op == &kDetach || call.op == &kToFormat;
+         call.op == &kDropout || call.op == &kDetach || call.op == &kToFormat ||
+         moves_elements(call);
 }
 
 bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i) {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "graph/moves.h"
 #include "pare/core/ops.h"
 #include "runtime/lowering.h"
 
@@ -137,6 +138,18 @@ bool Lowering::lower_integer_movement(const QuantizedGroup& group) {
   }
   if (moved.from.size() != group.inputs.size()) return false;
   const Call& call = node(group.op).call;
+  if (moves_elements(call)) {
+    if (moved.tables[0]) return false;
+    const bool keeps = call.op->format == FormatRule::keep;
+    const int from =
+        keeps ? slot_of(moved.from[0]) : slot_of(moved.from[0], MemoryFormat::row_major);
+    const bool same_rank = shape_of(moved.from[0]).rank() == shape_of(moved.to).rank();
+    const MemoryFormat format = keeps && same_rank
+                                    ? program_.slots[static_cast<std::size_t>(from)].format
+                                    : MemoryFormat::row_major;
+    emit(call_step(program_, call, {from}, {add_result(moved.to, format)}), name_of(group));
+    return true;
+  }
   if (call.op == &kPad) {
     const double value = call.attributes.as<PadAttributes>().value;
     const double whole = std::isnan(value) ? 0 : std::nearbyint(value / to.encoding.scale);

@@ -181,7 +181,7 @@ constinit const OpDef kResize = {
     .backward = backward_resize,
     .defaults = [] { return Attributes::of(ResizeAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_resize, .resize = resize_resize},
-    .quantization = {.kind = QuantizationFact::Kind::own_range},
+    .quantization = {.kind = QuantizationFact::Kind::same_as_input},
     .onnx = {.op_type = "Resize", .opset = 19, .emit = emit_resize},
 };
 

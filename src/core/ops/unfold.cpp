@@ -298,7 +298,7 @@ constinit const OpDef kUnfold = {
     .backward = backward_unfold,
     .defaults = [] { return Attributes::of(UnfoldAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_unfold},
-    .quantization = {.kind = QuantizationFact::Kind::own_range},
+    .quantization = {.kind = QuantizationFact::Kind::same_as_input},
     .onnx = {.op_type = "Gather", .opset = 13, .emit = emit_unfold},
 };
 constinit const OpDef kFold = {
