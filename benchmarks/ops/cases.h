@@ -48,6 +48,7 @@ void add_layer_cases(Cases& cases);
 void add_feature_norm_cases(Cases& cases);
 void add_loss_cases(Cases& cases);
 void add_quantization_cases(Cases& cases);
+void add_spatial_cases(Cases& cases);
 
 inline const Shape kMatrix{256, 512};  ///< 131 072 elements
 inline const Shape kImages{8, 32, 32, 32};

@@ -36,6 +36,7 @@ Cases all_cases() {
   add_feature_norm_cases(cases);
   add_loss_cases(cases);
   add_quantization_cases(cases);
+  add_spatial_cases(cases);
   return cases;
 }
 

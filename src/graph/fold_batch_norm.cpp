@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/check.h"
+#include "core/ops/convolution.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
@@ -43,9 +44,12 @@ class Folder {
   /// Why a batch norm stays.
   std::optional<std::string> obstacle(int norm) const {
     const int layer = producer(norm);
-    if (layer < 0 || (op(layer) != &kConv2d && op(layer) != &kLinear))
+    if (layer < 0 ||
+        (!is_convolution(op(layer)) && !is_conv_transpose(op(layer)) && op(layer) != &kLinear))
       return "its input is no convolution's or linear layer's result";
     const Graph::Node& node = graph_.node(layer);
+    if (is_conv_transpose(op(layer)) && groups_of(node.call) > 1)
+      return fmt::format("the channels of '{}' are no axis of its weight", node.name);
     const int between = node.outputs[0];
     if (graph_.readers(between).size() != 1 || graph_.is_output(between))
       return fmt::format("the result of '{}' is also read elsewhere", node.name);
@@ -102,7 +106,8 @@ class Folder {
     const int factor = add(norm_name + ".factor", {&kDiv, {}}, {gamma, deviation});
 
     std::vector<int> inputs = graph_.node(layer).inputs;
-    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor);
+    const int axis = is_conv_transpose(op(layer)) ? 1 : 0;
+    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor, axis);
     inputs.resize(3, -1);
     const std::string bias_name = layer_name + ".bias";
     int bias = inputs[2] < 0 ? add(bias_name + ".centred", {&kNeg, {}}, {mean})
@@ -114,10 +119,10 @@ class Folder {
     graph_.replace_uses(graph_.node(norm).outputs[0], between);
   }
 
-  /// The weight with the factor of its output channels, below a fake_quantize.
-  int scaled(const std::string& name, int weight, int factor) {
+  /// The weight with the factor of its output channels (`axis`), below a fake_quantize.
+  int scaled(const std::string& name, int weight, int factor, int axis) {
     std::vector<std::int64_t> shape(static_cast<std::size_t>(graph_.value(weight).shape.rank()), 1);
-    shape[0] = -1;
+    shape[static_cast<std::size_t>(axis)] = -1;
     const int spread =
         add(name + ".factor", {&kReshape, Attributes::of(ReshapeAttributes{shape})}, {factor});
     const Call product{&kMul, {}};

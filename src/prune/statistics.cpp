@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/check.h"
+#include "core/ops/convolution.h"
 #include "pare/core/ops.h"
 
 namespace pare::prune {
@@ -171,7 +172,8 @@ class Finder {
       if (!zero(s.input, s.axis) && !zero(s.other, s.other_axis))
         found_.push_back({n, node.inputs[at(s.input)], s.axis});
     const OpDef* op = node.call.op;
-    const bool product = op == &kConv2d || op == &kLinear || op == &kMatmul;
+    const bool product =
+        is_convolution(op) || is_conv_transpose(op) || op == &kLinear || op == &kMatmul;
     const bool sample_norm = op == &kGroupNorm || op == &kInstanceNorm;
     for (const Links::Tie& t : links.ties) {
       std::vector<bool>& result = zero_[at(node.outputs[at(t.output)])];

@@ -199,6 +199,22 @@ template ConvolutionSizes::ConvolutionSizes(const Conv2dAttributes&, const Shape
 template ConvolutionSizes::ConvolutionSizes(const Conv3dAttributes&, const Shape&, const Shape&,
                                             const Shape&);
 
+bool is_convolution(const OpDef* op) { return op == &kConv1d || op == &kConv2d || op == &kConv3d; }
+bool is_conv_transpose(const OpDef* op) {
+  return op == &kConvTranspose1d || op == &kConvTranspose2d || op == &kConvTranspose3d;
+}
+
+std::int64_t groups_of(const Call& call) {
+  const OpDef* op = call.op;
+  if (op == &kConv1d) return call.attributes.as<Conv1dAttributes>().groups;
+  if (op == &kConv2d) return call.attributes.as<Conv2dAttributes>().groups;
+  if (op == &kConv3d) return call.attributes.as<Conv3dAttributes>().groups;
+  if (op == &kConvTranspose1d) return call.attributes.as<ConvTranspose1dAttributes>().groups;
+  if (op == &kConvTranspose2d) return call.attributes.as<ConvTranspose2dAttributes>().groups;
+  PARE_ASSERT(op == &kConvTranspose3d);
+  return call.attributes.as<ConvTranspose3dAttributes>().groups;
+}
+
 void check_convolution_operands(const InferArgs& args, const Shape& y, const char* where) {
   PARE_CHECK(args.dtype(0) == DType::f32 && args.dtype(1) == DType::f32 &&
                  (!args.has(2) || args.dtype(2) == DType::f32),

@@ -40,6 +40,13 @@ struct ConvolutionSizes {
   bool pointwise;
 };
 
+/// conv1d, conv2d, conv3d.
+bool is_convolution(const OpDef* op);
+/// conv_transpose1d, conv_transpose2d, conv_transpose3d.
+bool is_conv_transpose(const OpDef* op);
+/// The groups of either.
+std::int64_t groups_of(const Call& call);
+
 /// Checks that operands of a convolution are f32, and the bias [channels of y].
 void check_convolution_operands(const InferArgs& args, const Shape& y, const char* where);
 

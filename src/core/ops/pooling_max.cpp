@@ -99,31 +99,59 @@ void forward_last(const PoolSizes& s, const T* x, T* y, Index* index, std::int64
   });
 }
 
+/// One window of a plane. Later values are rarely larger: a branch that is predicted.
+template <bool kIndexed, class T, class Index>
+PARE_INLINE void one_window(const PoolSizes& s, const PoolWindow& wz, const PoolWindow& wy,
+                            const PoolWindow& wx, const T* plane, T* y, Index* index) {
+  const T* corner = plane + s.corner(wz, wy, wx);
+  T best = corner[s.offset(wz.begin, wy.begin, wx.begin)];
+  std::int64_t at = s.tap(wz.begin, wy.begin, wx.begin);
+  for (std::int64_t kz = wz.begin; kz < wz.end; ++kz)
+    for (std::int64_t ky = wy.begin; ky < wy.end; ++ky) {
+      const T* row = corner + s.offset(kz, ky, 0);
+      const std::int64_t tap = s.tap(kz, ky, 0);
+      for (std::int64_t kx = wx.begin; kx < wx.end; ++kx) {
+        const T value = row[kx * s.width.dilation];
+        if (value <= best) continue;
+        if (value > best || value != value) {  // not where only `best` is NaN
+          best = value;
+          at = tap + kx;
+        }
+      }
+    }
+  *y = best;
+  if constexpr (kIndexed) *index = static_cast<Index>(at);
+}
+
 /// Planes [begin, end), counted over batch and channels: neighbours are columns, where their
 /// windows lie one stride apart.
 template <bool kIndexed, class T, class Index>
 void forward_rows(const PoolSizes& s, const T* x, T* y, Index* index, std::int64_t begin,
                   std::int64_t end) {
   const std::int64_t stride = s.width.stride;
-  const std::int64_t block = s.width.regular ? kBlock : 1;
   multiversion([=, &s]() PARE_INLINE_LAMBDA {
     for (std::int64_t row = begin * s.rows(); row < end * s.rows(); ++row) {
       const PoolWindow& wy = s.y(row % s.height.outputs);
       const PoolWindow& wz = s.z(row / s.height.outputs % s.depth.outputs);
       const T* picture = x + row / s.rows() * s.pixels();
-      for (std::int64_t ox = 0; ox < s.width.outputs; ox += block) {
-        const std::int64_t count = std::min(block, s.width.outputs - ox);
+      if (!s.width.regular) {
+        for (std::int64_t ox = 0; ox < s.width.outputs; ++ox) {
+          const std::int64_t out = row * s.width.outputs + ox;
+          one_window<kIndexed>(s, wz, wy, s.x(ox), picture, y + out, index + (kIndexed ? out : 0));
+        }
+        continue;
+      }
+      for (std::int64_t ox = 0; ox < s.width.outputs; ox += kBlock) {
+        const std::int64_t count = std::min(kBlock, s.width.outputs - ox);
         const std::int64_t out = row * s.width.outputs + ox;
-        // Of a window on its own the taps that are inside are known.
         const PoolWindow& wx = s.x(ox);
-        const std::int64_t taps = block == 1 ? wx.end : s.width.kernel;
         const T* corner = picture + s.corner(wz, wy, wx);
         one_block<kIndexed>(
             y + out, index + (kIndexed ? out : 0), count, stride,
             [&](const auto& visit) PARE_INLINE_LAMBDA {
               for (std::int64_t kz = wz.begin; kz < wz.end; ++kz)
                 for (std::int64_t ky = wy.begin; ky < wy.end; ++ky)
-                  for (std::int64_t kx = 0; kx < taps; ++kx) {
+                  for (std::int64_t kx = 0; kx < s.width.kernel; ++kx) {
                     const std::int64_t column = wx.first + kx * s.width.dilation;
                     // 0 <= column + i * stride < width
                     const std::int64_t first = column >= 0 ? 0 : (-column + stride - 1) / stride;
@@ -140,8 +168,9 @@ void forward_rows(const PoolSizes& s, const T* x, T* y, Index* index, std::int64
   });
 }
 
-/// The commonest pooling of planes, 2x2 windows side by side. Results lie one after another across
-/// rows and planes: a block of them is first laid out tap by tap, whatever the width of a row.
+/// The commonest pooling of planes, 2x2 windows side by side, and of lines, pairs. Results lie one
+/// after another across rows and planes: a block of them is first laid out tap by tap, whatever the
+/// width of a row.
 template <bool kIndexed, class T, class Index>
 void forward_pairs(const PoolSizes& s, const T* x, T* y, Index* index, std::int64_t begin,
                    std::int64_t end) {
@@ -150,6 +179,7 @@ void forward_pairs(const PoolSizes& s, const T* x, T* y, Index* index, std::int6
     T best[kBlock];
     std::int32_t at[kBlock];
     const std::int64_t size = s.height.outputs * s.width.outputs;
+    const std::int64_t rows = s.height.kernel;
     for (std::int64_t first = begin * size; first < end * size; first += kBlock) {
       const std::int64_t count = std::min(kBlock, end * size - first);
       for (std::int64_t done = 0; done < count;) {
@@ -157,11 +187,13 @@ void forward_pairs(const PoolSizes& s, const T* x, T* y, Index* index, std::int6
         const std::int64_t column = (first + done) % s.width.outputs;
         const std::int64_t part = std::min(s.width.outputs - column, count - done);
         const T* top = x + row / s.height.outputs * s.pixels() +
-                       row % s.height.outputs * 2 * s.width.size + 2 * column;
+                       row % s.height.outputs * rows * s.width.size + 2 * column;
         const T* bottom = top + s.width.size;
         for (std::int64_t i = 0; i < part; ++i) {
           taps[0][done + i] = top[2 * i];
           taps[1][done + i] = top[2 * i + 1];
+        }
+        for (std::int64_t i = 0; rows == 2 && i < part; ++i) {
           taps[2][done + i] = bottom[2 * i];
           taps[3][done + i] = bottom[2 * i + 1];
         }
@@ -171,11 +203,25 @@ void forward_pairs(const PoolSizes& s, const T* x, T* y, Index* index, std::int6
         best[i] = taps[0][i];
         at[i] = 0;
       }
-      for (std::int32_t tap = 1; tap < 4; ++tap)
+      for (std::int32_t tap = 1; tap < 2 * rows; ++tap)
         take_larger<kIndexed>(best, at, taps[tap], 1, kBlock, tap);
       std::copy_n(best, count, y + first);
       if constexpr (kIndexed)
         for (std::int64_t i = 0; i < count; ++i) index[first + i] = static_cast<Index>(at[i]);
+    }
+  });
+}
+
+/// Pairs of lines: results [begin, end) of all of them, where none has a rest.
+template <bool kIndexed, class T, class Index>
+void forward_line_pairs(const T* x, T* y, Index* index, std::int64_t begin, std::int64_t end) {
+  multiversion([=]() PARE_INLINE_LAMBDA {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T a = x[2 * i];
+      const T b = x[2 * i + 1];
+      const bool second = (b > a) | (b != b);
+      y[i] = select(second, b, a);
+      if constexpr (kIndexed) index[i] = static_cast<Index>(second);
     }
   });
 }
@@ -196,9 +242,18 @@ void run_forward(const PoolSizes& s, const Tensor& x, Tensor& y, Index* index) {
     return a.regular && a.kernel == 2 && a.stride == 2 && a.dilation == 1 && a.padding == 0 &&
            a.outputs * 2 <= a.size;
   };
-  const bool pairs = s.depth.size == 1 && s.depth.kernel == 1 && s.depth.padding == 0 &&
-                     s.depth.outputs == 1 && of_two(s.height) && of_two(s.width);
-  parallel_for(0, s.batch * s.channels, 1 + 16384 / (row * s.rows() + 1),
+  const auto single = [](const PoolAxis& a) {
+    return a.size == 1 && a.kernel == 1 && a.padding == 0 && a.outputs == 1;
+  };
+  const bool pairs = single(s.depth) && (of_two(s.height) || single(s.height)) && of_two(s.width);
+  const std::int64_t planes = s.batch * s.channels;
+  if (pairs && single(s.height) && s.width.outputs * 2 == s.width.size) {
+    parallel_for(0, planes * s.width.outputs, 8192, [&](std::int64_t begin, std::int64_t end) {
+      forward_line_pairs<kIndexed>(from, to, index, begin, end);
+    });
+    return;
+  }
+  parallel_for(0, planes, 1 + 16384 / (row * s.rows() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  if (pairs) {
                    forward_pairs<kIndexed>(s, from, to, index, begin, end);

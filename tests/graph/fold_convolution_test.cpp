@@ -1,0 +1,78 @@
+// Folding of batch norms into convolutions over one and three axes and into transposed ones.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "pare/core/ops.h"
+#include "pare/graph/passes.h"
+#include "pare/graph/trace.h"
+#include "pare/nn/convolution.h"
+
+namespace pare {
+namespace {
+
+/// A layer and a batch norm of `channels`, with random statistics.
+template <class Layer> struct Normed : nn::Module {
+  Normed(Layer l, std::int64_t channels)
+      : layer(std::move(l)), gamma(Shape{channels}), beta(Shape{channels}) {
+    Generator generator(3);
+    mean = nn::Buffer(generator.normal({channels}));
+    variance = nn::Buffer(generator.uniform({channels}, 0.5F, 2.0F));
+  }
+  void members(nn::Members& m) override {
+    m("layer", layer)("gamma", gamma)("beta", beta)("mean", mean)("variance", variance);
+  }
+  Tensor forward(const Tensor& x) override {
+    return batch_norm(layer(x), gamma, beta, mean, variance, Attributes::of(BatchNormAttributes{}));
+  }
+  void reset(Generator& generator) override {
+    gamma.set(generator.normal(gamma.shape()));
+    beta.set(generator.normal(beta.shape()));
+  }
+  Layer layer;
+  nn::Parameter gamma, beta;
+  nn::Buffer mean, variance;
+};
+
+template <class Layer> PassResult folded(Layer layer, std::int64_t channels, const Shape& shape) {
+  Normed<Layer> net(std::move(layer), channels);
+  Generator generator(1);
+  initialize(net, generator);
+  const Tensor x = generator.normal(shape);
+  Graph graph = trace(net, x);
+  PassResult result = fold_batch_norm(graph);
+  const auto wanted = graph(x).template to_vector<float>();
+  const auto found = result.graph(x).template to_vector<float>();
+  EXPECT_EQ(found.size(), wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(found[i], wanted[i], 1e-4F) << i;
+  return result;
+}
+
+bool has_norm(const Graph& graph) {
+  for (const Graph::Node& node : graph.nodes())
+    if (node.call.op == &kBatchNorm) return true;
+  return false;
+}
+
+TEST(FoldConvolution, IntoLinesVolumesAndTransposed) {
+  const auto line =
+      folded(nn::Conv1d({.in = 4, .out = 6, .kernel = 3, .padding = 1, .groups = 2}), 6, {2, 4, 5});
+  EXPECT_FALSE(has_norm(line.graph));
+  const auto volume = folded(nn::Conv3d({.in = 2, .out = 3, .kernel = 2}), 3, {2, 2, 3, 3, 4});
+  EXPECT_FALSE(has_norm(volume.graph));
+  // Channels are axis 1 of the weight: 3 inputs, 5 outputs, so that axis 0 would not fit.
+  const auto transposed =
+      folded(nn::ConvTranspose2d({.in = 3, .out = 5, .kernel = 3, .stride = 2}), 5, {2, 3, 4, 4});
+  EXPECT_FALSE(has_norm(transposed.graph));
+}
+
+TEST(FoldConvolution, GroupsOfATransposedConvolutionKeepIt) {
+  const auto result =
+      folded(nn::ConvTranspose2d({.in = 4, .out = 6, .kernel = 2, .groups = 2}), 6, {1, 4, 3, 3});
+  EXPECT_TRUE(has_norm(result.graph));
+  ASSERT_EQ(result.report.left.size(), 1U);
+  EXPECT_NE(result.report.left[0].text.find("no axis of its weight"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pare
