@@ -154,7 +154,7 @@ Tensor crop(const Tensor& picture, const Box& box) {
   const Tensor plain = checked_picture(picture, "data::crop");
   check_box(plain, box, "data::crop");
   Tensor out = Tensor::empty({plain.dim(0), box.height, box.width}, plain.dtype());
-  const std::size_t width = traits(plain.dtype()).bits / 8;
+  const auto width = static_cast<std::size_t>(traits(plain.dtype()).bits) / 8;
   const auto* const from = static_cast<const std::byte*>(plain.raw());
   auto* to = static_cast<std::byte*>(out.mutable_raw());
   const std::size_t bytes = static_cast<std::size_t>(box.width) * width;

@@ -18,8 +18,7 @@ constexpr const char* kVocabulary = "data::Vocabulary";
 
 std::u32string distinct(std::u32string characters) {
   std::ranges::sort(characters);
-  const auto rest = std::ranges::unique(characters);
-  characters.erase(rest.begin(), rest.end());
+  characters.erase(std::unique(characters.begin(), characters.end()), characters.end());
   return characters;
 }
 

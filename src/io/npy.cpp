@@ -228,7 +228,7 @@ void save_npz(const std::string& path, std::span<const NamedTensor> tensors) {
     const std::string full = name + ".npy";
     // Version 2.0, no flags, stored, 1980-01-01, then what local and central headers share.
     std::string facts;
-    for (const std::uint64_t v : {20, 0, 0, 0, 33}) append(facts, v, 2);
+    for (const unsigned v : {20U, 0U, 0U, 0U, 33U}) append(facts, v, 2);
     for (const std::uint64_t v : {std::uint64_t{sum}, size, size}) append(facts, v, 4);
     append(facts, full.size(), 2);
     append(facts, 0, 2);
