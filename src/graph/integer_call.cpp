@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/integer_reference.h"
+#include "core/ops/line_as_picture.h"
 #include "pare/core/ops.h"
 
 namespace pare {
@@ -14,7 +15,7 @@ namespace {
 using Kind = QuantizedGroup::Kind;
 
 std::optional<Kind> kind_of(const OpDef* op) {
-  if (op == &kConv2d) return Kind::conv2d;
+  if (is_picture_convolution(op)) return Kind::conv2d;
   if (op == &kLinear) return Kind::linear;
   if (op == &kMatmul) return Kind::matmul;
   return std::nullopt;
@@ -111,7 +112,8 @@ Tensor run_integer(const IntegerCall& integer, const Call& call, std::span<const
   Tensor sums;
   switch (integer.kind) {
     case Kind::conv2d:
-      sums = conv2d_integer(read[0], zero(2), read[3], call.attributes.as<Conv2dAttributes>());
+      sums = conv2d_integer(with_height(read[0]), zero(2), with_height(read[3]),
+                            picture_attributes(call));
       break;
     case Kind::linear:
       sums = linear_integer(read[0], zero(2), read[3]);
@@ -129,7 +131,9 @@ Tensor run_integer(const IntegerCall& integer, const Call& call, std::span<const
   const std::int64_t channels =
       sums.rank() == 0 ? 1 : sums.dim(integer.kind == Kind::conv2d ? 1 : -1);
   const std::int64_t inner = rows ? sums.shape().elements(2, sums.rank()) : 1;
-  Tensor y = Tensor::empty(sums.shape(), DType::f32, sums.format());
+  Shape shape = sums.shape();
+  if (call.op == &kConv1d) shape = {shape[0], shape[1], shape[3]};
+  Tensor y = Tensor::empty(shape, DType::f32, sums.format());
   const std::int32_t* in = sums.data<std::int32_t>();
   float* out = y.mutable_data<float>();
   for (std::int64_t i = 0; i < sums.elements(); ++i) {

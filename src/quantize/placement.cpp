@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "core/ops/line_as_picture.h"
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "graph/moves.h"
@@ -262,8 +263,8 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
   if (before < 0 || uses.only_reader(node.inputs[0]) < 0) return -1;
   const OpDef* op = graph.node(before).call.op;
   // Their channels are the weight's first axis and the output's second, as batch norm's are.
-  const bool weighted =
-      op == &kConv2d || (op == &kLinear && graph.value(node.inputs[0]).shape.rank() == 2);
+  const bool weighted = is_picture_convolution(op) ||
+                        (op == &kLinear && graph.value(node.inputs[0]).shape.rank() == 2);
   return weighted ? before : -1;
 }
 

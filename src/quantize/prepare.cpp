@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/ops/line_as_picture.h"
 #include "graph/names.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
@@ -105,9 +106,8 @@ class Preparer {
   std::int64_t weight_qmax(const Graph::Node& node, const Shape& weight) const {
     const OpOverride* o = find_override(config_, *node.call.op);
     if (o && o->weight_qmax) return *o->weight_qmax;
-    const bool depthwise = node.call.op == &kConv2d && weight[1] == 1 &&
-                           node.call.attributes.as<Conv2dAttributes>().groups == weight[0] &&
-                           weight[0] > 1;
+    const bool depthwise = is_picture_convolution(node.call.op) && weight[1] == 1 &&
+                           picture_attributes(node.call).groups == weight[0] && weight[0] > 1;
     return depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax;
   }
 

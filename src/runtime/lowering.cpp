@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/ops/line_as_picture.h"
 #include "core/tensor_bytes.h"
 #include "pare/core/ops.h"
 
@@ -83,7 +84,7 @@ void Lowering::find_chains() {
     const OpDef* op = node(n).call.op;
     if (inside_[i] || is_constant(output_of(n)) || graph_.value(output_of(n)).dtype != DType::f32)
       continue;
-    if (op != &kConv2d && op != &kLinear && op != &kMatmul && op != &kAdd) continue;
+    if (!is_picture_convolution(op) && op != &kLinear && op != &kMatmul && op != &kAdd) continue;
     const Chain chain = chain_from(n);
     int last = -1;
     for (const int member : {chain.op, chain.add, chain.activation})

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/ops/line_as_picture.h"
 #include "pare/core/ops.h"
 #include "runtime/lowering.h"
 
@@ -38,7 +39,7 @@ Epilogue Lowering::epilogue_of(const Chain& chain) const {
 
 void Lowering::lower_chain(const Chain& chain) {
   const OpDef* op = node(chain.op).call.op;
-  if (op == &kConv2d && lower_convolution(chain)) return;
+  if (is_picture_convolution(op) && lower_convolution(chain)) return;
   if ((op == &kLinear || op == &kMatmul) && lower_dense(chain)) return;
   if (op == &kAdd) {
     if (lower_add(chain)) return;
@@ -69,7 +70,7 @@ bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, in
 
 bool Lowering::lower_convolution(const Chain& chain) {
   const Graph::Node& conv = node(chain.op);
-  const Shape& x = shape_of(conv.inputs[0]);
+  const Shape x = with_height(shape_of(conv.inputs[0]));
   const int out = chain.activation >= 0 ? output_of(chain.activation)
                   : chain.add >= 0      ? output_of(chain.add)
                                         : output_of(chain.op);
@@ -78,10 +79,11 @@ bool Lowering::lower_convolution(const Chain& chain) {
   spec.weight = constant_of(conv.inputs[1]);
   if (has_bias) spec.bias = constant_of(conv.inputs[2]);
   if (!spec.weight.defined() || (has_bias && !spec.bias.defined())) return false;
+  spec.weight = with_height(spec.weight);
   spec.batch = x[0];
   spec.height = x[2];
   spec.width = x[3];
-  spec.attributes = conv.call.attributes.as<Conv2dAttributes>();
+  spec.attributes = picture_attributes(conv.call);
   spec.epilogue = epilogue_of(chain);
   spec.epilogue.residual = chain.add >= 0;
   auto primitive = make_convolution(spec);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/ops/line_as_picture.h"
 #include "graph/integer_call.h"
 #include "pare/core/ops.h"
 #include "runtime/lowering.h"
@@ -116,7 +117,7 @@ void Lowering::lower_group(const QuantizedGroup& group) {
 void Lowering::lower_pieces(const QuantizedGroup& group) {
   const Chain chain = chain_of(group);
   const OpDef* op = node(group.op).call.op;
-  if (op == &kConv2d || op == &kLinear || op == &kMatmul || op == &kAdd) {
+  if (is_picture_convolution(op) || op == &kLinear || op == &kMatmul || op == &kAdd) {
     lower_chain(chain);
   } else {
     lower_node(group.op);
@@ -201,12 +202,13 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   if (!reason) reason = read_epilogue(group, spec.destination, spec.epilogue);
   if (reason) return lower_integer_call(group, reason);
   const Graph::Node& conv = node(group.op);
-  const Shape& x = shape_of(conv.inputs[0]);
+  const Shape x = with_height(shape_of(conv.inputs[0]));
   const Shape& y = shape_of(group.result);
+  spec.weight = with_height(spec.weight);
   spec.batch = x[0];
   spec.height = x[2];
   spec.width = x[3];
-  spec.attributes = conv.call.attributes.as<Conv2dAttributes>();
+  spec.attributes = picture_attributes(conv.call);
   const bool widened = spec.epilogue.residual && spec.destination.dtype == DType::f32;
   const Encoding residual_encoding = spec.epilogue.residual_encoding;
   if (widened) spec.epilogue.residual_encoding = {};

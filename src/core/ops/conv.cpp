@@ -88,12 +88,12 @@ constexpr OpDef record(const KernelList* kernels, QuantizationFact quantization)
 
 }  // namespace
 
-constinit const OpDef kConv1d = record<1>(&kernels::kConv1d, {.weight_input = 1});
-constinit const OpDef kConv2d =
-    record<2>(&kernels::kConv2d, {.kind = QuantizationFact::Kind::own_range,
-                                  .weight_input = 1,
-                                  .weight_axis = 0,
-                                  .bias_input = 2});
+constexpr QuantizationFact kInteger = {.kind = QuantizationFact::Kind::own_range,
+                                       .weight_input = 1,
+                                       .weight_axis = 0,
+                                       .bias_input = 2};
+constinit const OpDef kConv1d = record<1>(&kernels::kConv1d, kInteger);
+constinit const OpDef kConv2d = record<2>(&kernels::kConv2d, kInteger);
 constinit const OpDef kConv3d = record<3>(&kernels::kConv3d, {.weight_input = 1});
 
 namespace {

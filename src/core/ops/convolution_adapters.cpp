@@ -8,26 +8,13 @@
 #include "core/kernels.h"
 #include "core/ops/convolution.h"
 #include "core/ops/convolution_portable.h"
-#include "core/ops/layout.h"
+#include "core/ops/line_as_picture.h"
 
 namespace pare {
 namespace {
 
-/// [N, C, L] as [N, C, 1, L]: the same memory in both formats.
-Shape with_height(const Shape& x) { return {x[0], x[1], 1, x[2]}; }
-Tensor with_height(const Tensor& x) {
-  return x.rank() == 3 ? share_memory(x, with_height(x.shape()), x.format()) : x;
-}
-Shape raised(const Shape& x) { return x.rank() == 3 ? with_height(x) : x; }
 Tensor lowered(const Tensor& x, const Shape& shape) {
   return x.shape() == shape ? x : share_memory(x, shape, x.format());
-}
-
-Conv2dAttributes with_height(const Conv1dAttributes& a) {
-  return {.stride = {1, a.stride[0]},
-          .padding = {0, a.padding[0], 0, a.padding[1]},
-          .dilation = {1, a.dilation[0]},
-          .groups = a.groups};
 }
 
 /// The gradients of one convolution, asked of its kernels.
@@ -159,7 +146,7 @@ bool conv_transpose_by_gradient(const Call& call, std::span<const Tensor> inputs
   const Call convolution = convolution_call(call);
   Tensor& y = outputs[0];
   if (!convolution.op || y.elements() == 0) return false;
-  Gradients gradients(convolution, {raised(y.shape()), y.format()}, Tensor(),
+  Gradients gradients(convolution, {with_height(y.shape()), y.format()}, Tensor(),
                       with_height(inputs[1]), with_height(in_format(inputs[0], y.format())));
   gradients.want(0);
   if (!gradients.run()) return false;
@@ -185,7 +172,7 @@ bool conv_transpose_backward_by_convolution(BackwardArgs& args) {
   if (args.needs(1)) {
     Gradients gradients(convolution, {g.shape(), format}, g, Tensor(),
                         with_height(in_format(args.input(0), format)));
-    gradients.describe_weight(raised(args.input_shape(1)), args.input_format(1));
+    gradients.describe_weight(with_height(args.input_shape(1)), args.input_format(1));
     gradients.want(1);
     if (!gradients.run()) return false;
     gw = lowered(gradients.result(1), args.input_shape(1));
