@@ -96,11 +96,40 @@ TEST(Scatter, NanIsTheExtreme) {
   EXPECT_EQ(v[2], 4);
 }
 
+TEST(Indexing, GradientsOfOtherDtypes) {
+  for (const DType dtype : {DType::f64, DType::f16, DType::bf16}) {
+    Tensor x = Tensor::from({1, 2, 3}, {3}).to(dtype).set_requires_grad();
+    Tensor u = Tensor::from({2, 4, 0.5F}, {3}).to(dtype).set_requires_grad();
+    const Tensor places = indices({0, 2, 0}, {3});
+    const Tensor g = Tensor::from({1, 2, 4}, {3}).to(dtype);
+    gather_elements(x, places).backward(g);
+    EXPECT_THAT(values(x.grad()), ElementsAre(5, 0, 2)) << traits(dtype).name;
+    x.zero_grad();
+    gather_nd(x, indices({2, 2, 1}, {3, 1})).backward(g);
+    EXPECT_THAT(values(x.grad()), ElementsAre(0, 4, 3)) << traits(dtype).name;
+    x.zero_grad();
+    scatter_reduce(x, places, u, {.reduction = "prod"}).backward(g);
+    EXPECT_THAT(values(x.grad()), ElementsAre(1, 2, 16)) << traits(dtype).name;
+    EXPECT_THAT(values(u.grad()), ElementsAre(0.5, 12, 2)) << traits(dtype).name;
+    EXPECT_EQ(u.grad().dtype(), dtype);
+    x.zero_grad();
+    u.zero_grad();
+    scatter_reduce(x, places, u, {.reduction = "amax"}).backward(g);
+    EXPECT_THAT(values(x.grad()), ElementsAre(0, 2, 0)) << traits(dtype).name;
+    EXPECT_THAT(values(u.grad()), ElementsAre(1, 4, 0)) << traits(dtype).name;
+  }
+}
+
 TEST(GatherElements, BadInput) {
   const Tensor x = Tensor::zeros({3, 5});
   EXPECT_ERROR(gather_elements(x, indices({3}, {1, 1})), out_of_range,
                "gather_elements: expected indices from -3 to 2, got 3");
   EXPECT_ERROR(gather_elements(x, indices({-6}, {1, 1}), 1), out_of_range, "-5 to 4, got -6");
+  for (const int axis : {0, 1})
+    for (const std::int64_t far :
+         {std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()})
+      EXPECT_ERROR(gather_elements(x, indices({2, far}, {1, 2}), axis), out_of_range,
+                   std::to_string(far));
   EXPECT_ERROR(gather_elements(x, indices({0}, {1})), shape_mismatch, "[3, 5]", "[1]");
   EXPECT_ERROR(gather_elements(x, indices(Numbers(6), {1, 6})), shape_mismatch, "[1, 6]");
   EXPECT_ERROR(gather_elements(x, x), dtype_mismatch, "expected i64 or i32 indices, got f32");

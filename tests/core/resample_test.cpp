@@ -77,6 +77,13 @@ TEST(Resize, WholeNumbersStayExact) {
     }
 }
 
+TEST(Resize, ScalesThatAreFloatsMultiplyAsFloats) {
+  const Tensor x = Tensor::zeros({10});
+  EXPECT_EQ(resize(x, {.scales = {static_cast<double>(0.7F)}}).dim(0), 7);  // as ONNX Runtime
+  EXPECT_EQ(resize(x, {.scales = {0.7}}).dim(0), 7);                        // as PyTorch
+  EXPECT_EQ(resize(x, {.scales = {0.69}}).dim(0), 6);
+}
+
 TEST(Resize, BatchMayBeASymbol) {
   Shape x;
   x.append_symbol("batch");

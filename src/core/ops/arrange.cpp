@@ -129,7 +129,7 @@ Tensor squeeze(const Tensor& x) {
 Tensor squeeze(const Tensor& x, int axis) {
   check_defined(x, "squeeze");
   const int a = normalize_axis(axis, x.rank(), "squeeze");
-  if (x.shape().symbolic(a) || x.dim(a) != 1) return x;
+  if (x.dim(a) != 1) return x;
   return reshape_middle(x, a, {}, a + 1);
 }
 

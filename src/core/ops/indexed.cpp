@@ -36,13 +36,14 @@ PARE_INLINE bool place_row(const I* indices, std::int64_t* out, std::int64_t cou
   for (std::int64_t j = 0; j < count; ++j) {
     const std::int64_t i = index[j];
     outside |= (i < -size ? 1 : 0) | (i >= size ? 1 : 0);
-    const std::int64_t place = i + (i < 0 ? size : 0);
+    // Unsigned, since an index that is far outside would overflow before it is refused.
+    const auto place = static_cast<std::uint64_t>(i) + static_cast<std::uint64_t>(i < 0 ? size : 0);
+    const auto first = static_cast<std::uint64_t>(base);
     if constexpr (kLast)
-      places[j] = base + place;
+      places[j] = static_cast<std::int64_t>(first + place);
     else
-      places[j] = base + j +
-                  static_cast<std::int64_t>(static_cast<std::uint64_t>(place) *
-                                            static_cast<std::uint64_t>(scale));
+      places[j] = static_cast<std::int64_t>(first + static_cast<std::uint64_t>(j) +
+                                            place * static_cast<std::uint64_t>(scale));
   }
   return outside == 0;
 }

@@ -21,6 +21,15 @@ struct ResizedAxis {
   double scale;
 };
 
+/// A scale that is a float comes from ONNX, whose runtimes multiply floats: 10 · 0.7F is 7 there,
+/// and a little less in double.
+double scaled(std::int64_t size, double scale) {
+  const auto single = static_cast<float>(scale);
+  if (static_cast<double>(single) == scale && size < (std::int64_t{1} << 24))
+    return static_cast<double>(static_cast<float>(size) * single);
+  return static_cast<double>(size) * scale;
+}
+
 std::vector<ResizedAxis> resized_axes(const ResizeAttributes& attr, const Shape& x) {
   check_resize(attr);
   const std::size_t given = attr.sizes.size() + attr.scales.size();
@@ -36,7 +45,7 @@ std::vector<ResizedAxis> resized_axes(const ResizeAttributes& attr, const Shape&
     ResizedAxis axis{a, x[a], 0, 1};
     if (attr.sizes.empty()) {
       axis.scale = attr.scales[i];
-      const double size = std::floor(static_cast<double>(axis.in) * axis.scale);
+      const double size = std::floor(scaled(axis.in, axis.scale));
       PARE_CHECK(axis.scale > 0 && size < static_cast<double>(kLongest), invalid_argument, "resize",
                  "expected scales above 0 and results below 2^31, got [{}] for x {}",
                  fmt::join(attr.scales, ", "), x);

@@ -60,7 +60,7 @@ PARE_API Tensors chunk(const Tensor& x, std::int64_t chunks, int axis = 0);
 /// Tensors of one shape along a new axis. Throws invalid_argument, shape_mismatch.
 PARE_API Tensor stack(const Tensors& xs, int axis = 0);
 
-/// Without its axes of size 1. A symbolic axis stays.
+/// Without its axes of size 1.
 PARE_API Tensor squeeze(const Tensor& x);
 /// Without `axis` if its size is 1, else itself. Throws out_of_range.
 PARE_API Tensor squeeze(const Tensor& x, int axis);
