@@ -61,7 +61,7 @@ int run(std::int64_t epochs) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc > 1 ? std::atoll(argv[1]) : 8);
+    return run(argc > 1 ? std::atoll(argv[1]) : 6);
   } catch (const Error& error) {
     std::fprintf(stderr, "char_lstm_names: %s\n", error.what());
     return 1;

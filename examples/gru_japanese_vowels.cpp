@@ -36,11 +36,13 @@ int run(int epochs) {
 
   models::SequenceGRU net({.channels = train_set.dimensions,
                            .classes = static_cast<std::int64_t>(train_set.classes.size()),
-                           .hidden = 64,
+                           .hidden = 96,
+                           .layers = 2,
+                           .dropout = 0.5,
                            .bidirectional = true});
   Generator generator(0);
   initialize(net, generator);
-  optim::AdamW adam(net.parameters(), {.lr = 3e-3, .weight_decay = 1e-2});
+  optim::AdamW adam(net.parameters(), {.lr = 2e-3, .weight_decay = 0.1});
   for (int epoch = 0; epoch < epochs; ++epoch) {
     ContextScope scope;
     scope->training = true;

@@ -47,6 +47,7 @@ void add_convolution_cases(Cases& cases);
 void add_layer_cases(Cases& cases);
 void add_feature_norm_cases(Cases& cases);
 void add_loss_cases(Cases& cases);
+void add_sequence_cases(Cases& cases);
 void add_quantization_cases(Cases& cases);
 void add_spatial_cases(Cases& cases);
 

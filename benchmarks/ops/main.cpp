@@ -35,6 +35,7 @@ Cases all_cases() {
   add_layer_cases(cases);
   add_feature_norm_cases(cases);
   add_loss_cases(cases);
+  add_sequence_cases(cases);
   add_quantization_cases(cases);
   add_spatial_cases(cases);
   return cases;

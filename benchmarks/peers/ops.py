@@ -29,6 +29,14 @@ def observer(name):
     return lambda x, *state: module(x)
 
 
+def recurrent(name):
+    def run(x, ih, hh):
+        h = x.new_zeros(1, x.shape[1], hh.shape[1])
+        state = (h, h) if name == "lstm" else h
+        return getattr(torch._VF, name)(x, state, [ih, hh], False, 1, 0.0, True, False, False)[0]
+    return run
+
+
 CASES = {
     # Elementwise.
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "maximum": torch.maximum,
@@ -121,6 +129,10 @@ CASES = {
     "kl_div": lambda a, b: F.kl_div(a, b, reduction="batchmean"), "mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss,
     "hinge_embedding": F.hinge_embedding_loss, "bce": F.binary_cross_entropy,
     "bce_with_logits": F.binary_cross_entropy_with_logits,
+    # Sequences.
+    "rnn": recurrent("rnn_tanh"), "lstm": recurrent("lstm"), "gru": recurrent("gru"), "embedding": F.embedding,
+    "embedding_bag": lambda i, w: F.embedding_bag(i, w),
+    "ctc_loss": lambda x, y, n, m: F.ctc_loss(x, y, n, m, 39),
     # Quantization.
     "fake_quantize": lambda x, s, z: torch.fake_quantize_per_tensor_affine(x, s, z, 0, 255),
     "quantize_linear": lambda x, s, z: torch.quantize_per_tensor(x, s, z, torch.quint8),
