@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/ops/conv2d_depthwise.h"
 #include "core/strides.h"
 #include "core/threads.h"
 #include "onednn/api.h"
@@ -235,13 +236,17 @@ template <std::size_t N> bool backward(BackwardArgs& args) {
          .training = true};
   set_attributes(c, attributes);
   bool by_gemm = false;
-  if constexpr (N == 2)
-    by_gemm = args.needs(0) && prefers_gemm(attributes, shape, weights) &&
-              is_channels_last(shape, c.source_format) &&
-              is_channels_last(gradient.shape(), c.destination_format) &&
+  bool depthwise = false;
+  if constexpr (N == 2) {
+    const bool last = args.needs(0) && is_channels_last(shape, c.source_format) &&
+                      is_channels_last(gradient.shape(), c.destination_format);
+    by_gemm = last && prefers_gemm(attributes, shape, weights) &&
               c.weights_format == MemoryFormat::row_major;
+    depthwise = last && prefers_depthwise(attributes, shape, weights);
+  }
+  const bool by_runner = args.needs(0) && !by_gemm && !depthwise;
   // All or nothing: nothing is set before both are known to have a kernel.
-  if (args.needs(0) && !by_gemm && !runner_for(c)) return false;
+  if (by_runner && !runner_for(c)) return false;
   if (args.needs(1)) {
     Case w = c;
     w.direction = Direction::weights;
@@ -260,8 +265,10 @@ template <std::size_t N> bool backward(BackwardArgs& args) {
     Tensor source_gradient = Tensor::empty(shape, DType::f32, c.source_format);
     if constexpr (N == 2) {
       if (by_gemm) conv2d_source_gradient(attributes, args.input(1), gradient, source_gradient);
+      if (depthwise)
+        depthwise_source_gradient(attributes, args.input(1), gradient, source_gradient);
     }
-    if (!by_gemm) {
+    if (by_runner) {
       const void* pointers[] = {source_gradient.mutable_raw(), args.input(1).raw(), gradient.raw()};
       runner_for(c)->run(pointers);
     }

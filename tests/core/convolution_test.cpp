@@ -5,6 +5,10 @@
 
 #include "core/golden_attributes.h"
 #include "core/golden_convolution.h"
+#include "core/ops/conv2d_depthwise.h"
+#include "core/ops/convolution.h"
+#include "core/ops/convolution_portable.h"
+#include "pare/core/context.h"
 #include "pare/core/generator.h"
 #include "pare/core/ops.h"
 
@@ -67,6 +71,53 @@ TEST(Convolution, TransposedIsTheGradientOfTheSource) {
   const auto expected = x.grad().to_vector<float>();
   const auto found = transposed.to_vector<float>();
   for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-4F) << i;
+}
+
+// The reference goes by patches and matrix products, this by the taps of each pixel.
+TEST(DepthwiseGradient, IsTheReferences) {
+  struct Case {
+    Shape x;
+    std::int64_t kernel_height, kernel_width;
+    Conv2dAttributes attributes;
+  };
+  const Case cases[] = {
+      {{2, 8, 7, 6}, 3, 3, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}},
+      {{1, 70, 8, 9}, 3, 3, {.stride = {2, 1}, .padding = {1, 0, 0, 1}}},
+      {{2, 16, 9, 9}, 5, 5, {.stride = {2, 2}, .padding = {2, 2, 2, 2}}},
+      {{1, 9, 10, 7}, 2, 1, {.stride = {3, 2}}},  // pixels that no tap reaches
+      {{1, 24, 6, 5}, 7, 3, {.stride = {3, 2}, .padding = {3, 1, 3, 1}}},
+      {{1, 8, 8, 8}, 5, 3, {.stride = {2, 2}, .padding = {0, 0, 1, 4}}},
+  };
+  Generator generator(8);
+  for (Case c : cases) {
+    c.attributes.groups = c.x[1];
+    const Shape weights{c.x[1], 1, c.kernel_height, c.kernel_width};
+    ASSERT_TRUE(prefers_depthwise(c.attributes, c.x, weights));
+    const Tensor weight = generator.normal(weights).to(MemoryFormat::channels_last);
+    const Shape y = convolution_shape(c.attributes, c.x, weights, "test");
+    const Tensor g = generator.normal(y).to(MemoryFormat::channels_last);
+    const ConvolutionSizes sizes(c.attributes, c.x, weights, y);
+    Tensor none;
+    Tensor expected = Tensor::empty(c.x, DType::f32, MemoryFormat::channels_last);
+    convolution_backward(sizes, none, weight, g, expected, none, none);
+    const auto wanted = expected.to_vector<float>();
+    for (const int threads : {1, 3}) {
+      ContextScope scope;
+      scope->threads = threads;
+      Tensor found = Tensor::full(c.x, 7, DType::f32, MemoryFormat::channels_last);
+      depthwise_source_gradient(c.attributes, weight, g, found);
+      const auto values = found.to_vector<float>();
+      for (std::size_t i = 0; i < wanted.size(); ++i)
+        ASSERT_NEAR(values[i], wanted[i], 1e-5F) << c.x.to_string() << " at " << i;
+    }
+  }
+  // Not for one tap's worth of stride, several outputs a channel, or more taps than it holds.
+  const Shape x{1, 8, 9, 9};
+  EXPECT_FALSE(prefers_depthwise({.groups = 8}, x, {8, 1, 3, 3}));
+  EXPECT_FALSE(prefers_depthwise({.stride = {2, 2}, .groups = 8}, x, {16, 1, 3, 3}));
+  EXPECT_FALSE(prefers_depthwise({.stride = {2, 2}, .groups = 8}, x, {8, 1, 7, 7}));
+  EXPECT_FALSE(
+      prefers_depthwise({.stride = {2, 2}, .dilation = {2, 2}, .groups = 8}, x, {8, 1, 3, 3}));
 }
 
 TEST(Convolution, BatchesMayBeSymbols) {
