@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "core/golden_attributes.h"
 #include "core/golden_convolution.h"
 #include "core/ops/conv2d_depthwise.h"
@@ -118,6 +120,49 @@ TEST(DepthwiseGradient, IsTheReferences) {
   EXPECT_FALSE(prefers_depthwise({.stride = {2, 2}, .groups = 8}, x, {8, 1, 7, 7}));
   EXPECT_FALSE(
       prefers_depthwise({.stride = {2, 2}, .dilation = {2, 2}, .groups = 8}, x, {8, 1, 3, 3}));
+}
+
+/// Keeps a node's lists of numbers.
+class Lists final : public OnnxEmitter, public OnnxEmitter::Node {
+ public:
+  int opset() const override { return 17; }
+  bool has_input(int i) const override { return i < 2; }
+  std::string input(int) const override { return "x"; }
+  std::string output(int) const override { return "y"; }
+  const Shape& input_shape(int) const override { return shape_; }
+  const Shape& output_shape(int) const override { return shape_; }
+  DType input_dtype(int) const override { return DType::f32; }
+  std::string constant(const Tensor&) override { return "c"; }
+  std::string temporary() override { return "t"; }
+  OnnxEmitter::Node& node(const char*, std::vector<std::string>,
+                          std::vector<std::string>) override {
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char*, std::int64_t) override { return *this; }
+  OnnxEmitter::Node& attribute(const char*, double) override { return *this; }
+  OnnxEmitter::Node& attribute(const char*, const char*) override { return *this; }
+  OnnxEmitter::Node& attribute(const char* name, std::span<const std::int64_t> values) override {
+    lists[name].assign(values.begin(), values.end());
+    return *this;
+  }
+  std::map<std::string, std::vector<std::int64_t>> lists;
+
+ private:
+  Shape shape_{2, 2, 2, 2};
+};
+
+TEST(Convolution, OutputPaddingBeyondTheStrideIsLessPaddingInOnnx) {
+  using V = std::vector<std::int64_t>;
+  ConvTranspose2dAttributes a{
+      .stride = {1, 2}, .padding = {0, 0, 2, 0}, .output_padding = {1, 1}, .dilation = {2, 1}};
+  Lists lists;
+  kConvTranspose2d.onnx.emit({&kConvTranspose2d, Attributes::of(a)}, lists);
+  EXPECT_EQ(lists.lists["pads"], (V{0, 0, 1, 0}));
+  EXPECT_EQ(lists.lists["output_padding"], (V{0, 1}));
+  a.padding = {};
+  EXPECT_ERROR(kConvTranspose2d.onnx.emit({&kConvTranspose2d, Attributes::of(a)}, lists),
+               unsupported, "conv_transpose2d", "stride 1 or within the padding 0 for ONNX",
+               "got 1");
 }
 
 TEST(Convolution, BatchesMayBeSymbols) {

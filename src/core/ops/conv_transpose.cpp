@@ -1,4 +1,5 @@
 // conv_transpose1d, conv_transpose2d, conv_transpose3d: the gradient of a convolution's source.
+#include "core/check.h"
 #include "core/kernels.h"
 #include "core/ops/convolution.h"
 #include "core/ops/convolution_portable.h"
@@ -64,8 +65,19 @@ template <std::size_t N> bool resize(Call& call, const ChannelResize& resize) {
   return true;
 }
 
+/// ONNX Runtime takes an output padding below the stride; what dilation allows beyond is less
+/// padding.
 template <std::size_t N> void emit(const Call& call, OnnxEmitter& emitter) {
-  const auto& attr = call.attributes.as<ConvTransposeAttributes<N>>();
+  auto attr = call.attributes.as<ConvTransposeAttributes<N>>();
+  for (std::size_t i = 0; i < N; ++i) {
+    if (attr.output_padding[i] < attr.stride[i]) continue;
+    PARE_CHECK(attr.output_padding[i] <= attr.padding[N + i], unsupported, kNames[N - 1],
+               "expected an output padding below the stride {} or within the padding {} for ONNX, "
+               "got {}",
+               attr.stride[i], attr.padding[N + i], attr.output_padding[i]);
+    attr.padding[N + i] -= attr.output_padding[i];
+    attr.output_padding[i] = 0;
+  }
   emit_convolution("ConvTranspose", attr, emitter).attribute("output_padding", attr.output_padding);
 }
 
