@@ -91,7 +91,8 @@ PARE_INLINE void turn_hue(float& r, float& g, float& b, float shift) {
   const float p = unit(v * (1.0F - saturation));
   const float q = unit(v * (1.0F - saturation * f));
   const float t = unit(v * (1.0F - saturation * (1.0F - f)));
-  switch (static_cast<int>(whole) % 6) {
+  // Rounding may reach 6, which is 0; a pixel that is not a number has no sector.
+  switch (whole > 0 && whole < 6 ? static_cast<int>(whole) : 0) {
     case 0:
       r = v, g = t, b = p;
       break;
