@@ -28,8 +28,13 @@ target_compile_definitions(pare PRIVATE
   $<$<BOOL:${PARE_ONEDNN}>:PARE_ONEDNN=1>
 )
 if(PARE_IMAGES)
+  set(codec_options -isystem "${STB_INCLUDE_DIR}")
+  if(PARE_SANITIZE STREQUAL "address")
+    # In damaged JPEG files stb shifts by more than a word has bits, and drops the result.
+    list(APPEND codec_options -fno-sanitize=shift,signed-integer-overflow)
+  endif()
   set_source_files_properties("${PROJECT_SOURCE_DIR}/src/data/image_codec.cpp" TARGET_DIRECTORY pare
-    PROPERTIES COMPILE_DEFINITIONS PARE_IMAGES=1 COMPILE_OPTIONS "-isystem;${STB_INCLUDE_DIR}")
+    PROPERTIES COMPILE_DEFINITIONS PARE_IMAGES=1 COMPILE_OPTIONS "${codec_options}")
 endif()
 # BUILD_INTERFACE: what is compiled in, so that no user of the static library has to find it.
 target_link_libraries(pare PRIVATE

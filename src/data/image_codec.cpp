@@ -109,12 +109,42 @@ void check_png(std::span<const std::uint8_t> bytes, const std::string& name) {
   }
 }
 
+// stb 2.27 writes past its tables where a JPEG file states more than 256 codes for one. This goes
+// from marker to marker as stb does.
+void check_jpeg(std::span<const std::uint8_t> bytes, const std::string& name) {
+  if (bytes.empty() || bytes[0] != 0xFF) return;
+  constexpr std::uint8_t kEnd = 0xD9, kTables = 0xC4;
+  for (std::size_t at = 0; at + 4 <= bytes.size();) {
+    const std::uint8_t marker = bytes[at + 1];
+    const bool segment =
+        bytes[at] == 0xFF && marker != 0xFF && marker > 1 && !(marker >= 0xD0 && marker <= kEnd);
+    if (bytes[at] == 0xFF && marker == kEnd) return;
+    if (!segment) {
+      ++at;
+      continue;
+    }
+    const std::size_t length = std::size_t{bytes[at + 2]} << 8 | bytes[at + 3];
+    const std::size_t end = std::min(at + 2 + length, bytes.size());
+    for (std::size_t table = at + 4; marker == kTables && table + 17 <= end;) {
+      std::size_t codes = 0;
+      for (std::size_t i = 1; i <= 16; ++i) codes += bytes[table + i];
+      PARE_CHECK(codes <= 256, corrupt_data, name,
+                 "expected at most 256 codes in the Huffman table at byte {}, got {}", table,
+                 codes);
+      table += 17 + codes;
+    }
+    if (length < 2) return;
+    at = end;
+  }
+}
+
 }  // namespace
 
 Tensor decode_with_stb(std::span<const std::uint8_t> bytes, const std::string& name,
                        const ImageOptions& options) {
   const auto size = static_cast<int>(bytes.size());
   most_memory = 1 << 20;
+  check_jpeg(bytes, name);
   int width = 0, height = 0, own = 0;
   const bool known = stbi_info_from_memory(bytes.data(), size, &width, &height, &own) != 0;
   PARE_CHECK(known, corrupt_data, name, "expected a JPEG, PNG, BMP or GIF file, got '{}'",

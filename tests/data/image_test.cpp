@@ -144,6 +144,13 @@ TEST_F(ImageTest, MistakesAreNamed) {
   Bytes flipped = png;
   flipped[flipped.size() - 20] ^= 1;
   EXPECT_ERROR(decode_image(flipped, "x"), corrupt_data, "check sum");
+  // A Huffman table with more codes than bytes have values.
+  Bytes tables = named("rgb.jpg").file;
+  const Bytes marker{0xFF, 0xC4};
+  const auto table = std::search(tables.begin(), tables.end(), marker.begin(), marker.end());
+  ASSERT_NE(table, tables.end());
+  table[5 + 15] = 255, table[5 + 14] = 255;
+  EXPECT_ERROR(decode_image(tables, "x"), corrupt_data, "256 codes");
   // A header that speaks of 16384 by 16384 pixels.
   Bytes huge = png;
   huge[18] = 0x40, huge[19] = 0, huge[22] = 0x40, huge[23] = 0;
