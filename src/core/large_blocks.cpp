@@ -54,8 +54,8 @@ class Kept {
     for (std::size_t i = count_; i-- > 0 && !block;)
       if (blocks_[i].bytes == bytes) block = drop(i);
     if (!block) {
-      // A new block must not raise the peak.
-      const std::size_t bound = std::max(most_in_use_, in_use_ + bytes);
+      // A new block must hardly raise the peak.
+      const std::size_t bound = std::max(most_in_use_, in_use_ + bytes) + kSlackBytes;
       while (count_ > 0 && in_use_ + bytes + bytes_ > bound) std::free(drop(0));
       block = new_block(bytes);
     }

@@ -14,10 +14,12 @@ inline constexpr std::size_t kLargeBlock = std::size_t{128} << 10;
 void* take_block(std::size_t bytes);
 
 /// Takes back what take_block(bytes) gave. What is kept never exceeds kKeptBytes, and together with
-/// what is in use never the most that was in use at one time: the peak of the process stays as it
-/// was.
+/// what is in use exceeds the most that was in use at one time by kSlackBytes at most: the peak of
+/// the process stays nearly as it was, and a small net, whose blocks are of many sizes, finds them
+/// all again.
 void give_block_back(void* block, std::size_t bytes);
 
 inline constexpr std::size_t kKeptBytes = std::size_t{512} << 20;
+inline constexpr std::size_t kSlackBytes = std::size_t{32} << 20;
 
 }  // namespace pare::detail

@@ -56,19 +56,13 @@ void GPTAttention::members(nn::Members& m) {
   m("c_attn", c_attn)("c_proj", c_proj)("resid_dropout", resid_dropout);
 }
 void GPTAttention::set_mode(bool train) {
-  attention_ = {&kScaledDotProductAttention,
-                Attributes::of(AttentionAttributes{
-                    .causal = true, .dropout = dropout_, .frozen = !train, .length_first = true})};
+  attention_ = {
+      &kScaledDotProductAttention,
+      Attributes::of(AttentionAttributes{.causal = true, .dropout = dropout_, .frozen = !train})};
 }
 Tensor GPTAttention::forward(const Tensor& x) {
-  const Tensor all = c_attn(x);
-  const auto heads = [&](std::int64_t i) {
-    return reshape(slice(all, 2, i * width_, (i + 1) * width_), {0, 0, heads_, width_ / heads_});
-  };
-  const Tensor q = heads(0);
-  const Tensor k = heads(1);
-  const Tensor v = heads(2);
-  const Tensor y = apply(attention_, detail::Borrowed(q, k, v));
+  const Tensor heads = reshape(c_attn(x), {0, 0, 3, heads_, width_ / heads_});
+  const Tensor y = apply(attention_, detail::Borrowed(heads));
   return resid_dropout(c_proj(reshape(y, {0, 0, width_})));
 }
 std::string GPTAttention::kind() const { return "CausalSelfAttention"; }

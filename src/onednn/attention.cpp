@@ -23,7 +23,8 @@ bool attention_forward(const Call& call, std::span<const Tensor> inputs, std::sp
 }
 
 bool attention_backward(BackwardArgs& args) {
-  if (args.input_shape(0)[-1] == 0 || args.input_shape(2)[-1] == 0) return false;
+  const bool packed = args.inputs() < 2 || !args.has_input(1);
+  if (args.input_shape(0)[-1] == 0 || args.input_shape(packed ? 0 : 2)[-1] == 0) return false;
   pare::attention_backward(args, product);
   return true;
 }

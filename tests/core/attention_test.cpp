@@ -54,6 +54,26 @@ TEST(Attention, LengthFirstIsHeadsFirstTransposed) {
   EXPECT_EQ(found.to_vector<float>(), swapped(expected).to_vector<float>());
 }
 
+TEST(Attention, PackedIsItsParts) {
+  Generator g(6);
+  Tensor packed = g.normal({2, 37, 3, 2, 4});
+  const Tensor mask = g.normal({2, 2, 37, 37});
+  const Tensor given = g.normal({2, 37, 2, 4});
+  const auto part = [&](std::int64_t i) {
+    return reshape(slice(packed, 2, i, i + 1), {2, 37, 2, 4});
+  };
+  packed.set_requires_grad();
+  const Tensor expected = scaled_dot_product_attention(part(0), part(1), part(2), mask,
+                                                       {.causal = true, .length_first = true});
+  expected.backward(given);
+  const std::vector<float> gradient = packed.grad().to_vector<float>();
+  packed.zero_grad();
+  const Tensor found = scaled_dot_product_attention(packed, {}, {}, mask, {.causal = true});
+  EXPECT_EQ(found.to_vector<float>(), expected.to_vector<float>());
+  found.backward(given);
+  EXPECT_EQ(packed.grad().to_vector<float>(), gradient);
+}
+
 TEST(Attention, ThreadsChangeNothing) {
   Generator g(2);
   Tensors leaves{g.normal({2, 6, 130, 8}), g.normal({2, 3, 140, 8}), g.normal({2, 3, 140, 8})};
@@ -208,6 +228,10 @@ TEST(Attention, BadInput) {
   EXPECT_THAT(of(x, x.to(DType::f16), x), HasSubstr("got f32, f16 and f32"));
   EXPECT_THAT(of(Tensor::zeros({3}), x, x),
               HasSubstr(where + "expected query, key and value of one rank of 2 or more"));
+  EXPECT_THAT(of(x, x, {}), HasSubstr(where + "expected both key and value or neither, got one"));
+  EXPECT_THAT(of(x, {}, {}),
+              HasSubstr(where + "expected a query of shape [..., L, 3, H, E] without "
+                                "key and value, got [2, 4, 5, 3]"));
   EXPECT_THAT(of(Tensor::zeros({2, 3}), Tensor::zeros({2, 3}), Tensor::zeros({2, 3}), {},
                  {.length_first = true}),
               HasSubstr("of one rank of 3 or more"));

@@ -178,6 +178,24 @@ void add_attention_samples(Samples& samples, Generator& g) {
       {.causal = true, .dropout = 0.3, .grouped = true}, g.normal({3, 5}), true);
   add("all dropped", square, {.dropout = 1}, {}, true);
   add("dropout, frozen", square, {.dropout = 0.3, .frozen = true}, {}, true);
+  const auto packed = [&](const char* name, const Shape& shape,
+                          const AttentionAttributes& attributes, const Tensor& mask = {},
+                          bool training = false) {
+    Sample s{.name = name,
+             .call = {&kScaledDotProductAttention, Attributes::of(attributes)},
+             .inputs = {g.normal(shape)},
+             .training = training};
+    if (mask.defined()) s.inputs = {s.inputs[0], Tensor(), Tensor(), mask};
+    samples.push_back(s);
+  };
+  packed("packed", {2, 5, 3, 2, 4}, {});
+  packed("packed, causal", {2, 5, 3, 2, 4}, {.causal = true, .scale = 0.4});
+  packed("packed, rank 4", {5, 3, 2, 4}, {.causal = true});
+  packed("packed, a mask", {2, 5, 3, 2, 4}, {}, g.normal({2, 5, 5}));
+  packed("packed, several blocks", {1, 70, 3, 1, 2}, {.causal = true}, g.normal({70, 70}));
+  packed("packed, dropout", {2, 5, 3, 2, 4}, {.dropout = 0.3}, {}, true);
+  packed("packed, no samples", {0, 5, 3, 2, 4}, {});
+  packed("packed, no length", {2, 0, 3, 2, 4}, {});
   add("no samples", {{0, 2, 3, 4}, {0, 2, 3, 4}, 4}, {});
   add("no queries", {{1, 2, 0, 4}, {1, 2, 3, 4}, 4}, {});
   add("no keys", {{1, 2, 3, 4}, {1, 2, 0, 4}, 4}, {});

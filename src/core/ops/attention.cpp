@@ -32,15 +32,34 @@ Shape scores_shape(const AttentionSizes& sizes, const Shape& query, const Shape&
   return scores;
 }
 
-void check_shapes(InferArgs& args, const AttentionAttributes& attr) {
-  const Shape& q = args.shape(kQuery);
-  const Shape& k = args.shape(kKey);
-  const Shape& v = args.shape(kValue);
+/// The shapes of query, key and value, taken apart where they are packed.
+struct Shapes {
+  bool packed;
+  Shape query, key, value;
+  explicit Shapes(const InferArgs& args) : packed(!args.has(kKey)) {
+    const Shape& q = args.shape(kQuery);
+    PARE_CHECK(args.has(kKey) == args.has(kValue), invalid_argument, kWhere,
+               "expected both key and value or neither, got one");
+    PARE_CHECK(!packed || (q.rank() >= 4 && !q.symbolic(q.rank() - 3) && q[-3] == 3),
+               shape_mismatch, kWhere,
+               "expected a query of shape [..., L, 3, H, E] without key and value, got {}", q);
+    query = packed ? unpacked(q) : q;
+    key = packed ? query : args.shape(kKey);
+    value = packed ? query : args.shape(kValue);
+  }
+  AttentionSizes sizes(const Call& call) const { return {call, query.rank(), packed}; }
+};
+
+void check_shapes(const Call& call, const Shapes& shapes) {
+  const auto& attr = attributes_of(call);
+  const Shape& q = shapes.query;
+  const Shape& k = shapes.key;
+  const Shape& v = shapes.value;
   const int least = attr.length_first ? 3 : 2;
   PARE_CHECK(q.rank() >= least && q.rank() == k.rank() && q.rank() == v.rank(), shape_mismatch,
              kWhere, "expected query, key and value of one rank of {} or more, got {}, {} and {}",
              least, q, k, v);
-  const AttentionSizes sizes(args.call, q.rank());
+  const AttentionSizes sizes = shapes.sizes(call);
   PARE_CHECK(q.same_axis(q.rank() - 1, k, k.rank() - 1), shape_mismatch, kWhere,
              "expected query and key of one width, got {} and {}", q, k);
   PARE_CHECK(k.same_axis(sizes.length_axis, v, sizes.length_axis), shape_mismatch, kWhere,
@@ -65,19 +84,20 @@ void check_shapes(InferArgs& args, const AttentionAttributes& attr) {
 void infer_attention(InferArgs& args) {
   const auto& attr = attributes_of(args.call);
   const DType dtype = args.dtype(kQuery);
-  PARE_CHECK((dtype == DType::f32 || is_half(dtype)) && args.dtype(kKey) == dtype &&
-                 args.dtype(kValue) == dtype,
-             dtype_mismatch, kWhere,
-             "expected query, key and value of f32, f16 or bf16, got {}, {} and {}", dtype,
-             args.dtype(kKey), args.dtype(kValue));
+  const auto type_of = [&](int i) { return args.has(i) ? args.dtype(i) : dtype; };
+  PARE_CHECK(
+      (dtype == DType::f32 || is_half(dtype)) && type_of(kKey) == dtype && type_of(kValue) == dtype,
+      dtype_mismatch, kWhere,
+      "expected query, key and value of f32, f16 or bf16, got {}, {} and {}", dtype, type_of(kKey),
+      type_of(kValue));
   PARE_CHECK(attr.dropout >= 0 && attr.dropout <= 1, invalid_argument, kWhere,
              "expected a probability of dropout from 0 to 1, got {}", attr.dropout);
   PARE_CHECK(std::isfinite(attr.scale), invalid_argument, kWhere, "expected a finite scale, got {}",
              attr.scale);
-  check_shapes(args, attr);
-  const Shape& q = args.shape(kQuery);
-  const AttentionSizes sizes(args.call, q.rank());
-  const Shape scores = scores_shape(sizes, q, args.shape(kKey));
+  const Shapes shapes(args);
+  check_shapes(args.call, shapes);
+  const Shape& q = shapes.query;
+  const Shape scores = scores_shape(shapes.sizes(args.call), q, shapes.key);
   if (args.has(kMask)) {
     PARE_CHECK(args.dtype(kMask) == DType::boolean || is_floating(args.dtype(kMask)),
                dtype_mismatch, kWhere, "expected a mask of bool or a floating type, got {}",
@@ -88,7 +108,7 @@ void infer_attention(InferArgs& args) {
   }
   Shape y;
   for (int a = 0; a + 1 < q.rank(); ++a) y.append(q, a);
-  y.append(args.shape(kValue), q.rank() - 1);
+  y.append(shapes.value, q.rank() - 1);
   args.output(0, y, dtype);
   Shape rows;
   for (int a = 0; a + 1 < scores.rank(); ++a) rows.append(scores, a);
@@ -104,16 +124,31 @@ void forward_attention(const Call& call, std::span<const Tensor> inputs, std::sp
 
 void backward_attention(BackwardArgs& args) { attention_backward(args, gemm); }
 
+/// A mask of each head goes with the heads of the output, along its axis `h`.
+void link_mask(ChannelLinks& links, int h) {
+  if (!links.has(in(kMask))) return;
+  const Shape& mask = links.shape(in(kMask));
+  const std::int64_t heads = links.shape(out(0))[h];
+  const int axis = mask.rank() - 3;
+  if (axis >= 0 && mask[axis] == heads && heads > 1) links.tie(in(kMask), axis, out(0), h);
+}
+
 /// Heads belong together, as do the widths of queries and keys, which are summed against each
 /// other, and those of values and output.
 void link_attention(const Call& call, ChannelLinks& links) {
+  if (!links.has(in(kKey))) {
+    const int end = links.shape(in(kQuery)).rank();
+    links.tie(in(kQuery), end - 1, out(0), end - 2);
+    if (!links.shape(in(kQuery)).symbolic(end - 2)) links.tie(in(kQuery), end - 2, out(0), end - 3);
+    link_mask(links, end - 3);
+    return;
+  }
   const Shape& q = links.shape(in(kQuery));
   const Shape& k = links.shape(in(kKey));
   const int last = q.rank() - 1;
   links.reduce(in(kQuery), last, in(kKey), last);
   links.tie(in(kValue), last, out(0), last);
-  const AttentionSizes sizes(call, q.rank());
-  const int h = sizes.head_axis;
+  const int h = AttentionSizes(call, q.rank(), false).head_axis;
   if (h < 0 || q.symbolic(h) || k.symbolic(h) || k[h] == 0) return;
   const std::int64_t shared = q[h] / k[h];
   links.tie(in(kQuery), h, out(0), h);
@@ -122,11 +157,7 @@ void link_attention(const Call& call, ChannelLinks& links) {
     links.tie_at(in(kKey), h, i / shared, out(0), h, i);
     links.tie_at(in(kValue), h, i / shared, out(0), h, i);
   }
-  if (!links.has(in(kMask))) return;
-  const Shape& mask = links.shape(in(kMask));
-  const int mask_head = mask.rank() - 3;
-  if (mask_head >= 0 && mask[mask_head] == q[h] && q[h] > 1)
-    links.tie(in(kMask), mask_head, out(0), h);
+  link_mask(links, h);
 }
 
 /// What is left keeps its scale.
@@ -142,17 +173,20 @@ bool resize_attention(Call& call, const ChannelResize& resize) {
 class AttentionEmitter {
  public:
   AttentionEmitter(const Call& call, OnnxEmitter& e)
-      : attr_(attributes_of(call)), e_(e), sizes_(call, e.input_shape(kQuery).rank()) {}
+      : attr_(attributes_of(call)),
+        e_(e),
+        packed_(!e.has_input(kKey)),
+        sizes_(call, e.input_shape(kQuery).rank() - (packed_ ? 1 : 0), packed_) {}
 
   void run() {
     const Shape& q = e_.input_shape(kQuery);
     PARE_CHECK(!q.symbolic(q.rank() - 1), unsupported, kWhere,
                "expected a known width for ONNX, got query {}", q);
-    const std::string key = repeated(heads_first(e_.input(kKey)), e_.input_shape(kKey));
-    const std::string value = repeated(heads_first(e_.input(kValue)), e_.input_shape(kValue));
+    const std::string key = repeated(operand(kKey), kKey);
+    const std::string value = repeated(operand(kValue), kValue);
     std::vector<std::int64_t> swapped = identity();
     std::swap(swapped[swapped.size() - 1], swapped[swapped.size() - 2]);
-    std::string scores = node("MatMul", {heads_first(e_.input(kQuery)), transposed(key, swapped)});
+    std::string scores = node("MatMul", {operand(kQuery), transposed(key, swapped)});
     scores = node("Mul", {scores, number(attention_scale(attr_, q[-1]))});
     if (e_.has_input(kMask)) {
       if (e_.input_dtype(kMask) == DType::boolean) {
@@ -176,7 +210,7 @@ class AttentionEmitter {
     // Of a query that sees nothing the weights are 0 / 0.
     if (e_.has_input(kMask))
       weights = node("Where", {node("IsNaN", {weights}), number(0), weights});
-    if (!attr_.length_first) {
+    if (!length_first()) {
       e_.node("MatMul", {weights, value}, {e_.output(0)});
       return;
     }
@@ -208,18 +242,29 @@ class AttentionEmitter {
     e_.node("Transpose", {x}, {y}).attribute("perm", permutation);
     return y;
   }
-  std::string heads_first(const std::string& x) {
-    return attr_.length_first ? transposed(x, exchanged()) : x;
+  bool length_first() const { return packed_ || attr_.length_first; }
+  /// Query, key or value with its heads before its rows.
+  std::string operand(int i) {
+    std::string x = e_.input(packed_ ? 0 : i);
+    if (packed_) {
+      const Tensor which = Tensor::from(std::vector<std::int64_t>{i}, {});
+      x = e_.temporary();
+      e_.node("Gather", {e_.input(0), e_.constant(which)}, {x})
+          .attribute("axis", static_cast<std::int64_t>(sizes_.rank - 2));
+    }
+    return length_first() ? transposed(x, exchanged()) : x;
   }
 
   /// Keys or values [..., H', S, E], each head as often as queries share it.
-  std::string repeated(const std::string& x, const Shape& shape) {
-    if (!attr_.grouped || sizes_.head_axis < 0) return x;
+  std::string repeated(const std::string& x, int input) {
+    if (!attr_.grouped || packed_ || sizes_.head_axis < 0) return x;
+    const Shape& shape = e_.input_shape(input);
+    PARE_CHECK(!shape.symbolic(shape.rank() - 1), unsupported, kWhere,
+               "expected a known width for ONNX, got {}", shape);
+    const std::int64_t width = shape[-1];
     const std::int64_t heads = e_.input_shape(kQuery)[sizes_.head_axis];
     const std::int64_t own = shape[sizes_.head_axis];
     if (own == heads || own == 0) return x;
-    PARE_CHECK(!shape.symbolic(shape.rank() - 1), unsupported, kWhere,
-               "expected a known width for ONNX, got {}", shape);
     const auto axis = static_cast<std::int64_t>(sizes_.rank - 2);
     const std::string apart =
         node("Unsqueeze", {x, e_.constant(Tensor::from(std::vector<std::int64_t>{axis}, {1}))});
@@ -227,9 +272,10 @@ class AttentionEmitter {
     times[static_cast<std::size_t>(axis)] = heads / own;
     const std::string copies = node("Expand", {apart, list(times)});
     std::vector<std::int64_t> target(static_cast<std::size_t>(sizes_.rank), 0);
+    // Behind the axis that is joined a 0 would copy another one: the width is given.
     target[static_cast<std::size_t>(axis - 1)] = heads;
     target[static_cast<std::size_t>(axis)] = -1;
-    target[static_cast<std::size_t>(axis + 1)] = shape[-1];
+    target[static_cast<std::size_t>(axis + 1)] = width;
     return node("Reshape", {copies, list(target)});
   }
   std::string list(const std::vector<std::int64_t>& v) {
@@ -238,6 +284,7 @@ class AttentionEmitter {
 
   const AttentionAttributes& attr_;
   OnnxEmitter& e_;
+  bool packed_;
   AttentionSizes sizes_;
 };
 
@@ -245,7 +292,6 @@ class AttentionEmitter {
 
 constinit const OpDef kScaledDotProductAttention = {
     .name = "scaled_dot_product_attention",
-    .min_inputs = 3,
     .max_inputs = 4,
     .hidden_outputs = 2,
     .infer = infer_attention,
@@ -266,6 +312,8 @@ constinit const OpDef kScaledDotProductAttention = {
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                                     const Tensor& mask, const AttentionAttributes& attributes) {
   const Call call{&kScaledDotProductAttention, Attributes::of(attributes)};
+  if (!key.defined() && !value.defined() && !mask.defined())
+    return apply(call, detail::Borrowed(query));
   if (!mask.defined()) return apply(call, detail::Borrowed(query, key, value));
   return apply(call, detail::Borrowed(query, key, value, mask));
 }

@@ -17,7 +17,7 @@ namespace pare {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr std::int64_t kBlock = 64;  // queries whose weights are made together
+constexpr std::int64_t kBlock = 64;  // queries whose weights are made together, at most
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -45,10 +45,10 @@ class Mask {
       samples_.push_back(offset);
     }
   }
+  bool defined() const { return mask_.defined(); }
   /// scores[j] += mask, of the row of query i.
   void add(std::int64_t n, std::int64_t h, std::int64_t i, float* scores,
            std::int64_t count) const {
-    if (!mask_.defined()) return;
     const std::int64_t first = samples_[at(n)] + h * head_ + i * row_;
     const std::int64_t step = column_;
     if (mask_.dtype() == DType::boolean) {
@@ -73,24 +73,45 @@ PARE_INLINE void scale_row_body(float* row, std::int64_t n, float factor) {
 }
 PARE_MULTIVERSION(void, scale_row, (float* row, std::int64_t n, float factor), (row, n, factor))
 
-/// row = e^(row − m) with the largest m, and their sum; all zero where nothing is seen.
-PARE_INLINE double weigh_body(float* row, std::int64_t n, float* largest) {
-  const float m = rows::largest(static_cast<const float*>(row), n);
-  *largest = m;
-  if (m == -kInfinity) {
-    for (std::int64_t i = 0; i < n; ++i) row[i] = 0;
-    return 0;
-  }
-  for (std::int64_t i = 0; i < n; ++i) row[i] = rows::exponential(row[i] - m);
-  return rows::total(static_cast<const float*>(row), n);
-}
-PARE_MULTIVERSION(double, weigh, (float* row, std::int64_t n, float* largest), (row, n, largest))
+/// A row of scores: `seen` of them, worked on in whole vectors up to `padded`, zeros up to `limit`.
+struct ScoreRow {
+  float* data;
+  std::int64_t seen, padded, limit;
+  ScoreRow(float* row, std::int64_t seen_keys, std::int64_t row_keys)
+      : data(row),
+        seen(seen_keys),
+        padded(std::min(row_keys, (seen_keys + 7) / 8 * 8)),
+        limit(row_keys) {}
+};
 
-/// row = e^(row − log_sum)
-PARE_INLINE void reweigh_body(float* row, std::int64_t n, float log_sum) {
-  for (std::int64_t i = 0; i < n; ++i) row[i] = rows::exponential(row[i] - log_sum);
+/// row = e^(row · factor − m) with the largest m, and their sum; all zero where nothing is seen.
+PARE_INLINE double weigh_body(ScoreRow r, float factor, float* largest) {
+  float* const row = r.data;
+  for (std::int64_t i = 0; i < r.padded; ++i) row[i] *= factor;
+  for (std::int64_t i = r.seen; i < r.padded; ++i) row[i] = -kInfinity;
+  const float m = rows::largest(static_cast<const float*>(row), r.padded);
+  *largest = m;
+  const float shift = m == -kInfinity ? 0 : m;
+  for (std::int64_t i = 0; i < r.padded; ++i) row[i] = rows::exponential(row[i] - shift);
+  for (std::int64_t i = r.padded; i < r.limit; ++i) row[i] = 0;
+  return m == -kInfinity ? 0 : rows::total(static_cast<const float*>(row), r.padded);
 }
-PARE_MULTIVERSION(void, reweigh, (float* row, std::int64_t n, float log_sum), (row, n, log_sum))
+PARE_MULTIVERSION(double, weigh, (ScoreRow r, float factor, float* largest), (r, factor, largest))
+
+/// row = p = e^(row · factor − log_sum) and ds = p · (ds − delta) · scale
+struct RowGradient {
+  float factor, log_sum, delta, scale;
+};
+PARE_INLINE void weigh_gradient_body(ScoreRow r, float* gradient, RowGradient with) {
+  float* const row = r.data;
+  float* __restrict ds = gradient;
+  for (std::int64_t i = 0; i < r.padded; ++i)
+    row[i] = rows::exponential(row[i] * with.factor - with.log_sum);
+  for (std::int64_t i = 0; i < r.padded; ++i) ds[i] = row[i] * (ds[i] - with.delta) * with.scale;
+  for (std::int64_t i = r.seen; i < r.limit; ++i) row[i] = ds[i] = 0;
+}
+PARE_MULTIVERSION(void, weigh_gradient, (ScoreRow r, float* gradient, RowGradient with),
+                  (r, gradient, with))
 
 /// row = mask ? row · factor : 0
 PARE_INLINE void drop_body(float* row, const std::uint8_t* keep, std::int64_t n, float factor) {
@@ -98,14 +119,6 @@ PARE_INLINE void drop_body(float* row, const std::uint8_t* keep, std::int64_t n,
 }
 PARE_MULTIVERSION(void, drop, (float* row, const std::uint8_t* keep, std::int64_t n, float factor),
                   (row, keep, n, factor))
-
-/// ds = p · (dp − delta)
-PARE_INLINE void score_gradient_body(const float* p, float* dp, std::int64_t n, float delta) {
-  float* __restrict ds = dp;
-  for (std::int64_t i = 0; i < n; ++i) ds[i] = p[i] * (ds[i] - delta);
-}
-PARE_MULTIVERSION(void, score_gradient, (const float* p, float* dp, std::int64_t n, float delta),
-                  (p, dp, n, delta))
 
 PARE_INLINE double dot_of_body(const float* a, const float* b, std::int64_t n) {
   return norm_rows::dot(a, b, n);
@@ -119,38 +132,55 @@ struct Attention {
   HeadLayout q_at, k_at, v_at, y_at;
   std::int64_t samples, heads, key_heads, queries, keys, width, value_width;
   float scale;
+  std::int64_t part;  ///< elements from query to key to value where they are packed
   Mask mask;
   const float *q, *k, *v;
   const std::uint8_t* keep = nullptr;  ///< of dropout, [..., H, L, S]
   float keep_factor = 1;
 
-  Attention(const Call& call, const Tensor& query, const Tensor& key, const Tensor& value,
-            const Tensor& given_mask, const Shape& y)
+  /// `shapes` of query, key and value, `y` of the result; packed, `query` holds all three.
+  struct Operands {
+    const Tensor &query, &key, &value, &mask;
+    bool packed;
+  };
+  Attention(const Call& call, const Operands& o, const Shape& y)
       : attr(call.attributes.as<AttentionAttributes>()),
-        sizes(call, query.rank()),
-        q_at(sizes.layout(query.shape())),
-        k_at(sizes.layout(key.shape())),
-        v_at(sizes.layout(value.shape())),
-        y_at(sizes.layout(y)),
-        samples(sizes.samples(query.shape())),
-        heads(sizes.heads(query.shape())),
-        key_heads(sizes.heads(key.shape())),
-        queries(sizes.length(query.shape())),
-        keys(sizes.length(key.shape())),
-        width(query.dim(-1)),
-        value_width(value.dim(-1)),
-        scale(static_cast<float>(attention_scale(attr, width))),
-        q(query.data<float>()),
-        k(key.data<float>()),
-        v(value.data<float>()) {
+        sizes(call, y.rank(), o.packed),
+        samples(sizes.samples(y)),
+        heads(sizes.heads(y)),
+        queries(sizes.length(y)) {
+    const Shape one = o.packed ? unpacked(o.query.shape()) : o.query.shape();
+    const Shape& of_key = o.packed ? one : o.key.shape();
+    const Shape& of_value = o.packed ? one : o.value.shape();
+    const std::int64_t parts = o.packed ? 3 : 1;
+    q_at = sizes.layout(one, parts);
+    k_at = sizes.layout(of_key, parts);
+    v_at = sizes.layout(of_value, parts);
+    y_at = sizes.layout(y);
+    key_heads = sizes.heads(of_key);
+    keys = sizes.length(of_key);
+    width = one[-1];
+    value_width = of_value[-1];
+    scale = static_cast<float>(attention_scale(attr, width));
+    part = o.packed ? heads * width : 0;
+    q = o.query.data<float>();
+    k = o.packed ? q + part : o.key.data<float>();
+    v = o.packed ? k + part : o.value.data<float>();
+    mask = Mask(o.mask, scores_shape(y));
+  }
+
+  /// [..., H, L, S]
+  Shape scores_shape(const Shape& y) const {
     Shape scores;
-    for (int a = 0; a < sizes.rank - 3; ++a) scores.append(query.dim(a));
+    for (int a = 0; a < sizes.rank - 3; ++a) scores.append(y[a]);
     if (sizes.head_axis >= 0) scores.append(heads);
     scores.append(queries);
     scores.append(keys);
-    mask = Mask(given_mask, scores);
+    return scores;
   }
 
+  /// Queries of a block: smaller ones leave out more of the keys that causal queries do not see.
+  std::int64_t block() const { return attr.causal ? kBlock / 2 : kBlock; }
   std::int64_t key_head(std::int64_t h) const { return h / (heads / key_heads); }
   /// Keys that query i may see; causal ones lie before the rest.
   std::int64_t seen(std::int64_t i) const { return attr.causal ? std::min(keys, i + 1) : keys; }
@@ -165,12 +195,15 @@ struct Attention {
     const std::int64_t limit = seen(end - 1);
     multiply(end - first, limit, width, {q + q_at.at(n, h) + first * q_at.row, q_at.row},
              {k + k_at.at(n, key_head(h)), k_at.row, true}, s, limit, false);
+    if (!mask.defined()) return;
     for (std::int64_t i = first; i < end; ++i) {
       float* row = s + (i - first) * limit;
       scale_row(row, seen(i), scale);
       mask.add(n, h, i, row, seen(i));
     }
   }
+  /// What is left to multiply the scores by.
+  float factor() const { return mask.defined() ? 1 : scale; }
 };
 
 bool drops(const AttentionAttributes& attr, bool training) {
@@ -181,7 +214,11 @@ bool drops(const AttentionAttributes& attr, bool training) {
 
 void attention_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                        const Context& context, Multiply multiply) {
-  Attention a(call, inputs[0], inputs[1], inputs[2], inputs.size() > 3 ? inputs[3] : Tensor(),
+  const Tensor none;
+  const auto given = [&](std::size_t i) -> const Tensor& {
+    return i < inputs.size() ? inputs[i] : none;
+  };
+  Attention a(call, {inputs[0], given(1), given(2), given(3), is_packed(inputs)},
               outputs[0].shape());
   if (drops(a.attr, context.training)) {
     PARE_CHECK(context.generator, invalid_state, "scaled_dot_product_attention",
@@ -197,25 +234,25 @@ void attention_forward(const Call& call, std::span<const Tensor> inputs, std::sp
     std::fill_n(log_sums, outputs[1].elements(), kInfinity);
     return;
   }
-  const std::int64_t blocks = (a.queries + kBlock - 1) / kBlock;
-  const std::int64_t work = std::min(kBlock, a.queries) * a.keys * (a.width + a.value_width + 1);
+  const std::int64_t block = a.block();
+  const std::int64_t blocks = (a.queries + block - 1) / block;
+  const std::int64_t work = std::min(block, a.queries) * a.keys * (a.width + a.value_width + 1);
   parallel_for(0, a.samples * a.heads * blocks, 262144 / std::max<std::int64_t>(1, work) + 1,
                [&](std::int64_t begin, std::int64_t stop) {
-                 std::vector<float> room(at(std::min(kBlock, a.queries) * a.keys));
+                 std::vector<float> room(at(std::min(block, a.queries) * a.keys));
                  float* const s = room.data();
                  for (std::int64_t unit = begin; unit < stop; ++unit) {
                    const std::int64_t n = unit / blocks / a.heads;
                    const std::int64_t h = unit / blocks % a.heads;
-                   const std::int64_t first = unit % blocks * kBlock;
-                   const std::int64_t end = std::min(a.queries, first + kBlock);
+                   const std::int64_t first = unit % blocks * block;
+                   const std::int64_t end = std::min(a.queries, first + block);
                    const std::int64_t limit = a.seen(end - 1);
                    a.scores(n, h, first, end, s, multiply);
                    float factor[kBlock];
                    for (std::int64_t i = first; i < end; ++i) {
                      float* row = s + (i - first) * limit;
                      float m = 0;
-                     const double sum = weigh(row, a.seen(i), &m);
-                     std::fill(row + a.seen(i), row + limit, 0.0F);
+                     const double sum = weigh({row, a.seen(i), limit}, a.factor(), &m);
                      // e^(score − ∞) is zero: of a query that sees nothing, backward finds nothing.
                      log_sums[(n * a.heads + h) * a.queries + i] =
                          sum == 0 ? kInfinity : m + static_cast<float>(std::log(sum));
@@ -236,44 +273,44 @@ void attention_backward(BackwardArgs& args, Multiply multiply) {
   const auto plain = [](const Tensor& t) {
     return in_format(in_dtype(t, DType::f32), MemoryFormat::row_major);
   };
-  const bool masked = args.inputs() > 3 && args.has_input(3);
+  const auto has = [&](int i) { return i < args.inputs() && args.has_input(i); };
+  const bool packed = !has(1);
   const Tensor query = plain(args.input(0));
-  const Tensor key = plain(args.input(1));
-  const Tensor value = plain(args.input(2));
+  const Tensor key = packed ? Tensor() : plain(args.input(1));
+  const Tensor value = packed ? Tensor() : plain(args.input(2));
+  const Tensor mask = has(3) ? in_format(args.input(3), MemoryFormat::row_major) : Tensor();
   const Tensor y = plain(args.output(0));
   const Tensor g = plain(args.grad_output(0));
-  Attention a(args.call(), query, key, value,
-              masked ? in_format(args.input(3), MemoryFormat::row_major) : Tensor(), y.shape());
+  Attention a(args.call(), {query, key, value, mask, packed}, y.shape());
   if (drops(a.attr, args.training())) {
     a.keep = args.output(2).data<std::uint8_t>();
     a.keep_factor = a.attr.dropout < 1 ? static_cast<float>(1 / (1 - a.attr.dropout)) : 0.0F;
   }
   const float* log_sums = args.output(1).data<float>();
   const float* dy = g.data<float>();
-  Tensor dq = Tensor::zeros(query.shape());
-  Tensor dk = Tensor::zeros(key.shape());
-  Tensor dv = Tensor::zeros(value.shape());
+  // All of it is written, unless there is nothing to write it from.
+  const bool any = a.keys > 0 && a.queries > 0;
+  const auto room_for = [&](const Tensor& t) {
+    return any ? Tensor::empty(t.shape()) : Tensor::zeros(t.shape());
+  };
+  Tensor dq = room_for(query);
+  Tensor dk = packed ? Tensor() : room_for(key);
+  Tensor dv = packed ? Tensor() : room_for(value);
   Tensor dmask;
-  if (masked && args.needs(3)) {
-    Shape scores;
-    for (int i = 0; i < a.sizes.rank - 3; ++i) scores.append(query.dim(i));
-    if (a.sizes.head_axis >= 0) scores.append(a.heads);
-    scores.append(a.queries);
-    scores.append(a.keys);
-    dmask = Tensor::zeros(scores);
-  }
+  if (mask.defined() && args.needs(3)) dmask = Tensor::zeros(a.scores_shape(y.shape()));
   float* const to_q = dq.mutable_data<float>();
-  float* const to_k = dk.mutable_data<float>();
-  float* const to_v = dv.mutable_data<float>();
+  float* const to_k = packed ? to_q + a.part : dk.mutable_data<float>();
+  float* const to_v = packed ? to_k + a.part : dv.mutable_data<float>();
   float* const to_mask = dmask.defined() ? dmask.mutable_data<float>() : nullptr;
+  const std::int64_t block = a.block();
   const std::int64_t shared = a.key_heads > 0 ? a.heads / a.key_heads : 0;
   // One thread has all that adds to a head of the keys and values.
   const std::int64_t work = a.queries * a.keys * (a.width + a.value_width + 1) * shared;
-  const std::int64_t units = a.keys > 0 && a.queries > 0 ? a.samples * a.key_heads : 0;
+  const std::int64_t units = any ? a.samples * a.key_heads : 0;
   parallel_for(
       0, units, 131072 / std::max<std::int64_t>(1, work) + 1,
       [&](std::int64_t begin, std::int64_t stop) {
-        const std::int64_t size = std::min(kBlock, a.queries) * a.keys;
+        const std::int64_t size = std::min(block, a.queries) * a.keys;
         std::vector<float> room(at(size * (a.keep ? 3 : 2)));
         float* const p = room.data();
         float* const ds = p + size;
@@ -283,9 +320,11 @@ void attention_backward(BackwardArgs& args, Multiply multiply) {
           const std::int64_t kh = unit % a.key_heads;
           const std::int64_t k_first = a.k_at.at(n, kh);
           const std::int64_t v_first = a.v_at.at(n, kh);
+          bool add = false;
           for (std::int64_t h = kh * shared; h < (kh + 1) * shared; ++h)
-            for (std::int64_t first = 0; first < a.queries; first += kBlock) {
-              const std::int64_t end = std::min(a.queries, first + kBlock);
+            // The last block first: no other sees more keys.
+            for (std::int64_t first = (a.queries - 1) / block * block; first >= 0; first -= block) {
+              const std::int64_t end = std::min(a.queries, first + block);
               const std::int64_t rows = end - first;
               const std::int64_t limit = a.seen(end - 1);
               const std::int64_t q_first = a.q_at.at(n, h) + first * a.q_at.row;
@@ -297,40 +336,46 @@ void attention_backward(BackwardArgs& args, Multiply multiply) {
                 float* row = p + (i - first) * limit;
                 float* ds_row = ds + (i - first) * limit;
                 const std::int64_t seen = a.seen(i);
-                reweigh(row, seen, log_sums[(n * a.heads + h) * a.queries + i]);
-                std::fill(row + seen, row + limit, 0.0F);
+                const std::int64_t y_row = y_first + (i - first) * a.y_at.row;
+                const double delta = dot_of(dy + y_row, y.data<float>() + y_row, a.value_width);
+                const ScoreRow scores(row, seen, limit);
+                if (a.keep) drop(ds_row, a.keep_row(n, h, i), seen, a.keep_factor);
+                weigh_gradient(scores, ds_row,
+                               {.factor = a.factor(),
+                                .log_sum = log_sums[(n * a.heads + h) * a.queries + i],
+                                .delta = static_cast<float>(delta),
+                                .scale = to_mask ? 1 : a.scale});
                 if (a.keep) {
                   float* dropped_row = dropped + (i - first) * limit;
                   std::copy_n(row, limit, dropped_row);
                   drop(dropped_row, a.keep_row(n, h, i), seen, a.keep_factor);
-                  drop(ds_row, a.keep_row(n, h, i), seen, a.keep_factor);
                 }
-                const std::int64_t y_row = y_first + (i - first) * a.y_at.row;
-                const auto delta =
-                    static_cast<float>(dot_of(dy + y_row, y.data<float>() + y_row, a.value_width));
-                score_gradient(row, ds_row, seen, delta);
-                std::fill(ds_row + seen, ds_row + limit, 0.0F);
-                if (to_mask)
+                if (to_mask) {
                   std::copy_n(ds_row, seen, to_mask + ((n * a.heads + h) * a.queries + i) * a.keys);
-                scale_row(ds_row, seen, a.scale);
+                  scale_row(ds_row, seen, a.scale);
+                }
               }
               multiply(limit, a.value_width, rows, {dropped, limit, true},
-                       {dy + y_first, a.y_at.row}, to_v + v_first, a.v_at.row, true);
+                       {dy + y_first, a.y_at.row}, to_v + v_first, a.v_at.row, add);
               multiply(rows, a.width, limit, {ds, limit}, {a.k + k_first, a.k_at.row},
                        to_q + q_first, a.q_at.row, false);
               multiply(limit, a.width, rows, {ds, limit, true}, {a.q + q_first, a.q_at.row},
-                       to_k + k_first, a.k_at.row, true);
+                       to_k + k_first, a.k_at.row, add);
+              for (std::int64_t i = add ? a.keys : limit; i < a.keys; ++i) {
+                std::fill_n(to_k + k_first + i * a.k_at.row, a.width, 0.0F);
+                std::fill_n(to_v + v_first + i * a.v_at.row, a.value_width, 0.0F);
+              }
+              add = true;
             }
         }
       });
-  const auto give = [&](int i, Tensor& t) {
-    if (args.needs(i)) args.set(i, in_dtype(t, args.input_dtype(i)));
+  const auto give = [&](int i, const Tensor& t) {
+    if (t.defined() && args.needs(i)) args.set(i, in_dtype(t, args.input_dtype(i)));
   };
   give(0, dq);
   give(1, dk);
   give(2, dv);
-  if (dmask.defined())
-    args.set(3, in_dtype(sum_to_shape(dmask, args.input_shape(3)), args.input_dtype(3)));
+  if (dmask.defined()) give(3, sum_to_shape(dmask, args.input_shape(3)));
 }
 
 }  // namespace pare

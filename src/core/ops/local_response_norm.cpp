@@ -188,10 +188,11 @@ void backward_lrn(BackwardArgs& args) {
   args.set(0, in_dtype(dx, given));
 }
 
-/// ONNX's window of an even size is one channel further on: then slices of the squares are summed.
+/// ONNX's window of an even size is one channel further on, and ONNX Runtime knows pictures of f32
+/// alone: else slices of the squares are summed.
 void emit_lrn(const Call& call, OnnxEmitter& e) {
   const auto& attr = attributes_of(call);
-  if (attr.size % 2 == 1) {
+  if (attr.size % 2 == 1 && e.input_shape(0).rank() == 4 && e.input_dtype(0) == DType::f32) {
     e.node("LRN", {e.input(0)}, {e.output(0)})
         .attribute("alpha", attr.alpha)
         .attribute("beta", attr.beta)

@@ -28,9 +28,11 @@ struct AttentionAttributes {
 /// [..., H', S, E], value [..., H', S, F] → [..., H, L, F]; H' = H, or (grouped) a divisor of it.
 /// The mask, undefined for none, broadcasts to [..., H, L, S]: of bool, true where a key is seen,
 /// or of floats that are added. A query that sees no key gets zeros. Weights are made block by
-/// block and not kept. Vaswani et al., "Attention is all you need", 2017; Dao et al.,
-/// "FlashAttention", 2022; Ainslie et al., "GQA", 2023. Throws dtype_mismatch, shape_mismatch,
-/// invalid_argument; invalid_state where dropout finds no generator.
+/// block and not kept. Without key and value the query holds all three, [..., L, 3, H, E], and the
+/// result is [..., L, H, E]: what one linear layer makes, taken as it lies. Vaswani et al.,
+/// "Attention is all you need", 2017; Dao et al., "FlashAttention", 2022; Ainslie et al., "GQA",
+/// 2023. Throws dtype_mismatch, shape_mismatch, invalid_argument; invalid_state where dropout finds
+/// no generator.
 PARE_API Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key,
                                              const Tensor& value, const Tensor& mask = {},
                                              const AttentionAttributes& attributes = {});
