@@ -27,21 +27,7 @@ const GPTOptions& checked(const GPTOptions& o) {
 
 nn::LayerNormOptions norm_of(const GPTOptions& o) { return {.shape = {o.n_embd}, .bias = o.bias}; }
 
-Tensor rows_of(const nn::Parameter& table, const Tensor& indices) {
-  return gather(table, indices, 0);
-}
-
 }  // namespace
-
-GPTEmbedding::GPTEmbedding(std::int64_t rows, std::int64_t width) {
-  weight = nn::Parameter({rows, width});
-}
-void GPTEmbedding::members(nn::Members& m) { m("weight", weight); }
-Tensor GPTEmbedding::forward(const Tensor& indices) { return rows_of(weight, indices); }
-void GPTEmbedding::reset(Generator& generator) {
-  weight.set(nn::init::normal(weight.shape(), generator, {.deviation = 0.02}));
-}
-std::string GPTEmbedding::kind() const { return "Embedding"; }
 
 GPTAttention::GPTAttention(const GPTOptions& o)
     : c_attn({.in = o.n_embd, .out = 3 * o.n_embd, .bias = o.bias}),
@@ -84,8 +70,8 @@ Tensor GPTBlock::forward(const Tensor& x) {
 std::string GPTBlock::kind() const { return "Block"; }
 
 GPTTransformer::GPTTransformer(const GPTOptions& o)
-    : wte(o.vocab_size, o.n_embd),
-      wpe(o.block_size, o.n_embd),
+    : wte({.num_embeddings = o.vocab_size, .embedding_dim = o.n_embd}),
+      wpe({.num_embeddings = o.block_size, .embedding_dim = o.n_embd}),
       drop({.p = o.dropout}),
       ln_f(norm_of(o)) {
   for (std::int64_t i = 0; i < o.n_layer; ++i) h.add(GPTBlock(o));
@@ -123,6 +109,8 @@ void GPT::reset(Generator& generator) {
   // The sum of what 2 · n_layer parts add keeps the deviation of one.
   const double added = 0.02 / std::sqrt(2.0 * static_cast<double>(options_.n_layer));
   for_each_module([&](const std::string& name, Module& module) {
+    if (auto* table = dynamic_cast<nn::Embedding*>(&module))
+      table->weight.set(nn::init::normal(table->weight.shape(), generator, {.deviation = 0.02}));
     auto* linear = dynamic_cast<nn::Linear*>(&module);
     if (!linear) return;
     const double deviation = name.ends_with("c_proj") ? added : 0.02;

@@ -32,8 +32,8 @@ nn::TransformerEncoder encoder_of(const TransformerClassifierOptions& o) {
 }  // namespace
 
 TransformerClassifier::TransformerClassifier(TransformerClassifierOptions options)
-    : embedding(checked(options).vocab_size, options.d_model),
-      position(options.max_length, options.d_model),
+    : embedding({.num_embeddings = checked(options).vocab_size, .embedding_dim = options.d_model}),
+      position({.num_embeddings = options.max_length, .embedding_dim = options.d_model}),
       dropout({.p = options.dropout}),
       encoder(encoder_of(options)),
       fc({.in = options.d_model, .out = options.classes}),

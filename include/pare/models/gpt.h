@@ -4,6 +4,7 @@
 #include "pare/nn/attention.h"
 #include "pare/nn/container.h"
 #include "pare/nn/dropout.h"
+#include "pare/nn/embedding.h"
 #include "pare/nn/feature_norm.h"
 
 namespace pare::models {
@@ -17,17 +18,6 @@ struct GPTOptions {
   double dropout = 0;
   bool bias = true;         ///< of linear layers and normalizations; lm_head never has one
   bool tie_weights = true;  ///< lm_head shares wte's table
-};
-
-/// A table of vectors, one a row, in the place of torch.nn.Embedding.
-struct PARE_API GPTEmbedding : nn::Module {
-  GPTEmbedding(std::int64_t rows, std::int64_t width);
-  void members(nn::Members& m) override;
-  Tensor forward(const Tensor& indices) override;
-  void reset(Generator& generator) override;
-  std::string kind() const override;
-
-  nn::Parameter weight;  ///< [rows, width]
 };
 
 /// Causal attention of a sequence [N, T, n_embd] to itself.
@@ -79,8 +69,8 @@ struct PARE_API GPTTransformer : nn::Module {
   Tensor forward(const Tensor& tokens) override;
   std::string kind() const override;
 
-  GPTEmbedding wte;
-  GPTEmbedding wpe;
+  nn::Embedding wte;
+  nn::Embedding wpe;
   nn::Dropout drop;
   nn::Sequential h;
   nn::LayerNorm ln_f;

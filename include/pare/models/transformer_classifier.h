@@ -1,7 +1,7 @@
 // A transformer that classifies sequences of tokens.
 #pragma once
 
-#include "pare/models/gpt.h"
+#include "pare/nn/embedding.h"
 #include "pare/nn/transformer.h"
 
 namespace pare::models {
@@ -27,8 +27,8 @@ struct PARE_API TransformerClassifier : nn::Module {
   Tensor forward(const Tensor& tokens) override;
   std::string kind() const override;
 
-  GPTEmbedding embedding;
-  GPTEmbedding position;
+  nn::Embedding embedding;
+  nn::Embedding position;
   nn::Dropout dropout;
   nn::TransformerEncoder encoder;
   nn::Linear fc;
