@@ -44,7 +44,6 @@ void add_arrange_cases(Cases& cases);
 void add_indexing_cases(Cases& cases);
 void add_resample_cases(Cases& cases);
 void add_contraction_cases(Cases& cases);
-void add_convolution_cases(Cases& cases);
 void add_layer_cases(Cases& cases);
 void add_feature_norm_cases(Cases& cases);
 void add_loss_cases(Cases& cases);

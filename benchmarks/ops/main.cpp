@@ -31,7 +31,6 @@ Cases all_cases() {
   add_indexing_cases(cases);
   add_resample_cases(cases);
   add_contraction_cases(cases);
-  add_convolution_cases(cases);
   add_layer_cases(cases);
   add_feature_norm_cases(cases);
   add_loss_cases(cases);

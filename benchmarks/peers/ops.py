@@ -96,18 +96,10 @@ CASES = {
     # Contractions.
     "matmul": torch.matmul, "matmul, batch": torch.matmul, "linear": F.linear,
     "conv2d": lambda x, w: F.conv2d(x, w, padding=1), "conv2d, pointwise": F.conv2d,
-    "conv1d": lambda x, w: F.conv1d(x, w, padding=2), "conv3d": lambda x, w: F.conv3d(x, w, padding=1),
-    "conv_transpose1d": lambda x, w: F.conv_transpose1d(x, w, stride=2, padding=1),
-    "conv_transpose2d": lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1),
-    "conv_transpose3d": lambda x, w: F.conv_transpose3d(x, w, stride=2, padding=1),
     "scaled_dot_product_attention": F.scaled_dot_product_attention,
     "conv2d, depthwise": lambda x, w: F.conv2d(x, w, padding=1, groups=32),
     # Layers.
     "max_pool2d": lambda x: F.max_pool2d(x, 2), "average_pool2d": lambda x: F.avg_pool2d(x, 2),
-    "max_pool1d": lambda x: F.max_pool1d(x, 2), "max_pool3d": lambda x: F.max_pool3d(x, 2),
-    "average_pool1d": lambda x: F.avg_pool1d(x, 2), "average_pool3d": lambda x: F.avg_pool3d(x, 2),
-    "adaptive_average_pool": lambda x: F.adaptive_avg_pool2d(x, 12),
-    "adaptive_max_pool": lambda x: F.adaptive_max_pool2d(x, 12),
     "layer_norm": lambda x, w, b: F.layer_norm(x, (256,), w, b),
     "rms_norm": lambda x, w: F.rms_norm(x, (256,), w, 1e-5), "group_norm": lambda x, w, b: F.group_norm(x, 8, w, b),
     "instance_norm": lambda x, w, b: F.instance_norm(x, weight=w, bias=b),
