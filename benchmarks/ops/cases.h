@@ -13,9 +13,8 @@
 namespace pare::bench {
 
 /// How an input is made, on both sides: kind [shape]. Kinds: normal, uniform [0, 1), positive
-/// [0.1, 2.1), small [−0.1, 0.1), sign (±1), bool, int (i32 in [0, 1000)), labels:N (i64 in [0,
-/// N)), u8, i8, zeros, ones, const:V (f32), i32:V, i64:V, range (f32 [2]: an observer's that has
-/// seen nothing), none.
+/// [0.1, 2.1), sign (±1), bool, int (i32 in [0, 1000)), labels:N (i64 in [0, N)), u8, i8, zeros,
+/// ones, const:V (f32), i32:V, range (f32 [2]: an observer's that has seen nothing), none.
 struct Input {
   std::string kind;
   Shape shape = {};
@@ -50,7 +49,6 @@ void add_loss_cases(Cases& cases);
 void add_sequence_cases(Cases& cases);
 void add_quantization_cases(Cases& cases);
 void add_spatial_cases(Cases& cases);
-void add_sequence_cases(Cases& cases);
 
 inline const Shape kMatrix{256, 512};  ///< 131 072 elements
 inline const Shape kImages{8, 32, 32, 32};

@@ -37,7 +37,6 @@ Cases all_cases() {
   add_sequence_cases(cases);
   add_quantization_cases(cases);
   add_spatial_cases(cases);
-  add_sequence_cases(cases);
   return cases;
 }
 
@@ -50,19 +49,16 @@ Tensor make(const Input& input, Generator& generator) {
   if (kind == "normal") return generator.normal(shape);
   if (kind == "uniform") return generator.uniform(shape);
   if (kind == "positive") return generator.uniform(shape, 0.1F, 2.1F);
-  if (kind == "small") return generator.uniform(shape, -0.1F, 0.1F);
   if (kind == "sign") return generator.bernoulli(shape, 0.5F) * 2.0 - 1.0;
   if (kind == "bool") return generator.bernoulli(shape, 0.5F).to(DType::boolean);
   if (kind == "int") return (generator.uniform(shape) * 1000.0).to(DType::i32);
   if (kind == "labels") return (generator.uniform(shape) * value).to(DType::i64);
-  if (kind == "nonzero") return (generator.uniform(shape) * (value - 1) + 1.0).to(DType::i64);
   if (kind == "u8") return (generator.uniform(shape) * 256.0).to(DType::u8);
   if (kind == "i8") return (generator.uniform(shape) * 256.0 - 128.0).to(DType::i8);
   if (kind == "zeros") return Tensor::zeros(shape);
   if (kind == "ones") return Tensor::ones(shape);
   if (kind == "const") return Tensor::full(shape, value);
   if (kind == "i32") return Tensor::full(shape, value, DType::i32);
-  if (kind == "i64") return Tensor::full(shape, value, DType::i64);
   if (kind == "counts") return Tensor::zeros(shape, DType::i64);
   if (kind == "range") return empty_range();
   throw Error(ErrorCode::invalid_argument, "ops: no inputs of kind " + kind);

@@ -266,5 +266,16 @@ TEST(TraceLeaves, MetadataOfAGraphStays) {
   EXPECT_EQ(trace(graph, random(Shape{2, 3, 8, 8})).metadata(), graph.metadata());
 }
 
+struct Detached : nn::Module {
+  Tensor forward(const Tensor& x) override { return x * x.detach(); }
+};
+
+TEST(Trace, TakesDetachedValues) {
+  Detached net;
+  const Tensor x = Tensor::from({1, -2, 3}, {1, 3});
+  Graph graph = trace(net, x);
+  EXPECT_EQ(graph(x).to_vector<float>(), net(x).to_vector<float>());
+}
+
 }  // namespace
 }  // namespace pare::test

@@ -2,6 +2,7 @@
 #include "core/broadcast.h"
 #include "core/convert.h"
 #include "core/dtype_switch.h"
+#include "core/ops/layout.h"
 #include "pare/core/ops/elementwise.h"
 
 namespace pare {
@@ -45,7 +46,8 @@ constinit const OpDef kDetach = {
     .format = FormatRule::keep,
     .infer = infer_same,
     .forward = forward_copy,
-    .view = [](const Call&, const Tensor& input, const Shape&) { return input.detach(); },
+    .view = [](const Call&, const Tensor& x,
+               const Shape& shape) { return share_memory(x, shape, x.format()); },
     .channels = {.kind = ChannelFact::Kind::elementwise},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},
     .onnx = {.op_type = "Identity"}};
