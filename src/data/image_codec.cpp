@@ -125,12 +125,15 @@ void check_jpeg(std::span<const std::uint8_t> bytes, const std::string& name) {
     }
     const std::size_t length = std::size_t{bytes[at + 2]} << 8 | bytes[at + 3];
     const std::size_t end = std::min(at + 2 + length, bytes.size());
-    for (std::size_t table = at + 4; marker == kTables && table + 17 <= end;) {
+    // A table that the segment's end cuts off is read by stb nevertheless.
+    for (std::size_t table = at + 4; marker == kTables && table < end;) {
       std::size_t codes = 0;
-      for (std::size_t i = 1; i <= 16; ++i) codes += bytes[table + i];
-      PARE_CHECK(codes <= 256, corrupt_data, name,
-                 "expected at most 256 codes in the Huffman table at byte {}, got {}", table,
-                 codes);
+      for (std::size_t i = 1; i <= 16 && table + i < bytes.size(); ++i) codes += bytes[table + i];
+      PARE_CHECK(
+          codes <= 256 && table + 17 + codes <= end, corrupt_data, name,
+          "expected at most 256 codes in the Huffman table at byte {}, and its segment's end "
+          "at byte {} behind them, got {}",
+          table, end, codes);
       table += 17 + codes;
     }
     if (length < 2) return;
