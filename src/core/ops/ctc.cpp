@@ -84,7 +84,16 @@ struct Problem {
 /// ln(e^a + e^b)
 double joined(double a, double b) {
   if (a < b) std::swap(a, b);
-  return b == kNever ? a : a + std::log1p(std::exp(b - a));
+  return b - a > -40 ? a + std::log1p(std::exp(b - a)) : a;  // e^-40 is less than a's last digit
+}
+
+/// ln(e^a + e^b + e^c)
+double joined(double a, double b, double c) {
+  if (a < b) std::swap(a, b);
+  if (a < c) std::swap(a, c);
+  if (!(c - a > -40)) return joined(a, b);
+  const double rest = b - a > -40 ? std::exp(b - a) : 0;
+  return a + std::log1p(rest + std::exp(c - a));
 }
 
 /// One sample: its target with blanks around each label, and sums over the alignments up to a step.
@@ -121,14 +130,18 @@ template <class T> class Sample {
     if (count > 1) beta[count - 2] = 0;
     for (std::int64_t t = steps_; t-- > 0;) {
       const double* alpha = &alpha_[static_cast<std::size_t>(t) * count];
-      for (std::size_t s = 0; s < count; ++s)
-        gradient[t * stride_ + states_[s]] -=
-            static_cast<T>(factor * std::exp(alpha[s] + beta[s] + total));
       for (std::size_t s = 0; s < count; ++s) {
-        double sum = beta[s] + at(t, s);
-        if (s + 1 < count) sum = joined(sum, beta[s + 1] + at(t, s + 1));
-        if (s + 2 < count && may_skip(s + 2)) sum = joined(sum, beta[s + 2] + at(t, s + 2));
-        before[s] = sum;
+        // Next to nothing is left out: subnormal numbers are slow. NaN passes.
+        const double log_posterior = alpha[s] + beta[s] + total;
+        if (log_posterior < -60) continue;
+        gradient[t * stride_ + states_[s]] -= static_cast<T>(factor * std::exp(log_posterior));
+      }
+      for (std::size_t s = 0; s < count; ++s) beta[s] += at(t, s);
+      for (std::size_t s = 0; s < count; ++s) {
+        if (s + 2 < count && may_skip(s + 2))
+          before[s] = joined(beta[s], beta[s + 1], beta[s + 2]);
+        else
+          before[s] = s + 1 < count ? joined(beta[s], beta[s + 1]) : beta[s];
       }
       beta.swap(before);
     }
@@ -153,8 +166,10 @@ template <class T> class Sample {
       const double* last = now - count;
       for (std::size_t s = 0; s < count; ++s) {
         double sum = last[s];
-        if (s > 0) sum = joined(sum, last[s - 1]);
-        if (s > 1 && may_skip(s)) sum = joined(sum, last[s - 2]);
+        if (s > 1 && may_skip(s))
+          sum = joined(sum, last[s - 1], last[s - 2]);
+        else if (s > 0)
+          sum = joined(sum, last[s - 1]);
         now[s] = sum + at(t, s);
       }
     }
