@@ -3,6 +3,10 @@
 
 #include "core/ops/conv2d_winograd.h"
 #include "core/ops/convolution_adapters.h"
+#include "core/precision.h"
+#include "pare/core/ops/attention.h"
+#include "pare/core/ops/contraction.h"
+#include "pare/core/ops/convolution.h"
 #include "runtime/own_primitives.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
@@ -60,6 +64,49 @@ constinit const KernelList kLinear{kLinearForward, kLinearBackward};
 constinit const KernelList kLstm{kLstmForward, kLstmBackward};
 constinit const KernelList kMatmul{kMatmulForward, kMatmulBackward};
 constinit const KernelList kRnn{kRnnForward, kRnnBackward};
+
+namespace {
+
+#if PARE_ONEDNN
+// They read the thread's precision; elsewhere than on CPUs with bf16 operands are rounded instead.
+template <auto run>
+bool forward_in_bf16(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                     const Context& context) {
+  return has_bf16() && run(call, inputs, outputs, context);
+}
+template <auto run> bool backward_in_bf16(BackwardArgs& args) { return has_bf16() && run(args); }
+
+template <auto run>
+constexpr ForwardKernel kForwardBf16[] = {{"onednn bf16", forward_in_bf16<run>}};
+template <auto run>
+constexpr BackwardKernel kBackwardBf16[] = {{"onednn bf16", backward_in_bf16<run>}};
+
+template <auto forward, auto backward> constexpr ProductOp product(const OpDef& op) {
+  return {&op, 0b11, kForwardBf16<forward>, kBackwardBf16<backward>};
+}
+#endif
+
+// The others have no kernels in bf16: their operands are rounded.
+constexpr ProductOp kProductOps[] = {
+#if PARE_ONEDNN
+    product<onednn::conv2d_forward, onednn::conv2d_backward>(pare::kConv2d),
+    product<onednn::conv3d_forward, onednn::conv3d_backward>(pare::kConv3d),
+    product<onednn::linear_forward, onednn::linear_backward>(pare::kLinear),
+    product<onednn::matmul_forward, onednn::matmul_backward>(pare::kMatmul),
+#else
+    {&pare::kConv2d, 0b11},          {&pare::kConv3d, 0b11},
+    {&pare::kLinear, 0b11},          {&pare::kMatmul, 0b11},
+#endif
+    {&pare::kConv1d, 0b11},
+    {&pare::kConvTranspose1d, 0b11},
+    {&pare::kConvTranspose2d, 0b11},
+    {&pare::kConvTranspose3d, 0b11},
+    {&pare::kScaledDotProductAttention, 0b111},
+};
+
+}  // namespace
+
+std::span<const ProductOp> product_ops() { return kProductOps; }
 
 }  // namespace pare::kernels
 

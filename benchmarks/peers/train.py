@@ -2,7 +2,8 @@
 
 usage: train.py [BUILD] [--seconds S] [CASE ...]      BUILD = build/release; needs torch and, for mobilenet_v2, torchvision (PyPI)
 
-PyTorch runs every convolution net in both memory formats and the GPT with both AdamWs; the ratio is against the faster one. The QAT rows stand against
+PyTorch runs every convolution net in both memory formats, the GPT and AdamW over ResNet-50's parameters (the update alone)
+with both AdamWs, foreach and fused; the ratio is against the faster one. The QAT rows stand against
 PyTorch's float step. Then the peak resident memory of ResNet-20 runs, less that of the same program stopped before its first
 step, and the loader's share of a ResNet-20 step, both programs pinned to one core."""
 import os
@@ -15,12 +16,25 @@ import numpy as np
 TARGETS = {
     "add": 0.25, "add_grad": 0.25, "mlp_sigmoid": 0.25, "very_simple": 0.25, "lenet300": 0.8,
     "lenet5": 0.8, "resnet20": 0.85, "ds_cnn": 0.8, "mobilenet_v2": 0.8, "qat_lenet5": 1.1, "qat_resnet20": 1.1,
-    "gpt": 0.9,
-    "lstm": 0.9, "gru": 0.9,
+    "gpt": 0.9, "lstm": 0.9, "gru": 0.9, "adamw": 0.7,
 }
 
 
-def torch_step(name, channels_last):
+def resnet50_shapes():
+    """Weights, norms' scales and shifts, and the classifier: 161 tensors, 25.6 million elements."""
+    shapes, width = [(64, 3, 7, 7), (64,), (64,)], 64
+    for blocks, planes in ((3, 64), (4, 128), (6, 256), (3, 512)):
+        for block in range(blocks):
+            for o, i, k in ((planes, width, 1), (planes, planes, 3), (4 * planes, planes, 1)):
+                shapes += [(o, i, k, k), (o,), (o,)]
+            if block == 0:
+                shapes += [(4 * planes, width, 1, 1), (4 * planes,), (4 * planes,)]
+            width = 4 * planes
+    return shapes + [(1000, 2048), (1000,)]
+
+
+def torch_step(name, second):
+    """`second`: in PyTorch's second setting, channels-last or fused."""
     import torch
     import torch.nn as nn
     import torch.nn.functional as F
@@ -30,7 +44,7 @@ def torch_step(name, channels_last):
 
     if name == "gpt":
         import gpt
-        return gpt.training_step(channels_last)  # here: AdamW's loops fused
+        return gpt.training_step(second)
 
     class Block(nn.Module):
         def __init__(self, i, o, stride):
@@ -79,6 +93,13 @@ def torch_step(name, channels_last):
         def forward(self, x):
             return self.fc(self.layer(x)[0][-1])
 
+    if name == "adamw":
+        parameters = [nn.Parameter(torch.randn(shape) * 0.01) for shape in resnet50_shapes()]
+        for p in parameters:
+            p.grad = torch.randn_like(p)
+        adamw = torch.optim.AdamW(parameters, lr=1e-3, foreach=not second, fused=second)
+        return adamw.step
+
     relu = nn.ReLU
     make = {
         "mlp_sigmoid": (lambda: nn.Sequential(nn.Linear(784, 30), nn.Sigmoid(), nn.Linear(30, 10)), (10, 784)),
@@ -95,7 +116,7 @@ def torch_step(name, channels_last):
     build, shape = make[name.removeprefix("qat_")]
     batch = shape[1] if name in ("lstm", "gru") else shape[0]
     net, x, y = build(), torch.randn(*shape), torch.randint(0, 10, (batch,))
-    if channels_last:
+    if second:
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     if name == "very_simple":
         optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
@@ -140,7 +161,7 @@ def compare(binary, names, seconds):
     print(f"{'step':14s} {'pare':>10s} {'PyTorch':>10s} {'ratio':>6s} {'target':>7s}")
     for name in names:
         rivals = [torch_step(name, False)]
-        if "lenet5" in name or "resnet" in name or name in ("ds_cnn", "mobilenet_v2", "gpt"):
+        if "lenet5" in name or "resnet" in name or name in ("ds_cnn", "mobilenet_v2", "gpt", "adamw"):
             rivals.append(torch_step(name, True))
         ours, theirs = [], [[] for _ in rivals]
         for step in rivals:
@@ -153,7 +174,7 @@ def compare(binary, names, seconds):
             for step, times in zip(rivals, theirs):
                 times += timed(step, count)
         mine, best = np.median(ours), min(np.median(t) for t in theirs)
-        per = 1000 if name.startswith("add") else 1
+        per = 1000 if name in ("add", "add_grad") else 1
         print(f"{name:14s} {mine * 1e6 / per:10.3f} {best * 1e6 / per:10.3f} {mine / best:6.2f} {TARGETS[name]:7.2f}", flush=True)
     pare.stdin.close()
     pare.wait()

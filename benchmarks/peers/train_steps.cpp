@@ -117,9 +117,41 @@ Step adds(bool gradient) {
   };
 }
 
+// The update alone, over the parameters of a ResNet-50.
+Step adamw() {
+  Generator generator(0);
+  Tensors parameters;
+  const auto add = [&](const Shape& shape) {
+    parameters.push_back(generator.normal(shape, 0, 0.01F));
+    parameters.back().set_requires_grad();
+    parameters.back().set_grad(generator.normal(shape));
+  };
+  const auto convolution = [&](std::int64_t out, std::int64_t in, std::int64_t kernel) {
+    add({out, in, kernel, kernel});
+    add({out});
+    add({out});
+  };
+  convolution(64, 3, 7);
+  std::int64_t width = 64;
+  const std::int64_t stages[][2] = {{3, 64}, {4, 128}, {6, 256}, {3, 512}};
+  for (const auto& [blocks, planes] : stages)
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      convolution(planes, width, 1);
+      convolution(planes, planes, 3);
+      convolution(4 * planes, planes, 1);
+      if (block == 0) convolution(4 * planes, width, 1);
+      width = 4 * planes;
+    }
+  add({1000, 2048});
+  add({1000});
+  auto optimizer = std::make_shared<optim::AdamW>(parameters, optim::AdamWOptions{.lr = 1e-3});
+  return [=] { optimizer->step(); };
+}
+
 Step make(const std::string& name) {
   if (name == "add") return adds(false);
   if (name == "add_grad") return adds(true);
+  if (name == "adamw") return adamw();
   if (name == "mlp_sigmoid") {
     auto net = made(nn::Sequential{nn::Linear{{.in = 784, .out = 30}}, nn::Sigmoid{},
                                    nn::Linear{{.in = 30, .out = 10}}});

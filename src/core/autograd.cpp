@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/precision.h"
 #include "pare/core/ops/elementwise.h"
 
 namespace pare {
@@ -119,8 +120,14 @@ void accumulate_leaf(TensorImpl& leaf, Tensor part) {
 
 class Args final : public BackwardArgs {
  public:
-  Args(const Node& node, std::span<const Tensor> grad_outputs, std::span<Tensor> grad_inputs)
+  Args(const Node& node, std::span<Tensor> grad_outputs, std::span<Tensor> grad_inputs)
       : node_(node), grad_outputs_(grad_outputs), grad_inputs_(grad_inputs) {}
+  /// From here on the operands of the products are as rounded to bf16.
+  void round(const ProductOp& product) {
+    product_ = &product;
+    rounded_.resize(static_cast<std::size_t>(node_.edge_count));
+    for (Tensor& gradient : grad_outputs_) gradient = rounded_to_bf16(gradient);
+  }
   const Call& call() const override { return node_.call; }
   bool training() const override { return node_.training; }
   int inputs() const override { return node_.edge_count; }
@@ -132,6 +139,15 @@ class Args final : public BackwardArgs {
   const Tensor& input(int i) const override {
     const std::uint32_t mask = node_.call.op->saves_inputs;
     PARE_ASSERT(mask >> i & 1U);
+    if (product_ && (product_->operands >> i & 1U)) {
+      Tensor& rounded = rounded_[static_cast<std::size_t>(i)];
+      if (!rounded.defined()) rounded = rounded_to_bf16(saved_input(i));
+      return rounded;
+    }
+    return saved_input(i);
+  }
+  const Tensor& saved_input(int i) const {
+    const std::uint32_t mask = node_.call.op->saves_inputs;
     return saved(std::popcount(mask & ((1U << i) - 1U)), "input", i);
   }
   const Tensor& output(int i) const override {
@@ -167,8 +183,10 @@ class Args final : public BackwardArgs {
     return slot.tensor;
   }
   const Node& node_;
-  std::span<const Tensor> grad_outputs_;
+  std::span<Tensor> grad_outputs_;
   std::span<Tensor> grad_inputs_;
+  const ProductOp* product_ = nullptr;   ///< set where the products are in bf16
+  mutable std::vector<Tensor> rounded_;  ///< its operands
 };
 
 // One backward pass; whatever happens, the scratch fields of all nodes are clean afterwards.
@@ -227,6 +245,10 @@ class Pass {
       grad_outputs_.push_back(std::move(node.gradients[o]));
       node.gradients[o] = {};
     }
+    for (const auto& [output, hooks] : node.hooks) {
+      Tensor& gradient = grad_outputs_[static_cast<std::size_t>(output)];
+      if (gradient.defined()) gradient = hooks->shown(std::move(gradient));
+    }
     if (any) {
       grad_inputs_.assign(static_cast<std::size_t>(node.edge_count), {});
       Args args(node, grad_outputs_, grad_inputs_);
@@ -251,6 +273,15 @@ class Pass {
   }
 
   static void run_kernels(const Node& node, Args& args) {
+    // That of the forward pass, whatever it is now.
+    const PrecisionScope scope(node.precision);
+    if (node.precision != Precision::f32) [[unlikely]]
+      if (const ProductOp* product = product_op(*node.call.op)) {
+        for (const BackwardKernel& kernel : product->backward)
+          if (kernel.run(args)) return;
+        args.round(*product);
+      }
+    const PrecisionScope plain(Precision::f32);
     if (const KernelList* list = node.call.op->kernels)
       for (const BackwardKernel& kernel : list->backward)
         if (kernel.run(args)) return;
@@ -271,6 +302,7 @@ void record(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> 
   const int saved = std::popcount(op.saves_inputs) + std::popcount(op.saves_outputs);
   Ref<Node> node = Node::create(call, static_cast<int>(inputs.size()), saved, op.visible_outputs);
   node->training = training;
+  node->precision = precision();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].defined()) continue;
     TensorImpl& impl = *inputs[i].impl();

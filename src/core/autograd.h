@@ -2,7 +2,11 @@
 #pragma once
 
 #include <span>
+#include <utility>
+#include <vector>
 
+#include "core/gradient_hook.h"
+#include "core/precision.h"
 #include "pare/core/op.h"
 
 namespace pare::detail {
@@ -32,6 +36,7 @@ struct Edge {
 struct Node : RefCounted {
   Call call;
   bool training = false;
+  Precision precision = Precision::f32;
   bool freed = false;  ///< backward has run without `retain`
   bool seen = false;   ///< scratch of one backward pass
   int pending = 0;     ///< scratch: readers whose gradient is still to come
@@ -41,6 +46,7 @@ struct Node : RefCounted {
   Edge* edges = nullptr;
   SavedTensor* saved = nullptr;  ///< inputs by ascending index, then outputs
   Tensor* gradients = nullptr;   ///< one per visible output
+  std::vector<std::pair<int, Ref<GradientHooks>>> hooks;  ///< by output
   Node* next_dead = nullptr;
 
   static Ref<Node> create(const Call& call, int edges, int saved, int outputs);

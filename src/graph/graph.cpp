@@ -142,6 +142,29 @@ std::size_t Graph::bytes() const {
   return sum;
 }
 
+bool Graph::has_value(std::string_view name) const {
+  const int v = find_value(name);
+  return v >= 0 ? !value(v).is_leaf() : find_node(name) >= 0;
+}
+
+bool Graph::has_leaf(std::string_view name) const {
+  const int v = find_value(name);
+  return v >= 0 && value(v).trainable;
+}
+
+std::int64_t Graph::set_leaves_trainable(const std::function<bool(std::string_view)>& chosen,
+                                         bool on) {
+  std::int64_t count = 0;
+  for (Value& value : values_) {
+    if (value.kind != Kind::parameter || !is_floating(value.dtype) || !chosen(value.name)) continue;
+    value.trainable = on;
+    value.tensor.set_requires_grad(on);
+    if (!on) value.tensor.zero_grad();
+    ++count;
+  }
+  return count;
+}
+
 void Graph::members(nn::Members& m) {
   const std::vector<bool> needed = needed_nodes();
   std::vector<bool> read(values_.size());

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "graph/integer_call.h"
+#include "nn/extras.h"
 #include "pare/core/ops.h"
 #include "pare/graph/graph.h"
 
@@ -44,19 +45,23 @@ using Visit = std::function<void(int value, const Tensor& tensor)>;
 
 class Interpreter {
  public:
-  Interpreter(const Graph& graph, const Visit* visit)
+  /// `hooks` and `visit` may be null.
+  Interpreter(const Graph& graph, const nn::internal::ModuleExtras* hooks, const Visit* visit)
       : graph_(graph),
+        hooks_(hooks),
         visit_(visit),
         tensors_(graph.values().size()),
         uses_(graph.values().size()),
         integer_of_(graph.nodes().size(), -1) {
     for (const int v : graph.outputs()) use(v, 1);
     for (std::size_t n = 0; n < graph.nodes().size(); ++n) plan(static_cast<int>(n));
+    if (hooks_ && context().grad && !context().tracer) hook_leaves();
   }
 
   Tensors run(const Tensors& inputs) {
     for (std::size_t i = 0; i < inputs.size(); ++i)
-      tensors_[static_cast<std::size_t>(graph_.inputs()[i])] = inputs[i];
+      tensors_[static_cast<std::size_t>(graph_.inputs()[i])] =
+          shown(graph_.value(graph_.inputs()[i]).name, inputs[i]);
     for (std::size_t n = 0; n < graph_.nodes().size(); ++n) {
       const Graph::Node& node = graph_.node(static_cast<int>(n));
       try {
@@ -74,6 +79,16 @@ class Interpreter {
   }
 
  private:
+  // Leaves become computed values, whose gradient hooks can see.
+  void hook_leaves() {
+    for (const auto& [name, hooks] : hooks_->leaf_hooks) {
+      const int v = graph_.find_value(name);
+      if (v < 0 || hooks->hooks.empty() || !graph_.value(v).tensor.requires_grad()) continue;
+      tensors_[static_cast<std::size_t>(v)] =
+          hooked(graph_.value(v).tensor, [own = hooks](const Tensor& g) { return own->shown(g); });
+    }
+  }
+
   void use(int v, int count) {
     if (v >= 0) uses_[static_cast<std::size_t>(v)] += count;
   }
@@ -100,7 +115,8 @@ class Interpreter {
 
   const Tensor& tensor(int v) const {
     const Graph::Value& value = graph_.value(v);
-    const Tensor& found = value.is_leaf() ? value.tensor : tensors_[static_cast<std::size_t>(v)];
+    const Tensor& here = tensors_[static_cast<std::size_t>(v)];
+    const Tensor& found = value.is_leaf() && !here.defined() ? value.tensor : here;
     PARE_CHECK(found.defined(), internal, "Graph",
                "expected '{}' to be produced before it is read, got a graph that is not in order",
                value.name);
@@ -113,7 +129,18 @@ class Interpreter {
       tensors_[static_cast<std::size_t>(v)] = Tensor();
   }
 
-  void produce(int v, Tensor tensor) {
+  Tensor shown(const std::string& name, Tensor tensor) const {
+    return hooks_ ? hooks_->shown(name, std::move(tensor)) : std::move(tensor);
+  }
+
+  /// Output k of a node.
+  void produce(const Graph::Node& node, std::size_t k, Tensor tensor) {
+    const int v = node.outputs[k];
+    if (hooks_) {
+      const std::string& name = graph_.value(v).name;
+      tensor = hooks_->shown(name, std::move(tensor));
+      if (k == 0 && node.name != name) tensor = hooks_->shown(node.name, std::move(tensor));
+    }
     if (visit_) (*visit_)(v, tensor);
     if (uses_[static_cast<std::size_t>(v)] > 0)
       tensors_[static_cast<std::size_t>(v)] = std::move(tensor);
@@ -123,13 +150,13 @@ class Interpreter {
     Tensors read;
     for (const int v : integer.reads()) read.push_back(tensor(v));
     for (const int v : integer.reads()) release(v);
-    produce(node.outputs[0], run_integer(integer, node.call, read));
+    produce(node, 0, run_integer(integer, node.call, read));
   }
 
   void run_node(const Graph::Node& node) {
     // Dequantization that only integer calls would read is not run.
     const auto unread = [&](int v) { return uses_[static_cast<std::size_t>(v)] == 0; };
-    if (!visit_ && node.call.op == &kDequantizeLinear && unread(node.outputs[0])) {
+    if (!visit_ && !hooks_ && node.call.op == &kDequantizeLinear && unread(node.outputs[0])) {
       for (const int v : node.inputs) release(v);
       return;
     }
@@ -139,17 +166,17 @@ class Interpreter {
       Tensor result = pare::apply(node.call, arguments_);
       arguments_.clear();
       for (const int v : node.inputs) release(v);
-      produce(node.outputs[0], std::move(result));
+      produce(node, 0, std::move(result));
       return;
     }
     Tensors results = apply_all(node.call, arguments_);
     arguments_.clear();
     for (const int v : node.inputs) release(v);
-    for (std::size_t k = 0; k < results.size(); ++k)
-      produce(node.outputs[k], std::move(results[k]));
+    for (std::size_t k = 0; k < results.size(); ++k) produce(node, k, std::move(results[k]));
   }
 
   const Graph& graph_;
+  const nn::internal::ModuleExtras* hooks_;
   const Visit* visit_;
   Tensors tensors_;
   std::vector<int> uses_;        ///< reads still to come
@@ -158,11 +185,18 @@ class Interpreter {
   Tensors arguments_;
 };
 
+// Null where there are no hooks.
+const nn::internal::ModuleExtras* hooks_of(nn::Module& module) {
+  if (!module.extras()) return nullptr;
+  const nn::internal::ModuleExtras& extras = module.extras().get();
+  return extras.hooks.empty() && extras.leaf_hooks.empty() ? nullptr : &extras;
+}
+
 }  // namespace
 
 Tensors Graph::run(const Tensors& inputs) {
   check_inputs(*this, inputs);
-  return Interpreter(*this, nullptr).run(inputs);
+  return Interpreter(*this, hooks_of(*this), nullptr).run(inputs);
 }
 
 Tensor Graph::forward(const Tensor& x) {
@@ -174,7 +208,7 @@ Tensor Graph::forward(const Tensor& x) {
 Tensors Graph::run_visiting(const Tensors& inputs,
                             const std::function<void(int value, const Tensor& tensor)>& visit) {
   check_inputs(*this, inputs);
-  return Interpreter(*this, &visit).run(inputs);
+  return Interpreter(*this, hooks_of(*this), &visit).run(inputs);
 }
 
 }  // namespace pare

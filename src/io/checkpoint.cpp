@@ -48,6 +48,7 @@ class SlotCollector final : public nn::Members {
 
 std::vector<Slot> slots_of(nn::Module& module) {
   SlotCollector collector;
+  module.settle();
   module.members(collector);
   return std::move(collector.slots);
 }
@@ -112,6 +113,8 @@ class Loading {
         match_parameter(slot);
       }
     }
+    for (const Slot* slot : absent_)
+      if (!tied_to_found(*slot->parameter)) report_.missing.push_back(slot->name);
     for (const NamedTensor& named : file_.tensors) {
       if (!used_.contains(named.name) && !is_counter(named.name)) {
         report_.unexpected.push_back(named.name);
@@ -141,6 +144,18 @@ class Loading {
                "expected shape {}, as in the module, got {}", shape, got.shape());
     PARE_CHECK(got.dtype() == dtype, dtype_mismatch, where, "expected {}, as in the module, got {}",
                dtype, got.dtype());
+  }
+
+  // Of tied parameters one name in the file is enough.
+  bool tied_to_found(const nn::Parameter& parameter) const {
+    if (!parameter.initialized()) return false;
+    const Tensor& leaf = parameter.expression().leaves.front().value;
+    for (const auto& found : plain_) {
+      const Expression& other = found.first->expression();
+      if (other.steps.empty() && !other.leaves.empty() && other.leaves.front().value.same_as(leaf))
+        return true;
+    }
+    return false;
   }
 
   void match_tensor(const Slot& slot) { copy_into(slot.name, *slot.tensor); }
@@ -173,7 +188,7 @@ class Loading {
     }
     const Tensor* value = take(slot.name);
     if (value == nullptr) {
-      report_.missing.push_back(slot.name);
+      absent_.push_back(&slot);
       return;
     }
     check_like(slot.name, *value, slot.parameter->shape(), slot.parameter->dtype());
@@ -227,6 +242,7 @@ class Loading {
   std::unordered_map<std::string, const Tensor*> by_name_;
   std::set<std::string> used_;
   LoadReport report_;
+  std::vector<const Slot*> absent_;                // parameters that the file does not have
   std::vector<std::pair<Tensor, Tensor>> copies_;  // into, from
   std::vector<std::pair<nn::Parameter*, Tensor>> plain_;
   std::vector<std::pair<nn::Parameter*, Expression>> built_;

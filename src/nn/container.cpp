@@ -1,4 +1,4 @@
-// AnyModule and Sequential: modules as values.
+// AnyModule and the containers of modules: modules as values.
 #include "pare/nn/container.h"
 
 #include <algorithm>
@@ -41,12 +41,9 @@ void AnyModule::wrong_type() const {
        "expected the type of the module that is held, a {}, got another", module_->kind());
 }
 
-Sequential::Sequential(std::initializer_list<Entry> entries) {
-  for (const auto& [name, part] : entries) add(name, part);
-}
-
-Sequential& Sequential::operator=(const Sequential& other) {
+Parts& Parts::operator=(const Parts& other) {
   if (this == &other) return *this;
+  Module::operator=(other);
   const bool same = std::equal(entries_.begin(), entries_.end(), other.entries_.begin(),
                                other.entries_.end(), [](const Entry& a, const Entry& b) {
                                  return a.first == b.first && same_type(*a.second, *b.second);
@@ -62,47 +59,59 @@ Sequential& Sequential::operator=(const Sequential& other) {
 }
 
 // Moving would leave optimizers with tensors that nothing reads any more.
-Sequential& Sequential::operator=(Sequential&& other) {
+Parts& Parts::operator=(Parts&& other) {
   if (entries_.empty()) {
     entries_.swap(other.entries_);
     return *this;
   }
-  return *this = static_cast<const Sequential&>(other);
+  return *this = static_cast<const Parts&>(other);
 }
 
-void Sequential::add(AnyModule part) { add(std::to_string(size()), std::move(part)); }
+void Parts::add(AnyModule part) { add(std::to_string(size()), std::move(part)); }
 
-void Sequential::add(std::string name, AnyModule part) {
-  PARE_CHECK(!name.empty() && name.find('.') == std::string::npos, invalid_argument, "Sequential",
+void Parts::add(std::string name, AnyModule part) {
+  PARE_CHECK(!name.empty() && name.find('.') == std::string::npos, invalid_argument, kind(),
              "expected a name without dots, got '{}'", name);
   for (const auto& entry : entries_)
-    PARE_CHECK(entry.first != name, invalid_argument, "Sequential",
+    PARE_CHECK(entry.first != name, invalid_argument, kind(),
                "expected names that differ, got '{}' twice", name);
   entries_.emplace_back(std::move(name), std::move(part));
 }
 
-const AnyModule& Sequential::operator[](int index) const {
-  PARE_CHECK(index >= 0 && index < size(), out_of_range, "Sequential",
+const AnyModule& Parts::operator[](int index) const {
+  PARE_CHECK(index >= 0 && index < size(), out_of_range, kind(),
              "expected a part from 0 to {}, got {}", size() - 1, index);
   return entries_[static_cast<std::size_t>(index)].second;
 }
 
-const AnyModule& Sequential::operator[](std::string_view name) const {
+const AnyModule& Parts::operator[](std::string_view name) const {
   for (const auto& entry : entries_)
     if (entry.first == name) return entry.second;
-  fail(ErrorCode::out_of_range, "Sequential", "expected the name of a part, got '{}'", name);
+  fail(ErrorCode::out_of_range, kind(), "expected the name of a part, got '{}'", name);
 }
 
-void Sequential::members(Members& m) {
+void Parts::members(Members& m) {
   for (auto& [name, part] : entries_) m(name, *part);
+}
+
+Sequential::Sequential(std::initializer_list<Entry> entries) {
+  for (const auto& [name, part] : entries) add(name, part);
 }
 
 Tensor Sequential::forward(const Tensor& x) {
   Tensor y = x;
-  for (auto& entry : entries_) y = (*entry.second)(y);
+  for (const auto& entry : entries()) y = (*entry.second)(y);
   return y;
 }
 
 std::string Sequential::kind() const { return "Sequential"; }
+
+std::string ModuleList::kind() const { return "ModuleList"; }
+
+ModuleDict::ModuleDict(std::initializer_list<Entry> entries) {
+  for (const auto& [name, part] : entries) add(name, part);
+}
+
+std::string ModuleDict::kind() const { return "ModuleDict"; }
 
 }  // namespace pare::nn

@@ -36,6 +36,8 @@ double gain(Nonlinearity nonlinearity, double negative_slope) {
       return 5.0 / 3.0;
     case Nonlinearity::relu:
       return std::sqrt(2.0);
+    case Nonlinearity::selu:
+      return 0.75;
     case Nonlinearity::leaky_relu:
       break;
   }

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "core/check.h"
+#include "nn/extras.h"
 #include "nn/retire.h"
 
 namespace pare::nn {
@@ -70,6 +71,7 @@ template <class See> class StateWalk final : public NamedWalk {
 };
 
 template <class See> void for_each_state(Module& module, See see) {
+  module.settle();
   StateWalk<See> walk(std::move(see));
   module.members(walk);
 }
@@ -93,12 +95,28 @@ Tensors Module::run(const Tensors& inputs) {
   return {(*this)(inputs.front())};
 }
 
-Tensor Module::traced(const Tensor& x) {
-  Tracer& tracer = *context().tracer;
-  tracer.begin_part(this);
+bool Module::has_value(std::string_view) const { return false; }
+bool Module::has_leaf(std::string_view) const { return false; }
+std::int64_t Module::set_leaves_trainable(const std::function<bool(std::string_view)>&, bool) {
+  return 0;
+}
+
+Tensor Module::called(const Tensor& x) {
+  settle();
+  Tracer* const tracer = context().tracer;
+  if (tracer) tracer->begin_part(this);
   Tensor result = forward(x);
-  tracer.end_part(this, result);
+  if (extras_) result = extras_.get().shown("", std::move(result));
+  if (tracer) tracer->end_part(this, result);
   return result;
+}
+
+void Module::settle_ties() { extras_.get().settle(*this); }
+
+Members& Members::operator()(std::string_view name, Module& module) {
+  module.settle();
+  on_module(name, module);
+  return *this;
 }
 
 Tensors Module::parameters() {
@@ -145,6 +163,7 @@ void Module::for_each_module(const std::function<void(const std::string&, Module
     const std::function<void(const std::string&, Module&)>& f_;
   };
   visit("", *this);
+  settle();
   Visit walk(visit);
   members(walk);
 }
@@ -160,6 +179,7 @@ void Module::for_each_parameter(const std::function<void(const std::string&, Par
     }
     const std::function<void(const std::string&, Parameter&)>& f_;
   };
+  settle();
   Visit walk(visit);
   members(walk);
 }
@@ -173,6 +193,7 @@ void Module::for_each_buffer(const std::function<void(const std::string&, Buffer
     void on_buffer(std::string_view name, Buffer& buffer) override { f_(path(name), buffer); }
     const std::function<void(const std::string&, Buffer&)>& f_;
   };
+  settle();
   Visit walk(visit);
   members(walk);
 }
@@ -188,6 +209,7 @@ void Module::zero_grad() {
     }
     void on_leaf(std::string_view, Tensor& tensor, bool) override { tensor.zero_grad(); }
   };
+  settle();
   Zero walk;
   members(walk);
 }
@@ -209,6 +231,7 @@ void initialize(Module& module, Generator& generator) {
                "expected the reset() of its module to set '{}' of shape {}, got no value", name,
                parameter.shape());
   });
+  module.settle();
 }
 
 void retire(Module& module) {

@@ -1,5 +1,6 @@
 // Parameter and Buffer: copies clone, assignments write in place.
 #include "core/check.h"
+#include "nn/extras.h"
 #include "nn/retire.h"
 #include "pare/core/context.h"
 #include "pare/nn/module.h"
@@ -88,7 +89,21 @@ Parameter& Parameter::operator=(Parameter&& other) {
   return *this;
 }
 
+const std::shared_ptr<internal::ParameterHooks>& Parameter::hooks() {
+  if (!hooks_) hooks_ = std::make_shared<internal::ParameterHooks>();
+  return hooks_;
+}
+
+// The value as something computed, whose gradient the hooks see. A trace has no use for it.
+Tensor Parameter::hooked(Tensor value) const {
+  if (hooks_->hooks.empty() || !context().grad || context().tracer || !value.requires_grad())
+    return value;
+  return pare::hooked(value, [hooks = hooks_](const Tensor& g) { return hooks->shown(g); });
+}
+
 Tensor Parameter::value() const {
+  if (hooks_ && initialized()) [[unlikely]]
+    return hooked(expression_.value());
   if (expression_.steps.empty() && !expression_.leaves.empty())
     return expression_.leaves.front().value;
   if (expression_.leaves.empty()) {

@@ -1,4 +1,5 @@
-// conv2d and conv3d in f32, forward and backward, on oneDNN's convolutions.
+// conv2d and conv3d of f32, multiplied in f32 or bf16, forward and backward, on oneDNN's
+// convolutions.
 #include <algorithm>
 #include <optional>
 #include <span>
@@ -15,6 +16,7 @@
 #include "onednn/runner.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/parallel.h"
+#include "pare/core/precision.h"
 
 namespace pare::onednn {
 namespace {
@@ -33,6 +35,7 @@ struct Case {
   std::int64_t groups;
   bool bias;
   bool training;
+  Type product;  ///< what it multiplies in; sums and results are f32
 };
 
 template <std::size_t N> void set_attributes(Case& c, const ConvolutionAttributes<N>& a) {
@@ -53,13 +56,14 @@ Desc activations(const Shape& s, MemoryFormat format) {
   return Desc(s.to_vector(), Type::f32, tag);
 }
 
-Desc weights_desc(const Shape& s, std::int64_t groups, std::optional<MemoryFormat> format) {
+Desc weights_desc(const Shape& s, std::int64_t groups, std::optional<MemoryFormat> format,
+                  Type type) {
   Dims dims = s.to_vector();
   if (groups > 1) {
     dims[0] /= groups;
     dims.insert(dims.begin(), groups);
   }
-  if (!format) return Desc(dims, Type::f32, Tag::any);
+  if (!format) return Desc(dims, type, Tag::any);
   const bool last = format == MemoryFormat::channels_last;
   const std::int64_t taps = s.elements(2, s.rank());
   // Outputs, then (last) taps and channels or channels and taps; taps among themselves row-major.
@@ -74,20 +78,23 @@ Desc weights_desc(const Shape& s, std::int64_t groups, std::optional<MemoryForma
   strides[output + 1] = last ? 1 : taps;
   strides[output] = s[1] * taps;
   if (groups > 1) strides[0] = dims[1] * s[1] * taps;
-  return Desc(dims, Type::f32, strides);
+  return Desc(dims, type, strides);
 }
 
-ConvolutionProblem problem_of(const Case& c, bool blocked) {
+/// The operands that are multiplied are of c.product, what is summed up is f32: the destination, or
+/// the gradient of the source or of the weights.
+ConvolutionProblem problem_of(const Case& c, Direction direction, bool blocked) {
   const Shape& s = *c.source;
   const Shape& d = *c.destination;
   const Tag tag = blocked ? Tag::any : s.rank() == 4 ? Tag::nhwc : Tag::ndhwc;
   const auto axes = static_cast<std::ptrdiff_t>(c.stride.size());
   Dims dilation(c.dilation.begin(), c.dilation.end());
   for (std::int64_t& v : dilation) --v;
-  return {.source = Desc(s.to_vector(), Type::f32, tag),
-          .weights = weights_desc(*c.weights, c.groups, std::nullopt),
+  const auto type = [&](Direction summed) { return direction == summed ? Type::f32 : c.product; };
+  return {.source = Desc(s.to_vector(), type(Direction::data), tag),
+          .weights = weights_desc(*c.weights, c.groups, std::nullopt, type(Direction::weights)),
           .bias = c.bias ? Desc({d[1]}, Type::f32, Tag::a) : Desc(),
-          .destination = Desc(d.to_vector(), Type::f32, tag),
+          .destination = Desc(d.to_vector(), type(Direction::forward), tag),
           .stride = Dims(c.stride.begin(), c.stride.end()),
           .dilation = dilation,
           .padding_low = Dims(c.padding.begin(), c.padding.begin() + axes),
@@ -97,11 +104,13 @@ ConvolutionProblem problem_of(const Case& c, bool blocked) {
 bool is_reference(const std::string& name) { return name.find("ref") != std::string::npos; }
 
 Runner make_runner(const Case& c, bool blocked) {
-  const ConvolutionProblem p = problem_of(c, blocked);
+  const ConvolutionProblem p = problem_of(c, c.direction, blocked);
   const auto attr = user_scratchpad();
-  const auto forward = convolution_forward(p, c.training, attr);
+  // Of the gradients it is a hint only.
+  const auto forward =
+      convolution_forward(problem_of(c, Direction::forward, blocked), c.training, attr);
   const Desc source = activations(*c.source, c.source_format);
-  const Desc weights = weights_desc(*c.weights, c.groups, c.weights_format);
+  const Desc weights = weights_desc(*c.weights, c.groups, c.weights_format, Type::f32);
   const Desc destination = activations(*c.destination, c.destination_format);
   std::vector<Runner::Operand> operands;
   switch (c.direction) {
@@ -155,7 +164,7 @@ Key key_of(const Case& c) {
   put(max_threads());
   put(static_cast<int>(c.source_format) | static_cast<int>(c.weights_format) << 1 |
       static_cast<int>(c.destination_format) << 2 | static_cast<int>(c.bias) << 3 |
-      static_cast<int>(c.training) << 4);
+      static_cast<int>(c.training) << 4 | static_cast<int>(c.product == Type::bf16) << 5);
   put(c.source->rank());
   for (int a = 0; a < c.source->rank(); ++a) put((*c.source)[a]);
   put((*c.weights)[0]);
@@ -171,6 +180,10 @@ Runner* runner_for(const Case& c) {
   thread_local Cache<std::optional<Runner>> cache(1024);
   auto& found = cache.get(key_of(c), [&] { return try_runner(c); });
   return found ? &*found : nullptr;
+}
+
+Type product_type() {
+  return precision() == Precision::bf16 && has_bf16() ? Type::bf16 : Type::f32;
 }
 
 bool fits(const Shape& source, const Shape& destination) {
@@ -201,7 +214,8 @@ bool forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor>
          .dilation = {},
          .groups = 1,
          .bias = bias,
-         .training = context.training};
+         .training = context.training,
+         .product = product_type()};
   set_attributes(c, call.attributes.as<ConvolutionAttributes<N>>());
   Runner* runner = runner_for(c);
   if (!runner) return false;
@@ -233,12 +247,14 @@ template <std::size_t N> bool backward(BackwardArgs& args) {
          .dilation = {},
          .groups = 1,
          .bias = false,
-         .training = true};
+         .training = true,
+         .product = product_type()};
   set_attributes(c, attributes);
   bool by_gemm = false;
   bool depthwise = false;
   if constexpr (N == 2) {
-    const bool last = args.needs(0) && is_channels_last(shape, c.source_format) &&
+    const bool last = args.needs(0) && c.product == Type::f32 &&
+                      is_channels_last(shape, c.source_format) &&
                       is_channels_last(gradient.shape(), c.destination_format);
     by_gemm = last && prefers_gemm(attributes, shape, weights) &&
               c.weights_format == MemoryFormat::row_major;

@@ -95,11 +95,8 @@ double powers(const Tensor& gradient, double p) {
 
 }  // namespace
 
-double clip_grad_norm(std::span<const Tensor> parameters, const ClipNormOptions& options) {
-  const double p = options.norm_type;
-  PARE_CHECK(p > 0, invalid_argument, "clip_grad_norm", "expected a norm_type above 0, got {}", p);
-  PARE_CHECK(options.max_norm >= 0, invalid_argument, "clip_grad_norm",
-             "expected max_norm of at least 0, got {}", options.max_norm);
+double grad_norm(std::span<const Tensor> parameters, double p) {
+  PARE_CHECK(p > 0, invalid_argument, "grad_norm", "expected a norm_type above 0, got {}", p);
   double total = 0;
   for_each_gradient(parameters, [&](Tensor& gradient) {
     const double part = powers(gradient, p);
@@ -109,7 +106,15 @@ double clip_grad_norm(std::span<const Tensor> parameters, const ClipNormOptions&
       total = part;
     }
   });
-  const double norm = std::isinf(p) ? total : p == 2 ? std::sqrt(total) : std::pow(total, 1 / p);
+  return std::isinf(p) ? total : p == 2 ? std::sqrt(total) : std::pow(total, 1 / p);
+}
+
+double clip_grad_norm(std::span<const Tensor> parameters, const ClipNormOptions& options) {
+  PARE_CHECK(options.norm_type > 0, invalid_argument, "clip_grad_norm",
+             "expected a norm_type above 0, got {}", options.norm_type);
+  PARE_CHECK(options.max_norm >= 0, invalid_argument, "clip_grad_norm",
+             "expected max_norm of at least 0, got {}", options.max_norm);
+  const double norm = grad_norm(parameters, options.norm_type);
   PARE_CHECK(!options.error_if_nonfinite || std::isfinite(norm), invalid_state, "clip_grad_norm",
              "expected gradients with a finite norm, got {}", norm);
   const double factor = options.max_norm / (norm + 1e-6);

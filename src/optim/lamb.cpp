@@ -1,24 +1,23 @@
 // LAMB: one pass for the moments and the lengths, one for the weights.
 #include "pare/optim/lamb.h"
 
-#include <cmath>
+#include <algorithm>
 #include <vector>
 
-#include "core/check.h"
-#include "core/multiversion.h"
 #include "optim/grain.h"
-#include "optim/vanishing.h"
+#include "optim/moments.h"
 
 namespace pare::optim {
 namespace {
 
 struct Factors {
-  float decay, one_minus_beta1, beta2, one_minus_beta2;
-  float correction1, inverse_correction2, eps;  ///< of the moments' bias
+  MomentFactors moments;
+  float decay;        ///< of the weight, added to the step
+  float correction1;  ///< of the first moment's bias
 };
 
 PARE_INLINE float step_of(float w, float m, float v, const Factors& f) {
-  return m * f.correction1 / (__builtin_sqrtf(v) * f.inverse_correction2 + f.eps) + f.decay * w;
+  return m * f.correction1 / root(v, f.moments) + f.decay * w;
 }
 
 struct Squares {
@@ -34,8 +33,9 @@ PARE_INLINE void moments_body(const float* __restrict w, const float* __restrict
   for (std::int64_t begin = 0; begin < n; begin += kPiece) {
     const std::int64_t end = begin + kPiece < n ? begin + kPiece : n;
     for (std::int64_t i = begin; i < end; ++i) {
-      m[i] = without_vanishing(m[i] + f.one_minus_beta1 * (g[i] - m[i]));
-      v[i] = without_vanishing(f.beta2 * v[i] + f.one_minus_beta2 * g[i] * g[i]);
+      const Moments now = moved(w[i], g[i], m[i], v[i], f.moments);
+      m[i] = now.first;
+      v[i] = now.second;
     }
     float weights = 0;
     float steps = 0;
@@ -63,27 +63,16 @@ PARE_MULTIVERSION(void, walk,
 
 }  // namespace
 
-LAMB::LAMB(Tensors parameters, const LAMBOptions& options)
-    : Optimizer("LAMB", std::move(parameters), options.lr, {"exp_avg", "exp_avg_sq"}),
-      options_(options) {
-  PARE_CHECK(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
-             invalid_argument, "LAMB", "expected beta1 and beta2 from 0 to below 1, got {} and {}",
-             options.beta1, options.beta2);
-  PARE_CHECK(options.eps >= 0 && options.weight_decay >= 0, invalid_argument, "LAMB",
-             "expected eps and weight_decay of at least 0, got {} and {}", options.eps,
-             options.weight_decay);
+LAMB::LAMB(const ParameterGroups& groups) : GroupedOptimizer("LAMB", groups, moment_names) {
+  for (const auto& group : groups) check_moments("LAMB", group.options);
 }
 
 void LAMB::update(const Update& u) {
-  const auto step = static_cast<double>(u.step);
-  const Factors f{
-      .decay = static_cast<float>(options_.weight_decay),
-      .one_minus_beta1 = static_cast<float>(1 - options_.beta1),
-      .beta2 = static_cast<float>(options_.beta2),
-      .one_minus_beta2 = static_cast<float>(1 - options_.beta2),
-      .correction1 = static_cast<float>(1 / (1 - std::pow(options_.beta1, step))),
-      .inverse_correction2 = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, step))),
-      .eps = static_cast<float>(options_.eps)};
+  const LAMBOptions& o = options(u);
+  const double correction = 1 - std::pow(o.beta1, static_cast<double>(u.step));
+  const Factors f{.moments = moment_factors(o, u.step, u.gradient_scale),
+                  .decay = static_cast<float>(o.weight_decay),
+                  .correction1 = static_cast<float>(1 / correction)};
   // One sum for each stretch of kGrain: the same total for any number of threads.
   std::vector<Squares> squares(static_cast<std::size_t>((u.count + kGrain - 1) / kGrain));
   parallel_for(0, static_cast<std::int64_t>(squares.size()), 1,
@@ -101,7 +90,7 @@ void LAMB::update(const Update& u) {
   }
   const bool both = total.weights > 0 && total.steps > 0;
   const double ratio = both ? std::sqrt(total.weights / total.steps) : 1;
-  const auto rate = static_cast<float>(learning_rate() * ratio);
+  const auto rate = static_cast<float>(u.learning_rate * ratio);
   parallel_for(0, u.count, kGrain, [&](std::int64_t b, std::int64_t e) {
     walk(u.value + b, u.state[0] + b, u.state[1] + b, e - b, f, rate);
   });

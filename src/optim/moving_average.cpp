@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/multiversion.h"
 #include "optim/grain.h"
+#include "optim/state_reader.h"
 #include "pare/core/context.h"
 
 namespace pare::optim {
@@ -62,6 +63,35 @@ void MovingAverage::swap() {
     parameters_[i].copy_from(averages_[i]);
     averages_[i].copy_from(before);
   }
+}
+
+std::string MovingAverage::name(const std::vector<std::string>& names, std::size_t i) const {
+  PARE_CHECK(names.empty() || names.size() == averages_.size(), invalid_argument, "MovingAverage",
+             "expected {} names, one for each parameter, got {}", averages_.size(), names.size());
+  return names.empty() ? std::to_string(i) : names[i];
+}
+
+NamedState MovingAverage::state(const std::vector<std::string>& names) const {
+  NamedState result{{"updates", Tensor::scalar(static_cast<double>(updates_), DType::i64)}};
+  for (std::size_t i = 0; i < averages_.size(); ++i)
+    result.emplace_back(name(names, i), averages_[i].clone());
+  return result;
+}
+
+void MovingAverage::load_state(const NamedState& state, const std::vector<std::string>& names) {
+  StateReader reader("MovingAverage", state);
+  const std::int64_t updates = reader.count("updates");
+  Tensors averages;
+  for (std::size_t i = 0; i < averages_.size(); ++i) {
+    const Tensor& saved = reader.tensor(name(names, i));
+    PARE_CHECK(saved.shape() == averages_[i].shape(), shape_mismatch, name(names, i),
+               "expected shape {}, got {}", averages_[i].shape(), saved.shape());
+    averages.push_back(Tensor::empty(saved.shape(), DType::f32, averages_[i].format()));
+    averages.back().copy_from(saved);
+  }
+  reader.finish();
+  updates_ = updates;
+  averages_ = std::move(averages);
 }
 
 Tensors MovingAverage::averages() const {

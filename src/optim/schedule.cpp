@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "core/check.h"
+#include "optim/state_reader.h"
 
 namespace pare::optim {
 
@@ -121,7 +122,7 @@ bool ReduceLROnPlateau::better(double metric) const {
                            : metric < best_ * (1 - options_.threshold);
 }
 
-double ReduceLROnPlateau::step(double metric, double rate) {
+bool ReduceLROnPlateau::reduces(double metric) {
   if (better(metric)) {
     best_ = metric;
     bad_ = 0;
@@ -132,10 +133,87 @@ double ReduceLROnPlateau::step(double metric, double rate) {
     --cooldown_;
     bad_ = 0;
   }
-  if (bad_ <= options_.patience) return rate;
+  if (bad_ <= options_.patience) return false;
   cooldown_ = options_.cooldown;
   bad_ = 0;
-  return std::max(rate * options_.factor, options_.min_lr);
+  return true;
+}
+
+double ReduceLROnPlateau::step(double metric, double rate) {
+  return reduces(metric) ? std::max(rate * options_.factor, options_.min_lr) : rate;
+}
+
+void ReduceLROnPlateau::step(double metric, Optimizer& optimizer) {
+  if (!reduces(metric)) return;
+  for (int g = 0; g < optimizer.groups(); ++g)
+    optimizer.set_learning_rate(
+        std::max(optimizer.learning_rate(g) * options_.factor, options_.min_lr), g);
+}
+
+NamedState ReduceLROnPlateau::state() const {
+  return {{"best", Tensor::scalar(best_, DType::f64)},
+          {"bad", Tensor::scalar(static_cast<double>(bad_), DType::i64)},
+          {"cooldown", Tensor::scalar(static_cast<double>(cooldown_), DType::i64)}};
+}
+
+void ReduceLROnPlateau::load_state(const NamedState& state) {
+  StateReader reader("ReduceLROnPlateau", state);
+  const double best = reader.number("best");
+  const std::int64_t bad = reader.count("bad");
+  const std::int64_t cooldown = reader.count("cooldown");
+  reader.finish();
+  best_ = best;
+  bad_ = bad;
+  cooldown_ = cooldown;
+}
+
+Scheduler::Scheduler(Optimizer& optimizer, Schedule schedule)
+    : Scheduler(optimizer, std::vector<Schedule>(static_cast<std::size_t>(optimizer.groups()),
+                                                 std::move(schedule))) {}
+
+Scheduler::Scheduler(Optimizer& optimizer, std::vector<Schedule> schedules)
+    : optimizer_(&optimizer), schedules_(std::move(schedules)) {
+  PARE_CHECK(static_cast<int>(schedules_.size()) == optimizer.groups(), invalid_argument,
+             "Scheduler", "expected one schedule or one for each of the {} groups, got {}",
+             optimizer.groups(), schedules_.size());
+  for (const Schedule& schedule : schedules_)
+    PARE_CHECK(schedule != nullptr, invalid_argument, "Scheduler",
+               "expected a schedule, got an empty function");
+  for (int g = 0; g < optimizer.groups(); ++g) bases_.push_back(optimizer.learning_rate(g));
+  set_epoch(0);
+}
+
+void Scheduler::set_epoch(std::int64_t epoch) {
+  PARE_CHECK(epoch >= 0, invalid_argument, "Scheduler", "expected an epoch of at least 0, got {}",
+             epoch);
+  std::vector<double> rates;
+  for (std::size_t g = 0; g < bases_.size(); ++g) rates.push_back(schedules_[g](bases_[g], epoch));
+  for (std::size_t g = 0; g < rates.size(); ++g)
+    optimizer_->set_learning_rate(rates[g], static_cast<int>(g));
+  epoch_ = epoch;
+}
+
+NamedState Scheduler::state() const {
+  NamedState result{{"epoch", Tensor::scalar(static_cast<double>(epoch_), DType::i64)}};
+  for (std::size_t g = 0; g < bases_.size(); ++g)
+    result.emplace_back(fmt::format("base.{}", g), Tensor::scalar(bases_[g], DType::f64));
+  return result;
+}
+
+void Scheduler::load_state(const NamedState& state) {
+  StateReader reader("Scheduler", state);
+  const std::int64_t epoch = reader.count("epoch");
+  std::vector<double> bases;
+  for (std::size_t g = 0; g < bases_.size(); ++g)
+    bases.push_back(reader.number(fmt::format("base.{}", g)));
+  reader.finish();
+  bases_.swap(bases);
+  try {
+    set_epoch(epoch);
+  } catch (...) {
+    bases_.swap(bases);
+    throw;
+  }
 }
 
 }  // namespace pare::optim

@@ -86,6 +86,85 @@ TEST(Init, GainsArePyTorchs) {
   EXPECT_DOUBLE_EQ(init::gain(init::Nonlinearity::leaky_relu, 0.2), 1.3867504905630728);
 }
 
+TEST(Init, TruncatedNormalsHaveTheDeviationsOfTheirIntegrals) {
+  Generator generator(9);
+  // scipy.stats.truncnorm(-2, 2).std() and truncnorm(-1, 3, loc = 1, scale = 0.5)'s.
+  const Statistics two = statistics(init::trunc_normal({300, 300}, generator));
+  EXPECT_NEAR(two.mean, 0, 0.01);
+  EXPECT_NEAR(two.deviation, 0.8796256610342398, 0.005);
+  EXPECT_LE(two.largest, 2);
+  EXPECT_GT(two.largest, 1.95);
+  const Statistics skew = statistics(init::trunc_normal(
+      {300, 300}, generator, {.mean = 1, .deviation = 0.5, .low = 0.5, .high = 2.5}));
+  EXPECT_NEAR(skew.mean, 1.14139, 0.005);
+  EXPECT_NEAR(skew.deviation, 0.39247, 0.005);
+  const Tensor far = init::trunc_normal({1000}, generator, {.low = 3, .high = 4});
+  for (const float v : far.to_vector<float>()) {
+    ASSERT_GE(v, 3);
+    ASSERT_LE(v, 4);
+  }
+  EXPECT_THROW(init::trunc_normal({2}, generator, {.low = 1, .high = 1}), Error);
+  EXPECT_THROW(init::trunc_normal({2}, generator, {.deviation = 0}), Error);
+  EXPECT_THROW(init::trunc_normal({2}, generator, {.low = 60, .high = 61}), Error);
+}
+
+// w·wᵀ of the smaller side.
+void expect_orthogonal(const Shape& shape, double gain) {
+  Generator generator(4);
+  const Tensor w = init::orthogonal(shape, generator, gain);
+  ASSERT_EQ(w.shape(), shape);
+  const std::int64_t rows = shape[0], columns = shape.elements(1, shape.rank());
+  const float* x = w.data<float>();
+  const bool wide = rows <= columns;
+  const std::int64_t count = std::min(rows, columns), length = std::max(rows, columns);
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t j = 0; j < count; ++j) {
+      double dot = 0;
+      for (std::int64_t k = 0; k < length; ++k)
+        dot += wide ? static_cast<double>(x[i * columns + k]) * x[j * columns + k]
+                    : static_cast<double>(x[k * columns + i]) * x[k * columns + j];
+      EXPECT_NEAR(dot, i == j ? gain * gain : 0, 2e-6) << i << " " << j;
+    }
+}
+
+TEST(Init, OrthogonalMatrices) {
+  expect_orthogonal({7, 20}, 1);
+  expect_orthogonal({20, 7}, 2);
+  expect_orthogonal({9, 9}, 1);
+  expect_orthogonal({6, 2, 2, 2}, 1);
+  Generator generator(4);
+  EXPECT_THROW(init::orthogonal({3}, generator), Error);
+}
+
+TEST(Init, SparseHasItsZerosInEveryColumn) {
+  Generator generator(4);
+  const Tensor w = init::sparse({50, 40}, generator, {.share = 0.33, .deviation = 2});
+  const float* x = w.data<float>();
+  for (int c = 0; c < 40; ++c) {
+    int zeros = 0;
+    for (int r = 0; r < 50; ++r) zeros += x[r * 40 + c] == 0 ? 1 : 0;
+    EXPECT_EQ(zeros, 17) << c;
+  }
+  EXPECT_NEAR(statistics(w).deviation, 2 * std::sqrt(33.0 / 50), 0.1);
+  EXPECT_THROW(init::sparse({2, 2, 2}, generator), Error);
+  EXPECT_THROW(init::sparse({2, 2}, generator, {.share = 1.5}), Error);
+}
+
+TEST(Init, ExactOnes) {
+  EXPECT_EQ(init::eye({2, 3}).to_vector<float>(), (std::vector<float>{1, 0, 0, 0, 1, 0}));
+  EXPECT_THROW(init::eye({2}), Error);
+  // torch.nn.init.dirac_(torch.empty(4, 2, 3), groups=2)
+  EXPECT_EQ(
+      init::dirac({4, 2, 3}, 2).to_vector<float>(),
+      (std::vector<float>{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0}));
+  const Tensor two = init::dirac({3, 2, 2, 3});
+  EXPECT_EQ(two.data<float>()[4], 1);   // [0, 0, 1, 1]
+  EXPECT_EQ(two.data<float>()[22], 1);  // [1, 1, 1, 1]
+  EXPECT_THROW(init::dirac({2, 2}), Error);
+  EXPECT_THROW(init::dirac({3, 2, 3}, 2), Error);
+  EXPECT_EQ(init::gain(init::Nonlinearity::selu), 0.75);
+}
+
 TEST(Init, FansNeedTwoAxes) { EXPECT_THROW(init::fans({3}), Error); }
 
 TEST(Init, SameSeedSameBits) {

@@ -89,6 +89,12 @@ class PARE_API Graph : public nn::Module {
   void members(nn::Members& m) override;
   void set_mode(bool train) override;
   std::string kind() const override { return "Graph"; }
+  /// Values and nodes that hooks can be put on: inputs and what nodes produce.
+  bool has_value(std::string_view name) const override;
+  /// The parameters that are trained.
+  bool has_leaf(std::string_view name) const override;
+  std::int64_t set_leaves_trainable(const std::function<bool(std::string_view name)>& chosen,
+                                    bool on) override;
   /// A graph that owns its tensors.
   Graph copy() const { return *this; }
   /// A graph over the same tensors: what an edit in place works on before it replaces the original.

@@ -1,4 +1,4 @@
-// AnyModule and Sequential: modules as values.
+// AnyModule and the containers of modules: modules as values.
 #pragma once
 
 #include <concepts>
@@ -59,27 +59,11 @@ class PARE_API AnyModule {
   void (*assign_)(Module& to, const Module& from);
 };
 
-/// Modules one after another, named "0", "1", … or as given:
-/// `Sequential net{Linear{{.in = 784, .out = 30}}, Sigmoid{}, Linear{{.in = 30, .out = 10}}};`
-/// `Sequential net{{"conv", Conv2d{{…}}}, {"relu", ReLU{}}};`
-class PARE_API Sequential : public Module {
+/// What the containers share: parts by name, in their order. Assignment writes into the parts that
+/// are there where names and types agree; else it retires them all.
+class PARE_API Parts : public Module {
  public:
   using Entry = std::pair<std::string, AnyModule>;
-
-  Sequential() = default;
-  /// Throws invalid_argument for an empty name, one with a dot, or one given twice.
-  Sequential(std::initializer_list<Entry> entries);
-  template <IsModule... T>
-  requires(sizeof...(T) > 0 &&
-           !(sizeof...(T) == 1 && (std::same_as<std::remove_cvref_t<T>, Sequential> &&
-                                   ...))) explicit Sequential(T&&... parts) {
-    (add(AnyModule(std::forward<T>(parts))), ...);
-  }
-  Sequential(const Sequential&) = default;
-  Sequential(Sequential&&) = default;
-  /// Writes into the parts that are there where names and types agree; else retires them all.
-  Sequential& operator=(const Sequential& other);
-  Sequential& operator=(Sequential&& other);
 
   /// Adds a part, named by its number.
   void add(AnyModule part);
@@ -94,11 +78,56 @@ class PARE_API Sequential : public Module {
   const AnyModule& operator[](std::string_view name) const;
 
   void members(Members& m) override;
-  Tensor forward(const Tensor& x) override;
-  std::string kind() const override;
+
+ protected:
+  Parts() = default;
+  Parts(const Parts&) = default;
+  Parts(Parts&&) = default;
+  Parts& operator=(const Parts& other);
+  Parts& operator=(Parts&& other);
 
  private:
   std::vector<Entry> entries_;
+};
+
+template <class Container, class... T>
+concept PartsOf = (sizeof...(T) > 0) &&
+                  !(sizeof...(T) == 1 && (std::same_as<std::remove_cvref_t<T>, Container> && ...));
+
+/// Modules one after another, named "0", "1", … or as given:
+/// `Sequential net{Linear{{.in = 784, .out = 30}}, Sigmoid{}, Linear{{.in = 30, .out = 10}}};`
+/// `Sequential net{{"conv", Conv2d{{…}}}, {"relu", ReLU{}}};`
+class PARE_API Sequential : public Parts {
+ public:
+  Sequential() = default;
+  /// Throws invalid_argument for an empty name, one with a dot, or one given twice.
+  Sequential(std::initializer_list<Entry> entries);
+  template <IsModule... T>
+  requires PartsOf<Sequential, T...>
+  explicit Sequential(T&&... parts) { (add(AnyModule(std::forward<T>(parts))), ...); }
+
+  Tensor forward(const Tensor& x) override;
+  std::string kind() const override;
+};
+
+/// Modules that their owner calls one by one, named "0", "1", …:
+/// `for (const auto& [name, layer] : layers.entries()) x = (*layer)(x);`
+class PARE_API ModuleList : public Parts {
+ public:
+  ModuleList() = default;
+  template <IsModule... T>
+  requires PartsOf<ModuleList, T...>
+  explicit ModuleList(T&&... parts) { (add(AnyModule(std::forward<T>(parts))), ...); }
+  std::string kind() const override;
+};
+
+/// Modules by name that their owner calls one by one: `y = (*heads["classes"])(x);`
+class PARE_API ModuleDict : public Parts {
+ public:
+  ModuleDict() = default;
+  /// Throws as Sequential.
+  ModuleDict(std::initializer_list<Entry> entries);
+  std::string kind() const override;
 };
 
 }  // namespace pare::nn

@@ -1,7 +1,9 @@
 // Module, Parameter and Buffer: how a network is written.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +16,11 @@
 #include "pare/core/tensor.h"
 
 namespace pare::nn {
+
+namespace internal {
+struct ParameterHooks;
+struct ModuleExtras;
+}  // namespace internal
 
 /// A slot for a trained tensor, plain or computed from leaves (masked, fake-quantized, …).
 /// Copying it clones the leaves; assignment writes into the existing tensors where the shapes and
@@ -50,13 +57,17 @@ class PARE_API Parameter {
   /// Frozen parameters want no gradient.
   void set_trainable(bool on);
   bool trainable() const { return trainable_; }
+  /// Made where there are none; see nn::register_gradient_hook.
+  const std::shared_ptr<internal::ParameterHooks>& hooks();
 
  private:
+  Tensor hooked(Tensor value) const;
   Shape shape_;
   DType dtype_ = DType::f32;
   bool used_ = false;
   bool trainable_ = true;
   Expression expression_;
+  std::shared_ptr<internal::ParameterHooks> hooks_;  ///< stay with this slot
 };
 
 /// A tensor that is saved with the module but not trained (running statistics). Copying clones;
@@ -84,10 +95,7 @@ class Module;
 class PARE_API Members {
  public:
   virtual ~Members();
-  Members& operator()(std::string_view name, Module& module) {
-    on_module(name, module);
-    return *this;
-  }
+  Members& operator()(std::string_view name, Module& module);
   /// Slots that are not used (no bias) are passed over.
   Members& operator()(std::string_view name, Parameter& parameter) {
     if (parameter.defined()) on_parameter(name, parameter);
@@ -117,6 +125,38 @@ struct NamedTensor {
   bool trainable;
 };
 
+namespace internal {
+
+/// What a module has besides its members: hooks and ties. Hooks stay with the object they were
+/// put on; ties go along with copies, where they hold from the first use on.
+class PARE_API Extras {
+ public:
+  Extras() = default;
+  Extras(const Extras& other) {
+    if (other.extras_) take_ties(other);
+  }
+  Extras(Extras&&) noexcept = default;
+  Extras& operator=(const Extras& other) {
+    if (this != &other && other.extras_) take_ties(other);
+    return *this;
+  }
+  Extras& operator=(Extras&& other) noexcept {
+    if (!extras_) extras_ = std::move(other.extras_);
+    return *this;
+  }
+  ~Extras() = default;
+  explicit operator bool() const { return extras_ != nullptr; }
+  const std::shared_ptr<ModuleExtras>& shared() const { return extras_; }
+  /// Made where there are none.
+  ModuleExtras& get();
+
+ private:
+  void take_ties(const Extras& other);
+  std::shared_ptr<ModuleExtras> extras_;
+};
+
+}  // namespace internal
+
 /// Base of everything with parameters: write a struct, list its members, override forward.
 class PARE_API Module {
  public:
@@ -128,10 +168,11 @@ class PARE_API Module {
   virtual Tensor forward(const Tensor& x);
   /// Overridden by what has any other number; else it is forward.
   virtual Tensors run(const Tensors& inputs);
-  /// Calls forward, and tells the tracer, if there is one, where this part begins and ends.
+  /// Calls forward and the hooks, and tells the tracer, if there is one, where this part begins and
+  /// ends.
   Tensor operator()(const Tensor& x) {
-    if (context().tracer) [[unlikely]]
-      return traced(x);
+    if (context().tracer || extras_) [[unlikely]]
+      return called(x);
     return forward(x);
   }
   /// Gives this module's own parameters their first values; parts have their own.
@@ -159,6 +200,21 @@ class PARE_API Module {
   void eval() { set_mode_all(false); }
   /// Drops all gradients.
   void zero_grad();
+  /// Renews, in a copy of a module with tied parameters, the ties (nn::tie); whatever walks over
+  /// the members does so first.
+  void settle() {
+    if (extras_) [[unlikely]]
+      settle_ties();
+  }
+  /// Whether hooks can be put on values of this module that are no parts of it (those of a Graph).
+  virtual bool has_value(std::string_view name) const;
+  /// Whether it has a leaf without a slot of that name (a Graph's parameter).
+  virtual bool has_leaf(std::string_view name) const;
+  /// Freezes or thaws leaves without a slot (a Graph's) whose names are chosen; returns how many.
+  virtual std::int64_t set_leaves_trainable(
+      const std::function<bool(std::string_view name)>& chosen, bool on);
+  /// Where hooks and ties are kept.
+  internal::Extras& extras() { return extras_; }
 
  protected:
   Module() = default;
@@ -169,7 +225,9 @@ class PARE_API Module {
 
  private:
   void set_mode_all(bool train);
-  Tensor traced(const Tensor& x);
+  Tensor called(const Tensor& x);
+  void settle_ties();
+  internal::Extras extras_;
 };
 
 /// Gives every parameter of the module its first value (PyTorch's defaults): the parts' `reset`

@@ -15,13 +15,16 @@ struct AdagradOptions {
 
 /// PyTorch's Adagrad. Throws invalid_argument for negative settings. Duchi et al., "Adaptive
 /// subgradient methods", 2011.
-class PARE_API Adagrad final : public Optimizer {
+class PARE_API Adagrad final : public GroupedOptimizer<AdagradOptions> {
  public:
-  explicit Adagrad(Tensors parameters, const AdagradOptions& options = {});
+  explicit Adagrad(Tensors parameters, const AdagradOptions& options = {})
+      : Adagrad(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit Adagrad(const ParameterGroups& groups);
+  Adagrad(std::initializer_list<ParameterGroup<AdagradOptions>> groups)
+      : Adagrad(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  AdagradOptions options_;
 };
 
 }  // namespace pare::optim

@@ -15,13 +15,15 @@ struct AdamOptions {
 
 /// PyTorch's Adam. Throws invalid_argument for betas outside [0, 1) and negative settings.
 /// Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
-class PARE_API Adam final : public Optimizer {
+class PARE_API Adam final : public GroupedOptimizer<AdamOptions> {
  public:
-  explicit Adam(Tensors parameters, const AdamOptions& options = {});
+  explicit Adam(Tensors parameters, const AdamOptions& options = {})
+      : Adam(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit Adam(const ParameterGroups& groups);
+  Adam(std::initializer_list<ParameterGroup<AdamOptions>> groups) : Adam(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  AdamOptions options_;
 };
 
 struct AdamWOptions {
@@ -33,13 +35,16 @@ struct AdamWOptions {
 };
 
 /// PyTorch's AdamW. Throws as Adam. Loshchilov and Hutter, "Decoupled weight decay", 2019.
-class PARE_API AdamW final : public Optimizer {
+class PARE_API AdamW final : public GroupedOptimizer<AdamWOptions> {
  public:
-  explicit AdamW(Tensors parameters, const AdamWOptions& options = {});
+  explicit AdamW(Tensors parameters, const AdamWOptions& options = {})
+      : AdamW(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit AdamW(const ParameterGroups& groups);
+  AdamW(std::initializer_list<ParameterGroup<AdamWOptions>> groups)
+      : AdamW(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  AdamWOptions options_;
 };
 
 }  // namespace pare::optim

@@ -19,6 +19,10 @@ struct ClipNormOptions {
 /// that is not finite, if asked to. Pascanu et al., 2013.
 PARE_API double clip_grad_norm(std::span<const Tensor> parameters, const ClipNormOptions& options);
 
+/// The norm of the gradients of all parameters together, in double. Throws invalid_argument for a
+/// norm_type not above 0.
+PARE_API double grad_norm(std::span<const Tensor> parameters, double norm_type = 2);
+
 /// Clamps every element of the gradients to ±clip_value in place. Throws invalid_argument for a
 /// negative value.
 PARE_API void clip_grad_value(std::span<const Tensor> parameters, double clip_value);

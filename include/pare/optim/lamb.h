@@ -15,13 +15,15 @@ struct LAMBOptions {
 
 /// Adam's step plus weight_decay·w, scaled for each tensor to the length of w (1 where w or the
 /// step is zero). Throws as Adam. You et al., "Large batch optimization for deep learning", 2020.
-class PARE_API LAMB final : public Optimizer {
+class PARE_API LAMB final : public GroupedOptimizer<LAMBOptions> {
  public:
-  explicit LAMB(Tensors parameters, const LAMBOptions& options = {});
+  explicit LAMB(Tensors parameters, const LAMBOptions& options = {})
+      : LAMB(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit LAMB(const ParameterGroups& groups);
+  LAMB(std::initializer_list<ParameterGroup<LAMBOptions>> groups) : LAMB(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  LAMBOptions options_;
 };
 
 }  // namespace pare::optim

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "pare/core/tensor.h"
+#include "pare/optim/optimizer.h"
 
 namespace pare::optim {
 
@@ -33,7 +35,16 @@ class PARE_API MovingAverage {
   Tensors averages() const;
   std::int64_t updates() const { return updates_; }
 
+  /// "updates" and the averages under the names given, in the parameters' order (their numbers
+  /// where there are none). The tensors are copies. Throws invalid_argument for another number of
+  /// names.
+  NamedState state(const std::vector<std::string>& names = {}) const;
+  /// Takes over such a state. Throws invalid_argument for other names and shape_mismatch, having
+  /// changed nothing.
+  void load_state(const NamedState& state, const std::vector<std::string>& names = {});
+
  private:
+  std::string name(const std::vector<std::string>& names, std::size_t i) const;
   Tensors parameters_;
   Tensors averages_;
   MovingAverageOptions options_;

@@ -15,19 +15,24 @@ struct NAdamOptions {
 };
 
 /// PyTorch's NAdam. Throws as Adam. Dozat, "Incorporating Nesterov momentum into Adam", 2016.
-class PARE_API NAdam final : public Optimizer {
+class PARE_API NAdam final : public GroupedOptimizer<NAdamOptions> {
  public:
-  explicit NAdam(Tensors parameters, const NAdamOptions& options = {});
+  explicit NAdam(Tensors parameters, const NAdamOptions& options = {})
+      : NAdam(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit NAdam(const ParameterGroups& groups);
+  NAdam(std::initializer_list<ParameterGroup<NAdamOptions>> groups)
+      : NAdam(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  double momentum_at(std::int64_t step) const;
-  double product_up_to(std::int64_t step);
+  // The product of the momenta of steps 1 to `step`: the next step is one factor away.
+  struct Product {
+    std::int64_t step = 0;
+    double value = 1;
+  };
+  double product_up_to(std::int64_t step, std::size_t group);
 
-  NAdamOptions options_;
-  // The product of the momenta of steps 1 to `product_step_`: the next step is one factor away.
-  std::int64_t product_step_ = 0;
-  double product_ = 1;
+  std::vector<Product> products_;  ///< by group
 };
 
 }  // namespace pare::optim

@@ -16,13 +16,16 @@ struct RMSpropOptions {
 
 /// PyTorch's RMSprop. Throws invalid_argument for alpha outside [0, 1) and negative settings.
 /// Hinton, "Lecture 6e", 2012; centred: Graves, "Generating sequences", 2013.
-class PARE_API RMSprop final : public Optimizer {
+class PARE_API RMSprop final : public GroupedOptimizer<RMSpropOptions> {
  public:
-  explicit RMSprop(Tensors parameters, const RMSpropOptions& options = {});
+  explicit RMSprop(Tensors parameters, const RMSpropOptions& options = {})
+      : RMSprop(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit RMSprop(const ParameterGroups& groups);
+  RMSprop(std::initializer_list<ParameterGroup<RMSpropOptions>> groups)
+      : RMSprop(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  RMSpropOptions options_;
 };
 
 }  // namespace pare::optim

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pare/core/export.h"
+#include "pare/optim/optimizer.h"
 
 namespace pare::optim {
 
@@ -115,13 +116,51 @@ class PARE_API ReduceLROnPlateau {
   /// `optimizer.set_learning_rate(plateau.step(loss, optimizer.learning_rate()))`. NaN is no
   /// improvement.
   double step(double metric, double rate);
+  /// The same for every group of an optimizer.
+  void step(double metric, Optimizer& optimizer);
+
+  bool maximizes() const { return options_.maximize; }
+
+  /// "best", "bad" and "cooldown", for a checkpoint.
+  NamedState state() const;
+  /// Takes over such a state. Throws invalid_argument, having changed nothing, for other names.
+  void load_state(const NamedState& state);
 
  private:
   bool better(double metric) const;
+  bool reduces(double metric);
   ReduceLROnPlateauOptions options_;
   double best_;
   std::int64_t bad_ = 0;
   std::int64_t cooldown_ = 0;
+};
+
+/// Sets the rates of all groups of an optimizer by a schedule, each from its own base rate.
+class PARE_API Scheduler {
+ public:
+  /// Borrows the optimizer, takes its rates as the bases and sets those of epoch (or step) 0. One
+  /// schedule for all groups, or one for each. Throws invalid_argument for an empty schedule or
+  /// another number of them, and what the schedule throws.
+  Scheduler(Optimizer& optimizer, Schedule schedule);
+  Scheduler(Optimizer& optimizer, std::vector<Schedule> schedules);
+
+  /// Goes to the next epoch.
+  void step() { set_epoch(epoch_ + 1); }
+  /// Sets the rates of an epoch. Throws invalid_argument for one below 0.
+  void set_epoch(std::int64_t epoch);
+  std::int64_t epoch() const { return epoch_; }
+
+  /// "epoch" and by group "base.0", …, for a checkpoint.
+  NamedState state() const;
+  /// Takes over such a state and sets the rates of its epoch. Throws invalid_argument, having
+  /// changed nothing, for another number of groups or other names.
+  void load_state(const NamedState& state);
+
+ private:
+  Optimizer* optimizer_;
+  std::vector<Schedule> schedules_;
+  std::vector<double> bases_;
+  std::int64_t epoch_ = 0;
 };
 
 }  // namespace pare::optim

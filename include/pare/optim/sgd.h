@@ -16,13 +16,15 @@ struct SGDOptions {
 /// PyTorch's SGD: m = momentum·m + (1 − dampening)·g (m = g at first), w −= lr·m, or with nesterov
 /// w −= lr·(g + momentum·m). Throws invalid_argument for negative settings, or nesterov without
 /// momentum or with dampening. Sutskever et al., 2013.
-class PARE_API SGD final : public Optimizer {
+class PARE_API SGD final : public GroupedOptimizer<SGDOptions> {
  public:
-  explicit SGD(Tensors parameters, const SGDOptions& options = {});
+  explicit SGD(Tensors parameters, const SGDOptions& options = {})
+      : SGD(ParameterGroups{{std::move(parameters), options}}) {}
+  explicit SGD(const ParameterGroups& groups);
+  SGD(std::initializer_list<ParameterGroup<SGDOptions>> groups) : SGD(ParameterGroups(groups)) {}
 
  private:
   void update(const Update& u) override;
-  SGDOptions options_;
 };
 
 }  // namespace pare::optim
