@@ -7,6 +7,7 @@
 #include "pare/core/ops/attention.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/convolution.h"
+#include "pare/core/ops/recurrent.h"
 #include "runtime/own_primitives.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
@@ -81,27 +82,42 @@ constexpr ForwardKernel kForwardBf16[] = {{"onednn bf16", forward_in_bf16<run>}}
 template <auto run>
 constexpr BackwardKernel kBackwardBf16[] = {{"onednn bf16", backward_in_bf16<run>}};
 
-template <auto forward, auto backward> constexpr ProductOp product(const OpDef& op) {
-  return {&op, 0b11, kForwardBf16<forward>, kBackwardBf16<backward>};
+template <auto forward, auto backward>
+constexpr ProductOp product(const OpDef& op, std::uint32_t operands = 0b11) {
+  return {&op, operands, kForwardBf16<forward>, kBackwardBf16<backward>};
 }
 #endif
 
-// The others have no kernels in bf16: their operands are rounded.
+// The sequence and the matrices of both directions; the state between steps is not rounded.
+constexpr std::uint32_t kRecurrentOperands = 0b1100111;
+constexpr std::uint32_t kAttentionOperands = 0b111;
+
+// Those without kernels in bf16 of their own have their operands rounded.
 constexpr ProductOp kProductOps[] = {
 #if PARE_ONEDNN
+    product<onednn::attention_forward, onednn::attention_backward>(pare::kScaledDotProductAttention,
+                                                                   kAttentionOperands),
     product<onednn::conv2d_forward, onednn::conv2d_backward>(pare::kConv2d),
     product<onednn::conv3d_forward, onednn::conv3d_backward>(pare::kConv3d),
+    product<onednn::gru_forward, onednn::gru_backward>(pare::kGru, kRecurrentOperands),
     product<onednn::linear_forward, onednn::linear_backward>(pare::kLinear),
+    product<onednn::lstm_forward, onednn::lstm_backward>(pare::kLstm, kRecurrentOperands),
     product<onednn::matmul_forward, onednn::matmul_backward>(pare::kMatmul),
+    product<onednn::rnn_forward, onednn::rnn_backward>(pare::kRnn, kRecurrentOperands),
 #else
-    {&pare::kConv2d, 0b11},          {&pare::kConv3d, 0b11},
-    {&pare::kLinear, 0b11},          {&pare::kMatmul, 0b11},
+    {&pare::kScaledDotProductAttention, kAttentionOperands},
+    {&pare::kConv2d, 0b11},
+    {&pare::kConv3d, 0b11},
+    {&pare::kGru, kRecurrentOperands},
+    {&pare::kLinear, 0b11},
+    {&pare::kLstm, kRecurrentOperands},
+    {&pare::kMatmul, 0b11},
+    {&pare::kRnn, kRecurrentOperands},
 #endif
     {&pare::kConv1d, 0b11},
     {&pare::kConvTranspose1d, 0b11},
     {&pare::kConvTranspose2d, 0b11},
     {&pare::kConvTranspose3d, 0b11},
-    {&pare::kScaledDotProductAttention, 0b111},
 };
 
 }  // namespace

@@ -86,6 +86,11 @@ TEST(Precision, ProductsRoundTheirOperands) {
   expect_rounded_operands(
       [](const Tensors& t) { return scaled_dot_product_attention(t[0], t[1], t[2]); },
       {draw({1, 2, 5, 8}, 1), draw({1, 2, 6, 8}, 2), draw({1, 2, 6, 8}, 3)}, 0b111);
+  expect_rounded_operands(
+      [](const Tensors& t) {
+        return lstm(t[0], {.weights = {.ih = t[1], .hh = t[2], .bias_ih = {}, .bias_hh = {}}})[0];
+      },
+      {draw({3, 2, 5}, 1), draw({16, 5}, 2), draw({16, 4}, 3)}, 0b111);
 }
 
 TEST(Precision, OtherOpsAndTypesStayAsTheyWere) {
