@@ -240,7 +240,7 @@ TEST(Resume, StatesOfAnotherTrainingAreRefusedWhole) {
   nn::initialize(other, generator);
   data::Loader train(pictures(8), {.batch_size = 8});
   optim::AdamW adamw(optim::decay_groups<optim::AdamWOptions>(other.parameters()));
-  expect_error(ErrorCode::invalid_argument, {path, "without", "besides"},
+  expect_error(ErrorCode::invalid_argument, {path, "state of this module", "besides"},
                [&] { fit(other, train, {.optimizer = &adamw, .state = path, .resume = true}); });
 }
 
