@@ -1,5 +1,5 @@
 // Tells nine speakers by how they say two vowels: a GRU in both directions over series of up to 29
-// steps. usage: gru_japanese_vowels [epochs]. Needs PARE_DATA_DIR with timeseries/.
+// steps. usage: gru_japanese_vowels [epochs [seed]]. Needs PARE_DATA_DIR with timeseries/.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -24,7 +24,7 @@ double accuracy(models::SequenceGRU& net, const data::SequenceDataset& series) {
   return mean(cast(equal(found, all.y), DType::f32)).item();
 }
 
-int run(int epochs) {
+int run(int epochs, std::uint64_t seed) {
   const std::string folder = data_folder() + "/timeseries";
   if (!std::filesystem::exists(folder)) {
     std::printf("gru_japanese_vowels: skipped, expected the folder %s\n", folder.c_str());
@@ -32,7 +32,8 @@ int run(int epochs) {
   }
   const data::TimeSeries train_set = data::read_ts(folder + "/JapaneseVowels_TRAIN.ts");
   const data::TimeSeries test_set = data::read_ts(folder + "/JapaneseVowels_TEST.ts");
-  data::Loader batches(train_set.series, {.batch_size = 30, .shuffle = true, .pad = data::Pad{}});
+  data::Loader batches(train_set.series,
+                       {.batch_size = 30, .shuffle = true, .seed = seed, .pad = data::Pad{}});
 
   models::SequenceGRU net({.channels = train_set.dimensions,
                            .classes = static_cast<std::int64_t>(train_set.classes.size()),
@@ -40,7 +41,7 @@ int run(int epochs) {
                            .layers = 2,
                            .dropout = 0.5,
                            .bidirectional = true});
-  Generator generator(0);
+  Generator generator(seed);
   initialize(net, generator);
   optim::AdamW adam(net.parameters(), {.lr = 2e-3, .weight_decay = 0.1});
   for (int epoch = 0; epoch < epochs; ++epoch) {
@@ -64,7 +65,8 @@ int run(int epochs) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc > 1 ? std::atoi(argv[1]) : 40);
+    return run(argc > 1 ? std::atoi(argv[1]) : 40,
+               argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0);
   } catch (const Error& error) {
     std::fprintf(stderr, "gru_japanese_vowels: %s\n", error.what());
     return 1;

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -73,19 +72,25 @@ bool is_made_of(const ModuleRow& row, const std::string& op) {
   return row.ops.size() == 1 && row.ops.front() == op;
 }
 
-// What derives from Module in the public headers.
+// What derives from Module in the public headers, found as "struct PARE_API Name … : [public]
+// Base".
 std::set<std::string> declared_modules() {
   std::set<std::string> names;
-  const std::regex declaration(
-      R"(^(?:struct|class) PARE_API (\w+)(?: final)? : (?:public )?(\w+))");
   std::set<std::string> bases;
   for (const auto& file : std::filesystem::directory_iterator(PARE_NN_HEADERS)) {
     std::ifstream in(file.path());
     for (std::string line; std::getline(in, line);) {
-      std::smatch match;
-      if (!std::regex_search(line, match, declaration) || match[2] == "Members") continue;
-      names.insert(match[1]);
-      bases.insert(match[2]);
+      std::istringstream words(line);
+      std::string keyword, macro, name, colon, base;
+      words >> keyword >> macro >> name >> colon;
+      if (colon == "final") words >> colon;
+      if ((keyword != "struct" && keyword != "class") || macro != "PARE_API" || colon != ":")
+        continue;
+      words >> base;
+      if (base == "public") words >> base;
+      if (base == "Members") continue;
+      names.insert(name);
+      bases.insert(base);
     }
   }
   for (const std::string& base : bases) names.erase(base);
