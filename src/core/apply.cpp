@@ -97,6 +97,7 @@ void run(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> out
   }
   // Saved tensors keep the storage they had; the handles that everybody holds get the new one.
   for (const StatePair& pair : op.state) {
+    if (pair.input >= count) continue;
     const Tensor& now = outputs[static_cast<std::size_t>(pair.output)];
     const Tensor& slot = inputs[static_cast<std::size_t>(pair.input)];
     if (!now.defined() || !slot.defined()) continue;
