@@ -21,7 +21,9 @@ Attributes attributes_of(const OpDef* op, const std::vector<double>& n) {
 
 TEST(Activation, GoldenValues) {
   std::vector<GoldenCase> cases = activation_golden();
-  std::erase_if(cases, [](const GoldenCase& c) { return !find_op(c.op) || std::string(c.op) == kPrelu.name; });
+  std::erase_if(cases, [](const GoldenCase& c) {
+    return !find_op(c.op) || std::string(c.op) == kPrelu.name;
+  });
   // PyTorch's gelu loses up to 4e-7 in the lower tail, where it adds erf to 1.
   expect_golden(cases, 5e-6F, [](const GoldenCase& c, Tensors&) {
     const OpDef* op = find_op(c.op);

@@ -7,9 +7,7 @@
 namespace pare {
 
 /// [N, C, L] → [N, C, 1, L]; other ranks stay.
-inline Shape with_height(const Shape& x) {
-  return x.rank() == 3 ? Shape{x[0], x[1], 1, x[2]} : x;
-}
+inline Shape with_height(const Shape& x) { return x.rank() == 3 ? Shape{x[0], x[1], 1, x[2]} : x; }
 inline Tensor with_height(const Tensor& x) {
   return x.rank() == 3 ? share_memory(x, with_height(x.shape()), x.format()) : x;
 }
