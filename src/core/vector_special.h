@@ -175,14 +175,14 @@ PARE_INLINE float pow(float a, float b) {
   t = t < -200.0 ? -200.0 : t;
   t = t > 200.0 ? 200.0 : t;
   auto p = static_cast<float>(two_to(t));
-  p = (size == 1.0F) | (b == 0.0F) ? 1.0F : p;
+  p = ((size == 1.0F) | (b == 0.0F)) ? 1.0F : p;
   const bool integer = round(b) == b;
   const float half = b * 0.5F;
   const bool odd = integer & (round(half) != half);
-  p = (a < 0.0F) & (a > -kInfinity) & !integer ? std::numeric_limits<float>::quiet_NaN() : p;
+  p = ((a < 0.0F) & (a > -kInfinity) & !integer) ? std::numeric_limits<float>::quiet_NaN() : p;
   p = odd ? with_sign(p, a) : p;
-  p = (a != a) | (b != b) ? a + b : p;
-  return (a == 1.0F) | (b == 0.0F) ? 1.0F : p;
+  p = ((a != a) | (b != b)) ? a + b : p;
+  return ((a == 1.0F) | (b == 0.0F)) ? 1.0F : p;
 }
 
 }  // namespace pare::vec

@@ -43,7 +43,7 @@ struct Hardsigmoid {
 };
 struct HardsigmoidGradient {
   template <class T> PARE_INLINE T operator()(T g, T x) const {
-    return (x > T(-3)) & (x < T(3)) ? g / T(6) : T(0);
+    return ((x > T(-3)) & (x < T(3))) ? g / T(6) : T(0);
   }
 };
 struct Hardswish {
@@ -65,7 +65,7 @@ template <class T> struct Hardtanh {
 };
 template <class T> struct HardtanhGradient {
   T min, max;
-  PARE_INLINE T operator()(T g, T x) const { return (x <= min) | (x >= max) ? T(0) : g; }
+  PARE_INLINE T operator()(T g, T x) const { return ((x <= min) | (x >= max)) ? T(0) : g; }
 };
 struct Softsign {
   template <class T> PARE_INLINE T operator()(T x) const { return x / (T(1) + vec::magnitude(x)); }

@@ -55,7 +55,7 @@ struct PowSlopeOfBase {
 };
 struct PowSlopeOfPower {
   template <class T> PARE_INLINE T operator()(T a, T b) const {
-    return (a == T(0)) & (b >= T(0)) ? T(0) : vec::pow(a, b) * vec::log(a);
+    return ((a == T(0)) & (b >= T(0))) ? T(0) : vec::pow(a, b) * vec::log(a);
   }
 };
 struct TwiceProduct {

@@ -25,11 +25,11 @@ template <bool fmod> PARE_INLINE float quick_rest(float a, float b) {
   const auto y = static_cast<double>(b);
   const double size = __builtin_fabs(y);
   double rest = x - static_cast<double>(static_cast<std::int32_t>(x / y)) * y;
-  rest = (rest < 0.0) & (x > 0.0) ? rest + size : rest;
-  rest = (rest > 0.0) & (x < 0.0) ? rest - size : rest;
+  rest = ((rest < 0.0) & (x > 0.0)) ? rest + size : rest;
+  rest = ((rest > 0.0) & (x < 0.0)) ? rest - size : rest;
   const auto truncated = __builtin_copysignf(static_cast<float>(rest), a);
   if constexpr (fmod) return truncated;
-  const bool moves = (truncated < 0.0F) & (b > 0.0F) ? true : (truncated > 0.0F) & (b < 0.0F);
+  const bool moves = ((truncated < 0.0F) & (b > 0.0F)) | ((truncated > 0.0F) & (b < 0.0F));
   return moves ? truncated + b : truncated;
 }
 
