@@ -18,18 +18,18 @@ Unique unique(const Tensor& x) {
     out.values = out.values.to(x.dtype());
     return out;
   }
-  const auto [values, order] =
-      sort(reshape(x.to(MemoryFormat::row_major), {x.elements()}), {.axis = 0});
-  const auto* index = order.data<std::int64_t>();
+  // Not taken apart: clang 14 does not capture structured bindings.
+  const Sorted in_order = sort(reshape(x.to(MemoryFormat::row_major), {x.elements()}), {.axis = 0});
+  const auto* index = in_order.indices.data<std::int64_t>();
   Unique out;
   out.inverse = Tensor::empty(x.shape(), DType::i64);
   auto* inverse = out.inverse.mutable_data<std::int64_t>();
   std::vector<std::int64_t> counts;
   visit_arithmetic(x.dtype(), "unique", [&](auto type) {
     using T = decltype(type);
-    const T* sorted = values.template data<T>();
+    const T* sorted = in_order.values.template data<T>();
     std::vector<T> distinct;
-    for (std::int64_t i = 0; i < values.elements(); ++i) {
+    for (std::int64_t i = 0; i < in_order.values.elements(); ++i) {
       if (i == 0 || !(sorted[i] == sorted[i - 1])) {
         distinct.push_back(sorted[i]);
         counts.push_back(0);
