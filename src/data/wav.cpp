@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/little_endian.h"
 #include "data/byte_source.h"
 #include "data/folder.h"
 #include "data/rows.h"
@@ -19,16 +20,8 @@ using Bytes = std::vector<unsigned char>;
 constexpr unsigned kPcm = 1, kFloat = 3, kExtensible = 0xFFFE;
 constexpr std::uint64_t kOpen = 0xFFFFFFFF;
 
-std::uint64_t number(const unsigned char* p, std::size_t bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < bytes; ++i) value |= std::uint64_t{p[i]} << (8 * i);
-  return value;
-}
-
-void append(std::string& out, std::uint64_t value, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i)
-    out.push_back(static_cast<char>(value >> (8 * i) & 0xFFU));
-}
+using little_endian::append;
+using little_endian::number;
 
 struct Format {
   unsigned codec = 0;

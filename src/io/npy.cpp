@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/little_endian.h"
 #include "io/atomic_file.h"
 #include "io/file_reader.h"
 #include "io/npy_format.h"
@@ -23,16 +24,8 @@ constexpr std::uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x060
 constexpr std::size_t kLocalBytes = 30, kCentralBytes = 46, kEndBytes = 22;
 constexpr std::uint64_t kMostInflation = 1032;  // deflate codes at most 258 bytes in two bits
 
-std::uint64_t number(const unsigned char* p, std::size_t bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < bytes; ++i) value |= std::uint64_t{p[i]} << (8 * i);
-  return value;
-}
-
-void append(std::string& out, std::uint64_t value, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; ++i)
-    out.push_back(static_cast<char>(value >> (8 * i) & 0xFFU));
-}
+using little_endian::append;
+using little_endian::number;
 
 // A file in a zip archive (PKWARE's APPNOTE.TXT), as its central directory states it.
 struct Entry {

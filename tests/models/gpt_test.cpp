@@ -7,6 +7,7 @@
 #include <map>
 
 #include "expect_error.h"
+#include "golden_noise.h"
 #include "models/golden_gpt.h"
 #include "pare/core/ops.h"
 #include "pare/graph/trace.h"
@@ -17,20 +18,9 @@ namespace pare::models {
 namespace {
 
 using test::error_of;
+using test::noise;
 using ::testing::HasSubstr;
 namespace golden = test::golden;
-
-// In [−0.5, 0.5), by integers alone: make_gpt.py computes the same.
-Tensor noise(std::uint32_t number, const Shape& shape) {
-  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
-  std::uint32_t i = 0;
-  for (float& value : values) {
-    std::uint32_t mixed = i++ * 2654435761U + number * 40503U;
-    mixed = (mixed ^ (mixed >> 15)) * 2246822519U;
-    value = static_cast<float>(static_cast<double>(mixed >> 16) / 65536 - 0.5);
-  }
-  return Tensor::from(values, shape);
-}
 
 std::vector<std::string> fill(nn::Module& net) {
   Generator generator(0);

@@ -1,4 +1,4 @@
-// Numbers for weights and inputs that a script in Python computes too.
+// Values by name for weights, which a script in Python computes too.
 #pragma once
 
 #include <cmath>
@@ -7,23 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "golden_noise.h"
 #include "pare/core/context.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/nn/module.h"
 
 namespace pare::test {
-
-/// In [−0.5, 0.5), by integers alone: noise() in make_models.py.
-inline Tensor noise(std::uint32_t number, const Shape& shape) {
-  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
-  std::uint32_t i = 0;
-  for (float& value : values) {
-    std::uint32_t mixed = i++ * 2654435761U + number * 40503U;
-    mixed = (mixed ^ (mixed >> 15)) * 2246822519U;
-    value = static_cast<float>(static_cast<double>(mixed >> 16) / 65536 - 0.5);
-  }
-  return Tensor::from(values, shape);
-}
 
 /// FNV-1a of a name: which noise its tensor gets.
 inline std::uint32_t number_of(std::string_view name) {

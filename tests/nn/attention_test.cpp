@@ -8,6 +8,7 @@
 #include <map>
 
 #include "expect_error.h"
+#include "golden_noise.h"
 #include "nn/golden_attention.h"
 #include "pare/core/ops.h"
 #include "pare/graph/trace.h"
@@ -19,20 +20,9 @@ namespace pare::nn {
 namespace {
 
 using test::error_of;
+using test::noise;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// In [−0.5, 0.5), by integers alone: make_attention.py computes the same.
-Tensor noise(std::uint32_t number, const Shape& shape) {
-  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
-  std::uint32_t i = 0;
-  for (float& value : values) {
-    std::uint32_t mixed = i++ * 2654435761U + number * 40503U;
-    mixed = (mixed ^ (mixed >> 15)) * 2246822519U;
-    value = static_cast<float>(static_cast<double>(mixed >> 16) / 65536 - 0.5);
-  }
-  return Tensor::from(values, shape);
-}
 
 /// Values by name, as make_attention.py's; returns the names, sorted.
 std::vector<std::string> fill(Module& net) {

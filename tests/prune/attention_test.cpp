@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <functional>
 
 #include "pare/core/ops.h"
@@ -13,19 +12,10 @@
 #include "pare/nn/feature_norm.h"
 #include "pare/nn/linear.h"
 #include "pare/prune/channels.h"
+#include "prune/law.h"
 
 namespace pare::prune {
 namespace {
-
-double distance(const Tensor& a, const Tensor& b) {
-  const auto x = a.to_vector<float>();
-  const auto y = b.to_vector<float>();
-  EXPECT_EQ(x.size(), y.size());
-  double most = 0;
-  for (std::size_t i = 0; i < x.size(); ++i)
-    most = std::max(most, std::fabs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
-  return most;
-}
 
 Graph traced(nn::Module& net, const Tensor& example) {
   Generator generator(11);
@@ -47,17 +37,7 @@ std::size_t expect_law(const Graph& graph, const Tensor& x,
     for (std::size_t c = 0; c + 1 < g.channels.size(); c += 2) cut.push_back(g.channels[c]);
   }
   if (cut.empty()) return 0;
-  Graph zeroed = graph.copy();
-  zero_channels(zeroed, cut);
-  Graph removed = graph.copy();
-  remove_channels(removed, cut);
-  removed.verify();
-  const NoGrad no_grad;
-  const Tensor expected = zeroed(x);
-  EXPECT_LT(distance(removed(x), expected), 1e-4);
-  Graph original = graph.copy();
-  EXPECT_GT(distance(original(x), expected), 1e-4) << "the cut has no effect";
-  EXPECT_LT(removed.bytes(), zeroed.bytes());
+  expect_removed_is_zeroed(graph, cut, x);
   return cut.size();
 }
 

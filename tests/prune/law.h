@@ -29,13 +29,38 @@ template <class Net> Graph random_graph(const Shape& example) {
 inline double distance(const Tensor& a, const Tensor& b) {
   const auto x = a.to_vector<float>();
   const auto y = b.to_vector<float>();
+  EXPECT_EQ(x.size(), y.size());
   double most = 0;
   for (std::size_t i = 0; i < x.size(); ++i)
     most = std::max(most, std::fabs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
   return most;
 }
 
-// Cuts the channels of every group that `chosen` picks; zeroing them must give the same.
+// Cuts the channels, which must give what zeroing them gives, within `bound`; returns what is left.
+inline Graph expect_removed_is_zeroed(const Graph& graph, const std::vector<Channel>& cut,
+                                      const Tensor& x, double bound = 1e-4) {
+  Graph zeroed = graph.copy();
+  zero_channels(zeroed, cut);
+  Graph removed = graph.copy();
+  remove_channels(removed, cut);
+  removed.verify();
+  const NoGrad no_grad;
+  const Tensor expected = zeroed(x);
+  EXPECT_LT(distance(removed(x), expected), bound);
+  Graph original = graph.copy();
+  EXPECT_GT(distance(original(x), expected), 1e-4) << "the cut has no effect";
+  EXPECT_LT(removed.bytes(), zeroed.bytes());
+  return removed;
+}
+
+inline void expect_gradients(Graph& graph, const Tensor& x) {
+  graph.zero_grad();
+  sum(graph(x)).backward();
+  for (const Tensor& p : graph.parameters()) EXPECT_TRUE(p.grad().defined());
+}
+
+// Cuts the channels of every group that `chosen` picks; zeroing them must give the same, and the
+// smaller graph still trains.
 inline void expect_law(const Graph& graph, const Shape& example,
                        const std::function<bool(std::size_t)>& chosen) {
   std::vector<Channel> cut;
@@ -43,24 +68,11 @@ inline void expect_law(const Graph& graph, const Shape& example,
     for (std::size_t c = 0; c < g.channels.size(); ++c)
       if (chosen(c)) cut.push_back(g.channels[c]);
   ASSERT_FALSE(cut.empty());
-  Graph zeroed = graph.copy();
-  zero_channels(zeroed, cut);
-  Graph removed = graph.copy();
-  remove_channels(removed, cut);
   const Tensor x = Generator(6).normal(example);
-  const NoGrad no_grad;
-  const Tensor expected = zeroed(x);
-  EXPECT_LT(distance(removed(x), expected), 1e-4);
-  Graph original = graph.copy();
-  EXPECT_GT(distance(original(x), expected), 1e-4) << "the cut has no effect";
-  EXPECT_LT(removed.bytes(), zeroed.bytes());
-  // The smaller graph still trains.
-  removed.zero_grad();
+  Graph removed = expect_removed_is_zeroed(graph, cut, x);
   ContextScope scope;
-  scope->grad = true;
   scope->training = true;
-  sum(removed(x)).backward();
-  for (const Tensor& p : removed.parameters()) EXPECT_TRUE(p.grad().defined());
+  expect_gradients(removed, x);
 }
 
 template <class Net> void expect_law_on(const Shape& example) {

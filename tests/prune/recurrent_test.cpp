@@ -1,14 +1,13 @@
 // Structured pruning of recurrent nets and embeddings: removed = zeroed, and what is coupled.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "pare/core/ops.h"
 #include "pare/graph/trace.h"
 #include "pare/models/char_rnn.h"
 #include "pare/nn/linear.h"
 #include "pare/nn/recurrent.h"
 #include "pare/prune/channels.h"
+#include "prune/law.h"
 
 namespace pare::prune {
 namespace {
@@ -42,15 +41,6 @@ template <class Net> Graph graph_of(Net net, const Tensor& example) {
   return trace(net, example).copy();
 }
 
-double distance(const Tensor& a, const Tensor& b) {
-  const auto x = a.to_vector<float>();
-  const auto y = b.to_vector<float>();
-  double most = 0;
-  for (std::size_t i = 0; i < x.size(); ++i)
-    most = std::max(most, std::fabs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
-  return most;
-}
-
 /// Cuts every channel of a number that is k modulo 2; zeroing them must give the same.
 void expect_law(const Graph& graph, const Tensor& x, std::size_t k) {
   std::vector<Channel> cut;
@@ -59,22 +49,8 @@ void expect_law(const Graph& graph, const Tensor& x, std::size_t k) {
     for (std::size_t c = k; c < g.channels.size(); c += 2) cut.push_back(g.channels[c]);
   }
   ASSERT_FALSE(cut.empty());
-  Graph zeroed = graph.copy();
-  zero_channels(zeroed, cut);
-  Graph removed = graph.copy();
-  remove_channels(removed, cut);
-  Tensor expected;
-  {
-    const NoGrad no_grad;
-    expected = zeroed(x);
-    EXPECT_LT(distance(removed(x), expected), 1e-5);
-    Graph original = graph.copy();
-    EXPECT_GT(distance(original(x), expected), 1e-4) << "the cut has no effect";
-  }
-  EXPECT_LT(removed.bytes(), zeroed.bytes());
-  removed.zero_grad();
-  sum(removed(x)).backward();
-  for (const Tensor& p : removed.parameters()) EXPECT_TRUE(p.grad().defined());
+  Graph removed = expect_removed_is_zeroed(graph, cut, x, 1e-5);
+  expect_gradients(removed, x);
 }
 
 struct OneThread {

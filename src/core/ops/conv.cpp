@@ -96,20 +96,11 @@ constinit const OpDef kConv1d = record<1>(&kernels::kConv1d, kInteger);
 constinit const OpDef kConv2d = record<2>(&kernels::kConv2d, kInteger);
 constinit const OpDef kConv3d = record<3>(&kernels::kConv3d, {.weight_input = 1});
 
-namespace {
-
-Tensor call_op(const OpDef& op, const Tensor& x, const Tensor& weight, const Tensor& bias,
-               const Attributes& attributes) {
-  const Call call{&op, attributes};
-  if (bias.defined()) return apply(call, detail::Borrowed(x, weight, bias));
-  return apply(call, detail::Borrowed(x, weight));
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Attributes& attributes) {
-  return call_op(kConv1d, x, weight, bias, attributes);
+  return apply_convolution(kConv1d, x, weight, bias, attributes);
 }
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv1dAttributes& attributes) {
@@ -117,7 +108,7 @@ Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
 }
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Attributes& attributes) {
-  return call_op(kConv2d, x, weight, bias, attributes);
+  return apply_convolution(kConv2d, x, weight, bias, attributes);
 }
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dAttributes& attributes) {
@@ -125,7 +116,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
 }
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Attributes& attributes) {
-  return call_op(kConv3d, x, weight, bias, attributes);
+  return apply_convolution(kConv3d, x, weight, bias, attributes);
 }
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv3dAttributes& attributes) {

@@ -99,13 +99,6 @@ template <std::size_t N> constexpr OpDef record(const KernelList* kernels) {
   };
 }
 
-Tensor call_op(const OpDef& op, const Tensor& x, const Tensor& weight, const Tensor& bias,
-               const Attributes& attributes) {
-  const Call call{&op, attributes};
-  if (bias.defined()) return apply(call, detail::Borrowed(x, weight, bias));
-  return apply(call, detail::Borrowed(x, weight));
-}
-
 }  // namespace
 
 constinit const OpDef kConvTranspose1d = record<1>(&kernels::kConvTranspose1d);
@@ -114,7 +107,7 @@ constinit const OpDef kConvTranspose3d = record<3>(&kernels::kConvTranspose3d);
 
 Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const Attributes& attributes) {
-  return call_op(kConvTranspose1d, x, weight, bias, attributes);
+  return apply_convolution(kConvTranspose1d, x, weight, bias, attributes);
 }
 Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose1dAttributes& attributes) {
@@ -122,7 +115,7 @@ Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bia
 }
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const Attributes& attributes) {
-  return call_op(kConvTranspose2d, x, weight, bias, attributes);
+  return apply_convolution(kConvTranspose2d, x, weight, bias, attributes);
 }
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose2dAttributes& attributes) {
@@ -130,7 +123,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
 }
 Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const Attributes& attributes) {
-  return call_op(kConvTranspose3d, x, weight, bias, attributes);
+  return apply_convolution(kConvTranspose3d, x, weight, bias, attributes);
 }
 Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose3dAttributes& attributes) {

@@ -5,16 +5,13 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/ops/axis_name.h"
 
 namespace pare {
 namespace {
 
 constexpr std::int64_t kLimit = std::numeric_limits<std::int32_t>::max();
 
-const char* axis_name(int axis, int spatial) {
-  const char* names[] = {"depth", "height", "width"};
-  return spatial == 1 ? "length" : names[3 - spatial + axis];
-}
 const char* spatial_axes(int spatial) {
   return spatial == 1 ? "L" : spatial == 2 ? "H, W" : "D, H, W";
 }
@@ -198,6 +195,13 @@ template ConvolutionSizes::ConvolutionSizes(const Conv2dAttributes&, const Shape
                                             const Shape&);
 template ConvolutionSizes::ConvolutionSizes(const Conv3dAttributes&, const Shape&, const Shape&,
                                             const Shape&);
+
+Tensor apply_convolution(const OpDef& op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                         const Attributes& attributes) {
+  const Call call{&op, attributes};
+  if (bias.defined()) return apply(call, detail::Borrowed(x, weight, bias));
+  return apply(call, detail::Borrowed(x, weight));
+}
 
 bool is_convolution(const OpDef* op) { return op == &kConv1d || op == &kConv2d || op == &kConv3d; }
 bool is_conv_transpose(const OpDef* op) {

@@ -40,6 +40,10 @@ struct ConvolutionSizes {
   bool pointwise;
 };
 
+/// Applies either kind; `bias` may be undefined.
+Tensor apply_convolution(const OpDef& op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                         const Attributes& attributes);
+
 /// conv1d, conv2d, conv3d.
 bool is_convolution(const OpDef* op);
 /// conv_transpose1d, conv_transpose2d, conv_transpose3d.

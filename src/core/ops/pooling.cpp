@@ -5,17 +5,13 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/ops/axis_name.h"
 
 namespace pare {
 namespace {
 
 // Sums and products of two of these stay within 64 bits; taps are counted in 32.
 constexpr std::int64_t kLimit = std::numeric_limits<std::int32_t>::max();
-
-const char* axis_name(int axis, int spatial) {
-  const char* names[] = {"depth", "height", "width"};
-  return spatial == 1 ? "length" : names[3 - spatial + axis];
-}
 
 const char* layout(std::size_t spatial) {
   return spatial == 1 ? "[N, C, L]" : spatial == 2 ? "[N, C, H, W]" : "[N, C, D, H, W]";
