@@ -123,8 +123,8 @@ class Args final : public BackwardArgs {
   Args(const Node& node, std::span<Tensor> grad_outputs, std::span<Tensor> grad_inputs)
       : node_(node), grad_outputs_(grad_outputs), grad_inputs_(grad_inputs) {}
   /// From here on the operands of the products are as rounded to bf16.
-  void round(const ProductOp& product) {
-    product_ = &product;
+  void round(std::uint32_t products) {
+    products_ = products;
     rounded_.resize(static_cast<std::size_t>(node_.edge_count));
     for (Tensor& gradient : grad_outputs_) gradient = rounded_to_bf16(gradient);
   }
@@ -139,7 +139,7 @@ class Args final : public BackwardArgs {
   const Tensor& input(int i) const override {
     const std::uint32_t mask = node_.call.op->saves_inputs;
     PARE_ASSERT(mask >> i & 1U);
-    if (product_ && (product_->operands >> i & 1U)) {
+    if (products_ >> i & 1U) {
       Tensor& rounded = rounded_[static_cast<std::size_t>(i)];
       if (!rounded.defined()) rounded = rounded_to_bf16(saved_input(i));
       return rounded;
@@ -185,7 +185,7 @@ class Args final : public BackwardArgs {
   const Node& node_;
   std::span<Tensor> grad_outputs_;
   std::span<Tensor> grad_inputs_;
-  const ProductOp* product_ = nullptr;   ///< set where the products are in bf16
+  std::uint32_t products_ = 0;  ///< the inputs that are rounded, where the products are in bf16
   mutable std::vector<Tensor> rounded_;  ///< its operands
 };
 
@@ -274,15 +274,17 @@ class Pass {
 
   static void run_kernels(const Node& node, Args& args) {
     // That of the forward pass, whatever it is now.
-    const PrecisionScope scope(node.precision);
-    if (node.precision != Precision::f32) [[unlikely]]
-      if (const ProductOp* product = product_op(*node.call.op)) {
-        for (const BackwardKernel& kernel : product->backward)
-          if (kernel.run(args)) return;
-        args.round(*product);
-      }
-    const PrecisionScope plain(Precision::f32);
-    if (const KernelList* list = node.call.op->kernels)
+    const KernelList* const list = node.call.op->kernels;
+    ContextScope scope;
+    if (node.precision == Precision::bf16 && node.call.op->products) [[unlikely]] {
+      scope->precision = Precision::bf16;
+      if (has_bf16() && list)
+        for (const BackwardKernel& kernel : list->backward)
+          if (kernel.bf16 && kernel.run(args)) return;
+      args.round(node.call.op->products);
+    }
+    scope->precision = Precision::f32;
+    if (list)
       for (const BackwardKernel& kernel : list->backward)
         if (kernel.run(args)) return;
     node.call.op->backward(args);
@@ -302,7 +304,7 @@ void record(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> 
   const int saved = std::popcount(op.saves_inputs) + std::popcount(op.saves_outputs);
   Ref<Node> node = Node::create(call, static_cast<int>(inputs.size()), saved, op.visible_outputs);
   node->training = training;
-  node->precision = precision();
+  node->precision = context().precision;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].defined()) continue;
     TensorImpl& impl = *inputs[i].impl();

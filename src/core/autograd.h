@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "core/gradient_hook.h"
-#include "core/precision.h"
 #include "pare/core/op.h"
 
 namespace pare::detail {

@@ -56,17 +56,19 @@ std::vector<InferArgs::Output> infer(const Call& call, std::span<const InferArgs
 namespace {
 
 // The products in bf16: by a kernel that has it, else on rounded operands.
-void forward_bf16(const ProductOp& product, const Call& call, std::span<const Tensor> inputs,
-                  std::span<Tensor> outputs, const Context& context, const char** name) {
-  for (const ForwardKernel& kernel : product.forward)
-    if (kernel.run(call, inputs, outputs, context)) {
-      if (name) *name = kernel.name;
-      return;
-    }
+void forward_bf16(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                  const Context& context, const char** name) {
+  if (has_bf16() && call.op->kernels)
+    for (const ForwardKernel& kernel : call.op->kernels->forward)
+      if (kernel.bf16 && kernel.run(call, inputs, outputs, context)) {
+        if (name) *name = kernel.name;
+        return;
+      }
   std::vector<Tensor> rounded(inputs.begin(), inputs.end());
   for (std::size_t i = 0; i < rounded.size(); ++i)
-    if (product.operands >> i & 1U) rounded[i] = rounded_to_bf16(rounded[i]);
-  const PrecisionScope plain(Precision::f32);
+    if (call.op->products >> i & 1U) rounded[i] = rounded_to_bf16(rounded[i]);
+  ContextScope plain;
+  plain->precision = Precision::f32;
   forward(call, rounded, outputs, context, name);
 }
 
@@ -75,11 +77,10 @@ void forward_bf16(const ProductOp& product, const Call& call, std::span<const Te
 void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
              const Context& context, const char** name) {
   const OpDef& op = *call.op;
-  if (precision() == Precision::bf16) [[unlikely]]
-    if (const ProductOp* product = product_op(op)) {
-      forward_bf16(*product, call, inputs, outputs, context, name);
-      return;
-    }
+  if (op.products && pare::context().precision == Precision::bf16) [[unlikely]] {
+    forward_bf16(call, inputs, outputs, context, name);
+    return;
+  }
   if (op.kernels)
     for (const ForwardKernel& kernel : op.kernels->forward)
       if (kernel.run(call, inputs, outputs, context)) {

@@ -14,20 +14,7 @@ PARE_INLINE void round_all_body(const float* __restrict x, float* __restrict y, 
 }
 PARE_MULTIVERSION(void, round_all, (const float* x, float* y, std::int64_t n), (x, y, n))
 
-thread_local Precision current = Precision::f32;
-
 }  // namespace
-
-Precision precision() { return current; }
-
-PrecisionScope::PrecisionScope(Precision precision) : saved_(current) { current = precision; }
-PrecisionScope::~PrecisionScope() { current = saved_; }
-
-const ProductOp* product_op(const OpDef& op) {
-  for (const ProductOp& candidate : kernels::product_ops())
-    if (candidate.op == &op) return &candidate;
-  return nullptr;
-}
 
 Tensor rounded_to_bf16(const Tensor& tensor) {
   if (!tensor.defined() || tensor.dtype() != DType::f32) return tensor;

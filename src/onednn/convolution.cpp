@@ -14,9 +14,9 @@
 #include "onednn/conv2d_gemm.h"
 #include "onednn/kernels.h"
 #include "onednn/runner.h"
+#include "pare/core/context.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/parallel.h"
-#include "pare/core/precision.h"
 
 namespace pare::onednn {
 namespace {
@@ -183,7 +183,7 @@ Runner* runner_for(const Case& c) {
 }
 
 Type product_type() {
-  return precision() == Precision::bf16 && has_bf16() ? Type::bf16 : Type::f32;
+  return context().precision == Precision::bf16 && has_bf16() ? Type::bf16 : Type::f32;
 }
 
 bool fits(const Shape& source, const Shape& destination) {

@@ -6,13 +6,13 @@
 #include "onednn/api.h"
 #include "onednn/gemm_bf16.h"
 #include "onednn/small_gemm.h"
-#include "pare/core/precision.h"
+#include "pare/core/context.h"
 
 namespace pare::onednn {
 
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix a, Matrix b, float beta,
               float* c, std::int64_t c_stride) {
-  if (precision() == Precision::bf16 && has_bf16() &&
+  if (context().precision == Precision::bf16 && has_bf16() &&
       multiply_bf16(m, n, k, a, b, beta, c, c_stride))
     return;
   if (multiply_small(m, n, k, a, b, beta, c, c_stride)) return;

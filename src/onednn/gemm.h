@@ -13,7 +13,7 @@ struct Matrix {
 };
 
 /// c [m, n] = a [m, k] · b [k, n] + beta · c (beta 0 or 1), in up to max_threads() threads;
-/// multiplied in bf16 where the thread's precision() is that and the CPU has it.
+/// multiplied in bf16 where context().precision is that and the CPU has it.
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix a, Matrix b, float beta,
               float* c, std::int64_t c_stride);
 

@@ -123,9 +123,8 @@ class Fit {
     scope->training = true;
     scope->grad = true;
     scope->generator = &generator_;
-    // A precision set around this call holds too.
-    const PrecisionScope products(options_.precision == Precision::bf16 ? Precision::bf16
-                                                                        : precision());
+    // bf16 set around this call holds too.
+    if (options_.precision == Precision::bf16) scope->precision = Precision::bf16;
     optimizer_->zero_grad();
     progress_.epochs = options_.epochs;
     progress_.batches = data_.batches();

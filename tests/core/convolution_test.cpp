@@ -145,6 +145,9 @@ class Lists final : public OnnxEmitter, public OnnxEmitter::Node {
     lists[name].assign(values.begin(), values.end());
     return *this;
   }
+  OnnxEmitter::Node& attribute(const char*, std::span<const double>) override { return *this; }
+  OnnxEmitter::Node& attribute(const char*, std::span<const std::string>) override { return *this; }
+  OnnxEmitter::Node& attribute(const char*, const Tensor&) override { return *this; }
   std::map<std::string, std::vector<std::int64_t>> lists;
 
  private:

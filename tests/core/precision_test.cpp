@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <functional>
-#include <thread>
 
 #include "core/precision.h"
 #include "pare/core/context.h"
@@ -52,7 +51,8 @@ void expect_rounded_operands(const Run& run, const Tensors& inputs, std::uint32_
   }
   Tensor y;
   {
-    const PrecisionScope scope(Precision::bf16);
+    ContextScope scope;
+    scope->precision = Precision::bf16;
     y = run(mixed);
   }
   const Tensor expected = run(plain);
@@ -101,24 +101,9 @@ TEST(Precision, OtherOpsAndTypesStayAsTheyWere) {
                                            softmax(x).to_vector<float>()};
   };
   const auto before = all();
-  const PrecisionScope scope(Precision::bf16);
+  ContextScope scope;
+  scope->precision = Precision::bf16;
   EXPECT_EQ(all(), before);
-}
-
-TEST(Precision, HoldsForTheScopeAndTheThread) {
-  EXPECT_EQ(precision(), Precision::f32);
-  {
-    const PrecisionScope outer(Precision::bf16);
-    {
-      const PrecisionScope inner(Precision::f32);
-      EXPECT_EQ(precision(), Precision::f32);
-    }
-    EXPECT_EQ(precision(), Precision::bf16);
-    Precision elsewhere = Precision::bf16;
-    std::thread([&] { elsewhere = precision(); }).join();
-    EXPECT_EQ(elsewhere, Precision::f32);
-  }
-  EXPECT_EQ(precision(), Precision::f32);
 }
 
 TEST(Precision, WhatWasRecordedInF32StaysSoUnderTheScope) {
@@ -129,10 +114,10 @@ TEST(Precision, WhatWasRecordedInF32StaysSoUnderTheScope) {
   const auto expected = w.grad().to_vector<float>();
   w.zero_grad();
   const Tensor y = linear(x, w);
-  const PrecisionScope scope(Precision::bf16);
+  ContextScope scope;
+  scope->precision = Precision::bf16;
   y.backward(gradient);
   EXPECT_EQ(w.grad().to_vector<float>(), expected);
-  EXPECT_EQ(precision(), Precision::bf16);
 }
 
 TEST(Precision, RoundingIsThatOfTheType) {

@@ -77,6 +77,17 @@ class TextEmitter final : public OnnxEmitter {
       for (const std::int64_t v : values) text += (text.size() > 1 ? " " : "") + std::to_string(v);
       return add(name, text + "]");
     }
+    Node& attribute(const char* name, std::span<const double> values) override {
+      std::string text = "[";
+      for (const double v : values) text += (text.size() > 1 ? " " : "") + std::to_string(v);
+      return add(name, text + "]");
+    }
+    Node& attribute(const char* name, std::span<const std::string> values) override {
+      std::string text = "[";
+      for (const std::string& v : values) text += (text.size() > 1 ? " " : "") + v;
+      return add(name, text + "]");
+    }
+    Node& attribute(const char* name, const Tensor&) override { return add(name, "tensor"); }
   };
   const Tensor& at(int i) const { return inputs_[static_cast<std::size_t>(i)]; }
   const Tensors& inputs_;

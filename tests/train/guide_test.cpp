@@ -149,7 +149,8 @@ TEST_F(Guide, HooksAndBf16) {
   EXPECT_EQ(shapes, std::vector<std::string>{"body.0 [10, 8]"});
   const auto half = net.named_parameters()[4].tensor.grad().to_vector<float>();
   net.zero_grad();
-  const PrecisionScope products(Precision::bf16);
+  ContextScope scope;
+  scope->precision = Precision::bf16;
   cross_entropy(net(x), y).backward();
   const auto whole = net.named_parameters()[4].tensor.grad().to_vector<float>();
   ASSERT_EQ(whole.size(), 24U);

@@ -45,7 +45,8 @@ History trained(Precision precision) {
   nn::initialize(net, generator);
   data::Loader train(pictures(240), {.batch_size = 24, .shuffle = true});
   optim::SGD sgd(net.parameters(), {.lr = 0.02, .momentum = 0.9});
-  const PrecisionScope scope(precision);
+  ContextScope scope;
+  scope->precision = precision;
   const History history = fit(net, train, {.epochs = 4, .optimizer = &sgd});
   for (const auto& named : net.state()) EXPECT_EQ(named.tensor.dtype(), DType::f32);
   return history;
@@ -72,7 +73,7 @@ TEST(FitInBf16, IsRefusedWhereTheCpuHasNone) {
   test::expect_error(ErrorCode::unsupported,
                      {"train::fit", "AVX512_BF16 or AMX_BF16", to_string(isa_cap())},
                      [&] { fit(net, train, {.precision = Precision::bf16}); });
-  EXPECT_EQ(precision(), Precision::f32);
+  EXPECT_EQ(context().precision, Precision::f32);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pare/core/export.h"
+#include "pare/core/precision.h"
 
 namespace pare {
 
@@ -15,6 +16,8 @@ struct Context {
   Generator* generator = nullptr;  ///< where dropout draws from
   Tracer* tracer = nullptr;        ///< is told of every operation
   int threads = 0;                 ///< most threads to use; 0: all that the process may use
+  /// Of the products of the forward pass, and of the backward pass of what was recorded under it.
+  Precision precision = Precision::f32;
 };
 
 /// The calling thread's context.

@@ -77,10 +77,13 @@ struct ForwardKernel {
   const char* name;
   bool (*run)(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
               const Context& context);
+  /// On a CPU that has_bf16: multiplies f32 operands in bf16 where context().precision says so.
+  bool bf16 = false;
 };
 struct BackwardKernel {
   const char* name;
   bool (*run)(BackwardArgs& args);
+  bool bf16 = false;
 };
 /// Best first; src/kernels.cpp composes them.
 struct KernelList {
@@ -191,6 +194,9 @@ class PARE_API OnnxEmitter {
     virtual Node& attribute(const char* name, double value) = 0;
     virtual Node& attribute(const char* name, const char* value) = 0;
     virtual Node& attribute(const char* name, std::span<const std::int64_t> values) = 0;
+    virtual Node& attribute(const char* name, std::span<const double> values) = 0;
+    virtual Node& attribute(const char* name, std::span<const std::string> values) = 0;
+    virtual Node& attribute(const char* name, const Tensor& value) = 0;
   };
   virtual ~OnnxEmitter();
   virtual int opset() const = 0;
@@ -240,6 +246,7 @@ struct OpDef {
   BackwardFunction backward = nullptr;  ///< null: not differentiable
   std::uint32_t saves_inputs = 0;       ///< bit i: backward reads input i
   std::uint32_t saves_outputs = 0;
+  std::uint32_t products = 0;  ///< bit i: input i is multiplied in Context::precision
   const KernelList* kernels = nullptr;
   Attributes (*defaults)() = nullptr;  ///< null: no attributes
   ChannelFact channels = {};

@@ -299,6 +299,7 @@ constinit const OpDef kScaledDotProductAttention = {
     .backward = backward_attention,
     .saves_inputs = 0b1111,
     .saves_outputs = 0b111,
+    .products = 0b111,
     .kernels = &kernels::kAttention,
     .defaults = [] { return Attributes::of(AttentionAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,

@@ -78,6 +78,7 @@ constexpr OpDef record(const KernelList* kernels, QuantizationFact quantization)
       .forward = run<N>,
       .backward = backward<N>,
       .saves_inputs = 0b11,
+      .products = 0b11,
       .kernels = kernels,
       .defaults = [] { return Attributes::of(ConvolutionAttributes<N>{}); },
       .channels = {.kind = ChannelFact::Kind::rule, .rule = link<N>, .resize = resize<N>},

@@ -91,6 +91,7 @@ template <std::size_t N> constexpr OpDef record(const KernelList* kernels) {
       .forward = run<N>,
       .backward = backward<N>,
       .saves_inputs = 0b11,
+      .products = 0b11,
       .kernels = kernels,
       .defaults = [] { return Attributes::of(ConvTransposeAttributes<N>{}); },
       .channels = {.kind = ChannelFact::Kind::rule, .rule = link<N>, .resize = resize<N>},

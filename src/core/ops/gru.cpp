@@ -342,6 +342,7 @@ constinit const OpDef kGru = {
     .backward = [](BackwardArgs& args) { gru_backward(kPlainEngine, args); },
     .saves_inputs = kSavedRecurrent & ~(1U << kInitialC),
     .saves_outputs = 1U << kY | 1U << kGates,
+    .products = kRecurrentProducts,
     .kernels = &kernels::kGru,
     .defaults = [] { return Attributes::of(GruAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,

@@ -116,6 +116,7 @@ constinit const OpDef kLinear = {
     .forward = forward_linear,
     .backward = backward_linear,
     .saves_inputs = 0b11,
+    .products = 0b11,
     .kernels = &kernels::kLinear,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_linear},
     .quantization = {.kind = QuantizationFact::Kind::own_range,

@@ -232,6 +232,7 @@ constinit const OpDef kLstm = {
     .backward = [](BackwardArgs& args) { lstm_backward(kPlainEngine, args); },
     .saves_inputs = kSavedRecurrent,
     .saves_outputs = 1U << kY | 1U << kGates | 1U << kCells,
+    .products = kRecurrentProducts,
     .kernels = &kernels::kLstm,
     .defaults = [] { return Attributes::of(LstmAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,

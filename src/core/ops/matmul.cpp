@@ -182,6 +182,7 @@ constinit const OpDef kMatmul = {
     .forward = forward_matmul,
     .backward = backward_matmul,
     .saves_inputs = 0b11,
+    .products = 0b11,
     .kernels = &kernels::kMatmul,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_matmul},
     .quantization = {.kind = QuantizationFact::Kind::own_range,

@@ -26,6 +26,8 @@ enum RecurrentInput : int {
 };
 inline constexpr int kDirectionInputs = 4;
 
+/// The sequence and the matrices of both directions; the state between steps is not rounded.
+inline constexpr std::uint32_t kRecurrentProducts = 0b1100111;
 /// What every direction's record says of its saved inputs: x, the matrices, states, lengths.
 inline constexpr std::uint32_t kSavedRecurrent = 0b111001100111;
 

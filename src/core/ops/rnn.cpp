@@ -172,6 +172,7 @@ constinit const OpDef kRnn = {
     .backward = [](BackwardArgs& args) { rnn_backward(kPlainEngine, args); },
     .saves_inputs = kSavedRecurrent & ~(1U << kInitialC),
     .saves_outputs = 1U << kY,
+    .products = kRecurrentProducts,
     .kernels = &kernels::kRnn,
     .defaults = [] { return Attributes::of(RnnAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,
