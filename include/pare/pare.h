@@ -56,6 +56,7 @@
 #include "pare/graph/trace.h"
 #include "pare/io/checkpoint.h"
 #include "pare/io/npy.h"
+#include "pare/io/onnx.h"
 #include "pare/io/safetensors.h"
 #include "pare/io/state.h"
 #include "pare/models/char_rnn.h"
