@@ -103,13 +103,21 @@ bool Engine::fits(std::span<const Tensor> inputs, std::size_t i) const {
   return true;
 }
 
-std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
+std::shared_ptr<Variant> Engine::find(std::span<const Tensor> inputs) {
   const std::lock_guard lock(mutex_);
   for (auto it = variants_.begin(); it != variants_.end(); ++it) {
     if (!(*it)->fits(inputs)) continue;
     if (it != variants_.begin()) variants_.splice(variants_.begin(), variants_, it);
     return variants_.front();
   }
+  return nullptr;
+}
+
+std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
+  if (auto known = find(inputs)) return known;
+  // Runs of known sizes go on while this one's program is made.
+  const std::lock_guard compiling(compiling_);
+  if (auto known = find(inputs)) return known;
   std::vector<Shape> shapes;
   std::vector<MemoryFormat> formats;
   for (const Tensor& t : inputs) {
@@ -117,9 +125,11 @@ std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
     formats.push_back(t.format());
   }
   PassReport same_again;
-  variants_.push_front(compile_for(shapes, formats, same_again));
+  auto made = compile_for(shapes, formats, same_again);
+  const std::lock_guard lock(mutex_);
+  variants_.push_front(made);
   if (variants_.size() > kVariants) variants_.pop_back();
-  return variants_.front();
+  return made;
 }
 
 void Engine::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {

@@ -27,6 +27,7 @@ class Variant {
  public:
   Variant(Program program, std::vector<Shape> shapes, std::vector<MemoryFormat> formats);
   bool fits(std::span<const Tensor> inputs) const;
+  /// Outputs that are defined are written in place. Throws where they do not fit.
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
   const Program& program() const { return program_; }
 
@@ -35,6 +36,7 @@ class Variant {
     int slot;
     int number;
   };
+  void make_outputs(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
   std::unique_ptr<RunContext> take();
   std::unique_ptr<RunContext> make() const;
 
@@ -65,6 +67,7 @@ class Engine {
   };
   void check(std::span<const Tensor> inputs) const;
   bool fits(std::span<const Tensor> inputs, std::size_t i) const;
+  std::shared_ptr<Variant> find(std::span<const Tensor> inputs);
   std::shared_ptr<Variant> variant_for(std::span<const Tensor> inputs);
   std::shared_ptr<Variant> compile_for(const std::vector<Shape>& shapes,
                                        const std::vector<MemoryFormat>& formats,
@@ -77,8 +80,9 @@ class Engine {
   PassReport report_;
   std::vector<PlanStep> steps_;
   PlanMemory memory_;
+  std::mutex compiling_;  // guards the weights
   WeightStore weights_;
-  std::mutex mutex_;
+  std::mutex mutex_;                              // guards the variants
   std::list<std::shared_ptr<Variant>> variants_;  // the last used first
 };
 

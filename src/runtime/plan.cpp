@@ -16,6 +16,12 @@ Tensors Plan::run(const Tensors& inputs) const {
   return outputs;
 }
 
+void Plan::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {
+  PARE_CHECK(outputs.size() == engine_->outputs(), invalid_argument, "plan",
+             "expected {} outputs, got {}", engine_->outputs(), outputs.size());
+  engine_->run(inputs, outputs);
+}
+
 Tensor Plan::run(const Tensor& input) const {
   PARE_CHECK(engine_->outputs() == 1, invalid_argument, "plan", "expected one output, got {}",
              engine_->outputs());

@@ -1,7 +1,20 @@
 // Variant: runs a program in contexts that its callers take turns with.
+#include <functional>
+
+#include "core/check.h"
 #include "runtime/engine.h"
 
 namespace pare::runtime {
+namespace {
+
+bool overlap(const Tensor& a, const Tensor& b) {
+  const auto* x = static_cast<const std::byte*>(a.raw());
+  const auto* y = static_cast<const std::byte*>(b.raw());
+  const std::less<const std::byte*> before;
+  return before(x, y + b.bytes()) && before(y, x + a.bytes());
+}
+
+}  // namespace
 
 Variant::Variant(Program program, std::vector<Shape> shapes, std::vector<MemoryFormat> formats)
     : program_(std::move(program)), shapes_(std::move(shapes)), formats_(std::move(formats)) {
@@ -48,11 +61,32 @@ std::unique_ptr<RunContext> Variant::take() {
   return make();
 }
 
-void Variant::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+void Variant::make_outputs(std::span<const Tensor> inputs, std::span<Tensor> outputs) const {
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     const Slot& s = program_.slots[static_cast<std::size_t>(program_.outputs[k])];
-    outputs[k] = Tensor::empty(s.shape, s.dtype);
+    const Tensor& given = outputs[k];
+    if (!given.defined()) continue;
+    PARE_CHECK(given.dtype() == s.dtype, dtype_mismatch, "plan",
+               "expected {} {} as output {}, got {}", s.dtype, s.shape, k, given.dtype());
+    PARE_CHECK(given.shape() == s.shape, shape_mismatch, "plan",
+               "expected {} {} as output {}, got {}", s.dtype, s.shape, k, given.shape());
+    PARE_CHECK(!given.channels_last(), invalid_argument, "plan",
+               "expected a row-major tensor as output {}, got a channels-last one", k);
+    for (const Tensor& input : inputs)
+      PARE_CHECK(!overlap(given, input), invalid_argument, "plan",
+                 "expected output {} in memory of its own, got an input's", k);
+    for (std::size_t j = 0; j < k; ++j)
+      PARE_CHECK(!outputs[j].defined() || !overlap(given, outputs[j]), invalid_argument, "plan",
+                 "expected output {} in memory of its own, got that of output {}", k, j);
   }
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    const Slot& s = program_.slots[static_cast<std::size_t>(program_.outputs[k])];
+    if (!outputs[k].defined()) outputs[k] = Tensor::empty(s.shape, s.dtype);
+  }
+}
+
+void Variant::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+  make_outputs(inputs, outputs);
   auto context = take();
   auto& address = context->frame.address;
   for (const External& e : inputs_)

@@ -236,6 +236,23 @@ TEST(Plan, OutputsOfEveryKind) {
   }
 }
 
+TEST(Plan, WritesIntoTheCallersOutputs) {
+  const NoGrad no_grad;
+  Builder b;
+  const int x = b.input("x", test::batch_of({4, 6}));
+  const int positive = b.call(kRelu, {x});
+  const Plan plan = compile(b.finish({positive, b.call(kExp, {positive})}), {.threads = 1});
+  for (const std::int64_t batch : {2, 3, 2}) {
+    const Tensor input = random({batch, 4, 6}, static_cast<std::uint64_t>(batch));
+    const Tensors expected = plan.run(Tensors{input});
+    Tensors found{Tensor::full({batch, 4, 6}, 7.0F), Tensor()};
+    const void* const memory = found[0].raw();
+    plan.run({&input, 1}, found);
+    EXPECT_EQ(found[0].raw(), memory);
+    for (std::size_t k = 0; k < 2; ++k) EXPECT_EQ(difference(expected[k], found[k]), 0);
+  }
+}
+
 TEST(Plan, MovementAndElementwise) {
   const NoGrad no_grad;
   Builder b;
@@ -282,6 +299,34 @@ template <class Run> void expect_error(ErrorCode code, const std::string& text, 
     EXPECT_EQ(error.code(), code) << error.what();
     EXPECT_THAT(error.what(), HasSubstr(text));
   }
+}
+
+TEST(PlanErrors, OutputsThatDoNotFit) {
+  Builder b;
+  const int x = b.input("x", test::batch_of({3, 4, 4}));
+  const int positive = b.call(kRelu, {x});
+  const Plan plan = compile(b.finish({positive, b.call(kExp, {positive})}), {.threads = 1});
+  const Tensors inputs{random({2, 3, 4, 4})};
+  const Tensor good = Tensor::zeros({2, 3, 4, 4});
+  const auto run = [&](Tensors outputs) { plan.run(inputs, outputs); };
+  using enum ErrorCode;
+  expect_error(invalid_argument, "expected 2 outputs, got 1", [&] { run({good}); });
+  expect_error(shape_mismatch, "[2, 3, 4, 4] as output 1, got [2, 3, 4]", [&] {
+    run({good, Tensor::zeros({2, 3, 4})});
+  });
+  expect_error(dtype_mismatch, "expected f32 [2, 3, 4, 4] as output 0, got i32", [&] {
+    run({Tensor::zeros({2, 3, 4, 4}, DType::i32), Tensor()});
+  });
+  expect_error(invalid_argument, "row-major tensor as output 1", [&] {
+    run({good, Tensor::zeros({2, 3, 4, 4}).to(MemoryFormat::channels_last)});
+  });
+  expect_error(invalid_argument, "output 0 in memory of its own, got an input's", [&] {
+    run({inputs[0], Tensor()});
+  });
+  expect_error(invalid_argument, "output 1 in memory of its own, got that of output 0", [&] {
+    run({good, reshape(good, {2, 3, 4, 4})});
+  });
+  for (const float v : good.to_vector<float>()) EXPECT_EQ(v, 0);
 }
 
 TEST(PlanErrors, InputsThatDoNotFit) {

@@ -53,6 +53,11 @@ class PARE_API Plan {
   /// A new size of a symbolic axis is compiled when it is first seen; the last few are kept.
   /// Throws invalid_argument (their number), shape_mismatch or dtype_mismatch naming the input.
   Tensors run(const Tensors& inputs) const;
+  /// The same into the caller's tensors: row-major, of the outputs' shapes and types, in memory
+  /// that no input and no other output has. Then a run allocates nothing at all; an undefined
+  /// tensor is replaced by a new one. Throws as the others, and for outputs that do not fit; they
+  /// are then as they were.
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
 
   int threads() const;
   /// In the order in which they run, for size 1 of symbolic axes.
