@@ -110,10 +110,14 @@ dnnl::matmul::primitive_desc matmul(const Desc& source, const Desc& weights, con
   return {engine(), source, weights, bias, destination, attr};
 }
 
-void append_clip(dnnl::post_ops& ops, float low, float high) {
-  ops.append_eltwise(dnnl::algorithm::eltwise_clip, low, high);
+void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm what, float alpha, float beta) {
+  // 3.x reads x·max(0, min(1, alpha·x + beta)); 2.x knows these two numbers.
+  if (what == dnnl::algorithm::eltwise_hardswish) {
+    alpha = 1.0F / 6;
+    beta = 0.5F;
+  }
+  ops.append_eltwise(what, alpha, beta);
 }
-void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0); }
 
 void set_requantization(dnnl::primitive_attr& attr, const Requantization& how) {
   attr.set_scales_mask(DNNL_ARG_WEIGHTS, how.multipliers.size() > 1 ? how.weight_mask : 0);
@@ -165,11 +169,8 @@ dnnl::matmul::primitive_desc matmul(const Desc& source, const Desc& weights, con
   return {dnnl::matmul::desc(source, weights, bias, destination), attr, engine()};
 }
 
-void append_clip(dnnl::post_ops& ops, float low, float high) {
-  ops.append_eltwise(1, dnnl::algorithm::eltwise_clip, low, high);
-}
-void append_relu(dnnl::post_ops& ops) {
-  ops.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
+void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm what, float alpha, float beta) {
+  ops.append_eltwise(1, what, alpha, beta);
 }
 
 void set_requantization(dnnl::primitive_attr& attr, const Requantization& how) {

@@ -59,8 +59,7 @@ dnnl::convolution_backward_weights::primitive_desc convolution_backward_weights(
 dnnl::matmul::primitive_desc matmul(const Desc& source, const Desc& weights, const Desc& bias,
                                     const Desc& destination, const dnnl::primitive_attr& attr);
 
-void append_clip(dnnl::post_ops& ops, float low, float high);
-void append_relu(dnnl::post_ops& ops);
+void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm what, float alpha = 0, float beta = 0);
 
 /// How an int8 primitive turns sums into its destination's codes (docs/numerics.md): oneDNN 2
 /// computes (sum + bias) · m with the bias in units of the sum, oneDNN 3 sum · m + bias.

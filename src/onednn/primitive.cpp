@@ -130,6 +130,31 @@ class OnednnPrimitive final : public runtime::Primitive {
   Step step_;
 };
 
+dnnl::algorithm algorithm_of(runtime::Activation activation) {
+  using enum runtime::Activation;
+  switch (activation) {
+    case none:
+      break;
+    case sigmoid:
+      return dnnl::algorithm::eltwise_logistic;
+    case tanh:
+      return dnnl::algorithm::eltwise_tanh;
+    case silu:
+      return dnnl::algorithm::eltwise_swish;
+    case hardswish:
+      return dnnl::algorithm::eltwise_hardswish;
+    case gelu:
+      return dnnl::algorithm::eltwise_gelu_erf;
+    case gelu_tanh:
+      return dnnl::algorithm::eltwise_gelu_tanh;
+    case leaky_relu:
+      return dnnl::algorithm::eltwise_relu;
+    case elu:
+      return dnnl::algorithm::eltwise_elu;
+  }
+  return dnnl::algorithm::undef;
+}
+
 }  // namespace
 
 std::unique_ptr<runtime::Primitive> make_primitive(Step step) {
@@ -213,12 +238,14 @@ void set_epilogue(dnnl::primitive_attr& attr, const runtime::Epilogue& epilogue,
     if (high >= traits(destination.dtype).highest) high = kInfinity;
   }
   if (low == 0 && high == kInfinity) {
-    append_relu(ops);
+    append_eltwise(ops, dnnl::algorithm::eltwise_relu);
   } else if (low > -kInfinity || high < kInfinity) {
     constexpr double kMost = std::numeric_limits<float>::max();
-    append_clip(ops, static_cast<float>(std::max(low, -kMost)),
-                static_cast<float>(std::min(high, kMost)));
+    append_eltwise(ops, dnnl::algorithm::eltwise_clip, static_cast<float>(std::max(low, -kMost)),
+                   static_cast<float>(std::min(high, kMost)));
   }
+  if (epilogue.activation != runtime::Activation::none)
+    append_eltwise(ops, algorithm_of(epilogue.activation), static_cast<float>(epilogue.alpha));
   attr.set_post_ops(ops);
 }
 

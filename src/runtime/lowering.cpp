@@ -73,8 +73,9 @@ Chain Lowering::chain_from(int op) const {
     next = uses_.only_reader(value);
   }
   if (!is_free(next)) return chain;
-  const OpDef* reader = node(next).call.op;
-  if (reader == &kRelu || reader == &kRelu6 || reader == &kClamp) chain.activation = next;
+  const auto activation = activation_of(node(next).call);
+  if (activation && (contraction || activation->activation == Activation::none))
+    chain.activation = next;
   return chain;
 }
 

@@ -42,6 +42,9 @@ struct QuantizedResult {
   int qmax = 255;
 };
 
+/// What a contraction does after its sum for this activation; none where it is none of those.
+std::optional<Epilogue> activation_of(const Call& call);
+
 /// Null where nobody makes it.
 std::unique_ptr<Primitive> make_convolution(const ConvolutionSpec& spec);
 std::unique_ptr<Primitive> make_dense(const DenseSpec& spec);

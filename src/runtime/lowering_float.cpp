@@ -1,6 +1,6 @@
 // Lowering of what runs in f32.
 #include <algorithm>
-#include <cmath>
+#include <optional>
 
 #include "core/ops/line_as_picture.h"
 #include "pare/core/ops.h"
@@ -9,32 +9,44 @@
 namespace pare::runtime {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-struct Range {
-  double low = -std::numeric_limits<double>::infinity();
-  double high = std::numeric_limits<double>::infinity();
-};
-
-Range range_of(const Call& call) {
-  if (call.op == &kRelu) return {0, kInfinity};
-  if (call.op == &kRelu6) return {0, 6};
-  const auto& clamp = call.attributes.as<ClampAttributes>();
-  return {clamp.min, clamp.max};
-}
-
-bool is_activation(const OpDef* op) { return op == &kRelu || op == &kRelu6 || op == &kClamp; }
+bool is_clip(const OpDef* op) { return op == &kRelu || op == &kRelu6 || op == &kClamp; }
 
 }  // namespace
 
-Epilogue Lowering::epilogue_of(const Chain& chain) const {
-  Epilogue epilogue;
-  if (chain.activation >= 0) {
-    const Range range = range_of(node(chain.activation).call);
-    epilogue.low = range.low;
-    epilogue.high = range.high;
+std::optional<Epilogue> activation_of(const Call& call) {
+  Epilogue e;
+  const OpDef* const op = call.op;
+  const auto function = [&](Activation activation, double alpha = 0) {
+    e.activation = activation;
+    e.alpha = alpha;
+    return e;
+  };
+  if (is_clip(op)) {
+    e.low = 0;
+    if (op == &kRelu6) e.high = 6;
+    if (op == &kClamp) {
+      const auto& clamp = call.attributes.as<ClampAttributes>();
+      e.low = clamp.min;
+      e.high = clamp.max;
+    }
+    return e;
   }
-  return epilogue;
+  if (op == &kSigmoid) return function(Activation::sigmoid);
+  if (op == &kTanh) return function(Activation::tanh);
+  if (op == &kSilu) return function(Activation::silu, 1);
+  if (op == &kHardswish) return function(Activation::hardswish);
+  if (op == &kGelu)
+    return function(call.attributes.as<GeluAttributes>().approximate == "tanh"
+                        ? Activation::gelu_tanh
+                        : Activation::gelu);
+  if (op == &kLeakyRelu)
+    return function(Activation::leaky_relu, call.attributes.as<LeakyReluAttributes>().slope);
+  if (op == &kElu) return function(Activation::elu, call.attributes.as<EluAttributes>().alpha);
+  return std::nullopt;
+}
+
+Epilogue Lowering::epilogue_of(const Chain& chain) const {
+  return chain.activation >= 0 ? *activation_of(node(chain.activation).call) : Epilogue{};
 }
 
 void Lowering::lower_chain(const Chain& chain) {
@@ -130,12 +142,12 @@ bool Lowering::lower_add(const Chain& chain) {
   const Graph::Node& sum = node(chain.op);
   const int a = sum.inputs[0];
   const int b = sum.inputs[1];
-  if (shape_of(a) != shape_of(b)) return false;
+  const Epilogue epilogue = epilogue_of(chain);
+  if (shape_of(a) != shape_of(b) || epilogue.activation != Activation::none) return false;
   const MemoryFormat format =
       format_of(a) == MemoryFormat::channels_last || format_of(b) == MemoryFormat::channels_last
           ? MemoryFormat::channels_last
           : MemoryFormat::row_major;
-  const Epilogue epilogue = epilogue_of(chain);
   AddStepSpec spec;
   spec.a = slot_of(a, format);
   spec.b = slot_of(b, format);
@@ -151,7 +163,7 @@ void Lowering::lower_node(int n) {
   const OpDef* op = node(n).call.op;
   if (op == &kAdd && graph_.value(output_of(n)).dtype == DType::f32 && lower_add({n, -1, -1, -1}))
     return;
-  if (is_activation(op) && lower_clip(n)) return;
+  if (is_clip(op) && lower_clip(n)) return;
   if (op == &kQuantizeLinear && lower_quantize(n)) return;
   if (op == &kDequantizeLinear && lower_dequantize(n)) return;
   if (lower_movement(n) || lower_pool(n)) return;
@@ -161,7 +173,7 @@ void Lowering::lower_node(int n) {
 bool Lowering::lower_clip(int n) {
   const int x = node(n).inputs[0];
   if (graph_.value(x).dtype != DType::f32) return false;
-  const Range range = range_of(node(n).call);
+  const Epilogue range = *activation_of(node(n).call);
   const MemoryFormat format = format_of(x);
   emit(clip_step(slot_of(x), add_result(output_of(n), format), shape_of(x).elements(),
                  static_cast<float>(range.low), static_cast<float>(range.high)),

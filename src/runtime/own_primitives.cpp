@@ -103,6 +103,7 @@ std::unique_ptr<Primitive> make_byte_convolution(const ConvolutionSpec& spec) {
 }
 
 std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
+  if (spec.epilogue.activation != Activation::none) return nullptr;
   FloatConvolutionSpec floats{.batch = spec.batch,
                               .height = spec.height,
                               .width = spec.width,

@@ -21,13 +21,29 @@ struct Encoding {
   int zero_point = 0;
 };
 
-/// What follows the sum of products and its bias: first the residual, then the clip (real units).
+/// An activation that is no clip; of f32 only. `alpha` is the slope of leaky_relu, elu's factor.
+enum class Activation : std::uint8_t {
+  none,
+  sigmoid,
+  tanh,
+  silu,
+  hardswish,
+  gelu,
+  gelu_tanh,
+  leaky_relu,
+  elu,
+};
+
+/// What follows the sum of products and its bias: first the residual, then the activation or the
+/// clip (real units).
 struct Epilogue {
   /// The destination already holds the other addend, encoded so, when the step starts.
   bool residual = false;
   Encoding residual_encoding;
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
+  Activation activation = Activation::none;
+  double alpha = 0;
 };
 
 /// Source and destination are channels-last. int8: source u8 or i8, weight i8 with its scales, bias
