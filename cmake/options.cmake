@@ -22,6 +22,8 @@ if(NOT IS_DIRECTORY "${data_dir}")
 endif()
 set(PARE_DATA_DIR "${data_dir}" CACHE PATH "Data sets for tests and examples; empty: they skip")
 
+set(PARE_PEER_PYTHON python3 CACHE STRING "Python with onnx and onnxruntime, for the tests labelled peer")
+
 if(NOT PARE_PARALLEL MATCHES "^(openmp|threads)$")
   message(FATAL_ERROR "PARE_PARALLEL: expected openmp or threads, got '${PARE_PARALLEL}'")
 endif()

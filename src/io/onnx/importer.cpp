@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <sstream>
+#include <unordered_set>
 
 #include "core/check.h"
+#include "io/onnx/exporter.h"
 #include "io/onnx/node_order.h"
 #include "io/onnx/node_reader.h"
 
@@ -45,6 +48,7 @@ class ModelImporter {
     check_opsets();
     Scope scope;
     scope.opsets = &model_.opsets;
+    read_constants();
     add_initializers(model_.graph, scope);
     for (const ValueInfo& input : model_.graph.inputs) add_input(input, scope);
     import_nodes(model_.graph.nodes, scope);
@@ -52,7 +56,8 @@ class ModelImporter {
     throw_refusals();
     Graph graph = builder_.finish(std::move(outputs));
     graph.metadata().insert(model_.metadata.begin(), model_.metadata.end());
-    if (!model_.producer_name.empty())
+    graph.metadata().erase(kConstantsKey);
+    if (!model_.producer_name.empty() && model_.producer_name != "pare")
       graph.metadata().try_emplace("onnx.producer",
                                    model_.producer_version.empty()
                                        ? model_.producer_name
@@ -75,6 +80,14 @@ class ModelImporter {
     PARE_CHECK(at->second >= kLowestOpset && at->second <= kHighestOpset, unsupported,
                options_.file, "expected opset {} to {}, got {}", kLowestOpset, kHighestOpset,
                at->second);
+  }
+
+  /// What the exporter says of leaves that were not trained.
+  void read_constants() {
+    const auto at = model_.metadata.find(kConstantsKey);
+    if (at == model_.metadata.end()) return;
+    std::istringstream lines(at->second);
+    for (std::string line; std::getline(lines, line);) constants_.insert(line);
   }
 
   void refuse(const std::string& node, const std::string& reason,
@@ -109,7 +122,8 @@ class ModelImporter {
             to_tensor(proto, fmt::format("{}: initializer '{}'", options_.file, proto.name),
                       options_.external);
         // A rank of 0 is a number that an exporter wrote, not something that was learned.
-        const bool trained = is_floating(tensor.dtype()) && tensor.rank() > 0;
+        const bool trained =
+            is_floating(tensor.dtype()) && tensor.rank() > 0 && !constants_.contains(proto.name);
         binding.value = builder_.add_leaf(trained ? Graph::Kind::parameter : Graph::Kind::constant,
                                           scope.prefix + proto.name, std::move(tensor));
         builder_.name_value(binding.value, scope.prefix + proto.name);
@@ -390,6 +404,7 @@ class ModelImporter {
   const ModelProto& model_;
   const ImportOptions& options_;
   GraphBuilder builder_;
+  std::unordered_set<std::string> constants_;
   std::vector<Refusal> refusals_;
   std::vector<const FunctionProto*> inside_;
   std::size_t nodes_read_ = 0;

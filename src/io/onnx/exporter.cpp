@@ -1,0 +1,300 @@
+// The export of a graph through the ONNX forms of its ops.
+#include "io/onnx/exporter.h"
+
+#include <algorithm>
+#include <deque>
+#include <set>
+#include <unordered_set>
+
+#include "core/check.h"
+#include "io/onnx/tensor_data.h"
+#include "pare/core/ops.h"
+#include "pare/version.h"
+
+namespace pare::onnx {
+namespace {
+
+constexpr int kLowestOpset = 13;
+constexpr int kHighestOpset = 21;
+
+/// The version of the file format that came with an opset.
+std::int64_t ir_version_of(int opset) {
+  if (opset <= 14) return 7;
+  if (opset <= 18) return 8;
+  return opset <= 20 ? 9 : 10;
+}
+
+/// A file that is being made: unique names, tensors kept alive.
+class Draft {
+ public:
+  Draft(const Graph& graph, int opset) : graph_(graph), opset_(opset) {
+    for (const Graph::Value& value : graph.values()) taken_.insert(value.name);
+  }
+
+  const Graph& graph() const { return graph_; }
+  int opset() const { return opset_; }
+  std::string fresh(const std::string& wish) {
+    std::string name = wish;
+    for (int k = 1; !taken_.insert(name).second; ++k) name = fmt::format("{}_{}", wish, k);
+    return name;
+  }
+  std::string fresh_node(const std::string& wish) {
+    std::string name = wish;
+    for (int k = 1; !nodes_.insert(name).second; ++k) name = fmt::format("{}_{}", wish, k);
+    return name;
+  }
+  /// Raw data of a tensor that lives as long as the file.
+  TensorProto keep(const std::string& name, const Tensor& tensor) {
+    const Tensor plain = tensor.detach().to(MemoryFormat::row_major);
+    tensors_->push_back(plain);
+    return to_proto(name, plain);
+  }
+  std::shared_ptr<const void> memory() const { return tensors_; }
+
+  std::deque<NodeProto> made;  ///< addresses stay: emitters hold the one begun last
+  std::vector<TensorProto> constants;
+
+ private:
+  const Graph& graph_;
+  int opset_;
+  std::unordered_set<std::string> taken_, nodes_;
+  std::shared_ptr<Tensors> tensors_ = std::make_shared<Tensors>();
+};
+
+class NodeEmitter final : public OnnxEmitter, public OnnxEmitter::Node {
+ public:
+  NodeEmitter(const Graph::Node& node, Draft& draft)
+      : node_(node), draft_(draft), first_(draft.made.size()), constants_(draft.constants.size()) {}
+
+  /// Throws unsupported; what was begun is then taken back.
+  void run() {
+    const OnnxForm& form = node_.call.op->onnx;
+    try {
+      if (!form.op_type) throw Error(ErrorCode::unsupported, "it has no form in ONNX");
+      if (form.opset > draft_.opset())
+        throw Error(ErrorCode::unsupported,
+                    fmt::format("{} needs opset {}", form.op_type, form.opset));
+      if (form.emit)
+        form.emit(node_.call, *this);
+      else
+        emit_plainly(form.op_type);
+    } catch (const Error&) {
+      draft_.made.resize(first_);
+      draft_.constants.resize(constants_);
+      throw;
+    }
+    name_nodes();
+  }
+
+  int opset() const override { return draft_.opset(); }
+  bool has_input(int i) const override {
+    return i < static_cast<int>(node_.inputs.size()) && node_.inputs[index(i)] >= 0;
+  }
+  std::string input(int i) const override { return has_input(i) ? in(i).name : std::string(); }
+  std::string output(int i) const override { return out(i).name; }
+  const Shape& input_shape(int i) const override { return in(i).shape; }
+  const Shape& output_shape(int i) const override { return out(i).shape; }
+  DType input_dtype(int i) const override { return in(i).dtype; }
+  std::string constant(const Tensor& value) override {
+    const std::string name = draft_.fresh(node_.name + "/constant");
+    draft_.constants.push_back(draft_.keep(name, value));
+    return name;
+  }
+  std::string temporary() override { return draft_.fresh(node_.name + "/value"); }
+  OnnxEmitter::Node& node(const char* op_type, std::vector<std::string> inputs,
+                          std::vector<std::string> outputs) override {
+    while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();
+    while (!outputs.empty() && outputs.back().empty()) outputs.pop_back();
+    NodeProto& made = draft_.made.emplace_back();
+    made.op_type = op_type;
+    made.inputs = std::move(inputs);
+    made.outputs = std::move(outputs);
+    return *this;
+  }
+
+  using Type = AttributeProto::Type;
+  OnnxEmitter::Node& attribute(const char* name, std::int64_t value) override {
+    add(name, Type::integer).integer = value;
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char* name, double value) override {
+    add(name, Type::real).real = value;
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char* name, const char* value) override {
+    add(name, Type::string).string = value;
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char* name, std::span<const std::int64_t> values) override {
+    add(name, Type::integers).integers.assign(values.begin(), values.end());
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char* name, std::span<const double> values) override {
+    add(name, Type::reals).reals.assign(values.begin(), values.end());
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char* name, std::span<const std::string> values) override {
+    add(name, Type::strings).strings.assign(values.begin(), values.end());
+    return *this;
+  }
+  OnnxEmitter::Node& attribute(const char* name, const Tensor& value) override {
+    TensorProto tensor = draft_.keep("", value);
+    add(name, Type::tensor).tensors.push_back(std::move(tensor));
+    return *this;
+  }
+
+ private:
+  static std::size_t index(int i) { return static_cast<std::size_t>(i); }
+  const Graph::Value& in(int i) const { return draft_.graph().value(node_.inputs[index(i)]); }
+  const Graph::Value& out(int i) const { return draft_.graph().value(node_.outputs[index(i)]); }
+  AttributeProto& add(const char* name, Type type) {
+    AttributeProto& a = draft_.made.back().attributes.emplace_back();
+    a.name = name;
+    a.type = type;
+    return a;
+  }
+
+  void emit_plainly(const char* op_type) {
+    std::vector<std::string> inputs;
+    std::vector<std::string> outputs;
+    for (int i = 0; i < static_cast<int>(node_.inputs.size()); ++i) inputs.push_back(input(i));
+    for (int i = 0; i < static_cast<int>(node_.outputs.size()); ++i) outputs.push_back(output(i));
+    node(op_type, std::move(inputs), std::move(outputs));
+  }
+
+  /// The one that gives the first output bears the node's name.
+  void name_nodes() {
+    const std::string result = output(0);
+    for (std::size_t n = first_; n < draft_.made.size(); ++n) {
+      NodeProto& made = draft_.made[n];
+      const bool is_main = std::ranges::find(made.outputs, result) != made.outputs.end();
+      made.name = draft_.fresh_node(is_main ? node_.name : node_.name + "/" + made.op_type);
+    }
+  }
+
+  const Graph::Node& node_;
+  Draft& draft_;
+  const std::size_t first_, constants_;
+};
+
+ValueInfo info_of(const Graph::Value& value, const std::string& name) {
+  ValueInfo info;
+  info.name = name;
+  info.type = element_type(value.dtype);
+  info.has_shape = true;
+  for (int a = 0; a < value.shape.rank(); ++a) {
+    if (value.shape.symbolic(a))
+      info.shape.push_back({-1, value.shape.symbol(a)});
+    else
+      info.shape.push_back({value.shape[a], ""});
+  }
+  return info;
+}
+
+struct Refusals {
+  std::string text;
+  int count = 0;
+};
+
+class Exporter {
+ public:
+  Exporter(const Graph& graph, int opset) : graph_(graph), draft_(graph, opset) {}
+
+  ModelProto run(Refusals& refusals) {
+    for (const Graph::Node& node : graph_.nodes()) {
+      try {
+        NodeEmitter emitter(node, draft_);
+        emitter.run();
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::unsupported) throw error.within(node.name);
+        refusals.text +=
+            fmt::format("\n  '{}' ({}): {}", node.name, node.call.op->name, error.message());
+        ++refusals.count;
+      }
+    }
+    ModelProto model;
+    model.ir_version = ir_version_of(draft_.opset());
+    model.opsets[""] = draft_.opset();
+    model.producer_name = "pare";
+    model.producer_version = version();
+    model.metadata = graph_.metadata();
+    model.graph.name = "graph";
+    for (const int v : graph_.inputs())
+      model.graph.inputs.push_back(info_of(graph_.value(v), graph_.value(v).name));
+    add_outputs(model.graph);
+    add_leaves(model);
+    std::ranges::move(draft_.made, std::back_inserter(model.graph.nodes));
+    std::ranges::move(draft_.constants, std::back_inserter(model.graph.initializers));
+    model.memory = draft_.memory();
+    return model;
+  }
+
+ private:
+  /// An output that no node gives, or that stands twice, is a copy under a name of its own.
+  void add_outputs(GraphProto& proto) {
+    std::unordered_set<int> seen;
+    for (const int v : graph_.outputs()) {
+      const Graph::Value& value = graph_.value(v);
+      std::string name = value.name;
+      if (value.kind != Graph::Kind::result || !seen.insert(v).second) {
+        name = draft_.fresh(value.name + "/output");
+        NodeProto& copy = draft_.made.emplace_back();
+        copy.name = draft_.fresh_node(name);
+        copy.op_type = "Identity";
+        copy.inputs = {value.name};
+        copy.outputs = {name};
+      }
+      proto.outputs.push_back(info_of(value, name));
+    }
+  }
+
+  void add_leaves(ModelProto& model) {
+    std::unordered_set<std::string_view> read;
+    for (const NodeProto& node : draft_.made) read.insert(node.inputs.begin(), node.inputs.end());
+    std::string constants;
+    for (const Graph::Value& value : graph_.values()) {
+      if (!value.is_leaf() || !read.contains(value.name)) continue;
+      model.graph.initializers.push_back(draft_.keep(value.name, value.tensor));
+      if (is_floating(value.dtype) && value.shape.rank() > 0 &&
+          value.kind != Graph::Kind::parameter)
+        constants += (constants.empty() ? "" : "\n") + value.name;
+    }
+    if (!constants.empty()) model.metadata[kConstantsKey] = constants;
+  }
+
+  const Graph& graph_;
+  Draft draft_;
+};
+
+/// The lowest opset whose forms the graph's ops claim.
+int lowest_opset(const Graph& graph) {
+  int lowest = kLowestOpset;
+  for (const Graph::Node& node : graph.nodes())
+    if (node.call.op->onnx.op_type) lowest = std::max(lowest, node.call.op->onnx.opset);
+  for (const Graph::Value& value : graph.values())
+    if (traits(value.dtype).bits < 8) lowest = kHighestOpset;
+  return std::min(lowest, kHighestOpset);
+}
+
+}  // namespace
+
+ModelProto export_graph(const Graph& graph, int opset, const std::string& file) {
+  PARE_CHECK(opset == 0 || (opset >= kLowestOpset && opset <= kHighestOpset), invalid_argument,
+             "onnx::save", "expected an opset of {} to {}, or 0, got {}", kLowestOpset,
+             kHighestOpset, opset);
+  Graph ordered = graph.share();
+  ordered.compact();
+  ordered.verify();
+  const int first = opset == 0 ? lowest_opset(ordered) : opset;
+  const int last = opset == 0 ? kHighestOpset : opset;
+  for (int version = first;; ++version) {
+    Refusals refusals;
+    ModelProto model = Exporter(ordered, version).run(refusals);
+    if (refusals.count == 0) return model;
+    PARE_CHECK(version < last, unsupported, file,
+               "expected ops that opset {} of ONNX can say, got {} node{} that it cannot:{}",
+               version, refusals.count, refusals.count == 1 ? "" : "s", refusals.text);
+  }
+}
+
+}  // namespace pare::onnx

@@ -1,0 +1,19 @@
+// From a Graph to a ModelProto.
+#pragma once
+
+#include <string>
+
+#include "io/onnx/model.h"
+#include "pare/graph/graph.h"
+
+namespace pare::onnx {
+
+/// Float leaves that are not trained are named in this entry of the metadata, one per line, so that
+/// they are constants again when the file is read.
+inline constexpr const char* kConstantsKey = "pare.constants";
+
+/// The model in opset 13 to 21, or in the lowest that holds it for 0; its memory owns the tensors.
+/// `file` is for errors. Throws unsupported with all nodes that have no form in that opset.
+ModelProto export_graph(const Graph& graph, int opset, const std::string& file);
+
+}  // namespace pare::onnx

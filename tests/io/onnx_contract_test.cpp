@@ -1,0 +1,157 @@
+// The contract's line on ONNX: the form of every op, written and read again, gives the same values.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "core/samples.h"
+#include "io/onnx/exporter.h"
+#include "io/onnx/model_writer.h"
+#include "pare/core/context.h"
+#include "pare/core/error.h"
+#include "pare/core/ops.h"
+#include "pare/io/npy.h"
+#include "pare/io/onnx.h"
+
+namespace pare::test {
+namespace {
+
+/// A graph of one call, with its inputs; state stays inside.
+struct OneCall {
+  Graph graph;
+  Tensors inputs;
+};
+
+OneCall graph_of(const Sample& s) {
+  OneCall made;
+  std::vector<int> values;
+  const OpDef& op = *s.call.op;
+  for (std::size_t i = 0; i < s.inputs.size(); ++i) {
+    const Tensor& x = s.inputs[i];
+    const bool state = std::any_of(op.state.begin(), op.state.end(), [&](const StatePair& p) {
+      return p.input == static_cast<int>(i);
+    });
+    const std::string name = "x" + std::to_string(i);
+    if (!x.defined()) {
+      values.push_back(-1);
+    } else if (state || traits(x.dtype()).bits < 8) {
+      values.push_back(made.graph.add_leaf(state ? Graph::Kind::buffer : Graph::Kind::constant,
+                                           name, x.clone()));
+    } else {
+      values.push_back(made.graph.add_input(name, x.shape(), x.dtype()));
+      made.inputs.push_back(x);
+    }
+  }
+  const int node = made.graph.add_node("y", s.call, values);
+  made.graph.set_outputs(made.graph.node(node).outputs);
+  return made;
+}
+
+Tensors run(Graph& graph, const Tensors& inputs) {
+  ContextScope scope;
+  scope->training = scope->observing = scope->grad = false;
+  scope->threads = 1;
+  return graph.run(inputs);
+}
+
+/// The file's bytes; empty with the reason where the form cannot say this call.
+std::string written(const Graph& graph, std::string& reason) {
+  try {
+    return onnx::write_model(onnx::export_graph(graph, 0, "sample"));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::unsupported) throw;
+    reason = error.message();
+    return {};
+  }
+}
+
+void expect_close(const Tensor& a, const Tensor& b, double tolerance) {
+  ASSERT_EQ(a.shape(), b.shape());
+  ASSERT_EQ(a.dtype(), b.dtype());
+  const auto x = a.detach().to(DType::f64).to_vector<double>();
+  const auto y = b.detach().to(DType::f64).to_vector<double>();
+  double largest = 1e-30;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (std::isfinite(x[i])) largest = std::max(largest, std::fabs(x[i]));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i]))) continue;
+    ASSERT_LE(std::fabs(x[i] - y[i]), tolerance * largest)
+        << "at " << i << ": " << x[i] << ", " << y[i];
+  }
+}
+
+double tolerance_of(DType dtype) {
+  if (dtype == DType::f16) return 2e-3;
+  if (dtype == DType::bf16) return 2e-2;
+  return is_floating(dtype) ? 2e-5 : 0;
+}
+
+TEST(OnnxContract, EveryFormRoundTrips) {
+  std::set<std::string> good;
+  std::map<std::string, std::string> refused;
+  for (const Sample& s : samples()) {
+    if (!s.call.op->onnx.op_type || s.training) continue;
+    SCOPED_TRACE(label(s));
+    OneCall made = graph_of(s);
+    std::string reason;
+    const std::string bytes = written(made.graph, reason);
+    if (bytes.empty()) {
+      refused[s.call.op->name] = reason;
+      continue;
+    }
+    const Tensors expected = run(made.graph, made.inputs);
+    try {
+      Graph back = onnx::parse(std::as_bytes(std::span(bytes)));
+      ASSERT_EQ(back.inputs().size(), made.inputs.size());
+      const Tensors found = run(back, made.inputs);
+      ASSERT_EQ(found.size(), expected.size());
+      for (std::size_t o = 0; o < found.size(); ++o)
+        expect_close(expected[o], found[o], tolerance_of(expected[o].dtype()));
+      good.insert(s.call.op->name);
+    } catch (const Error& error) {
+      ADD_FAILURE() << error.what();
+    }
+  }
+  for (const OpDef* op : all_ops())
+    if (op->onnx.op_type && op->onnx.opset <= 21) {
+      EXPECT_TRUE(good.contains(op->name)) << op->name << ": " << refused[op->name];
+    }
+}
+
+// Writes every sample with its inputs and results for check_onnx_peer.py.
+TEST(OnnxContract, WriteForPeers) {
+  const char* path = std::getenv("PARE_ONNX_PEER");
+  if (!path) GTEST_SKIP() << "set PARE_ONNX_PEER to a folder for check_onnx_peer.py";
+  const std::filesystem::path folder(path);
+  std::ofstream list(folder / "list.txt");
+  int number = 0;
+  for (const Sample& s : samples()) {
+    if (!s.call.op->onnx.op_type || s.training) continue;
+    OneCall made = graph_of(s);
+    // Types that NumPy has not stay inside of the file.
+    const auto plain = [](const Tensor& t) { return t.dtype() != DType::bf16; };
+    if (!std::all_of(made.inputs.begin(), made.inputs.end(), plain)) continue;
+    std::string reason;
+    const std::string bytes = written(made.graph, reason);
+    if (bytes.empty()) continue;
+    const Tensors results = run(made.graph, made.inputs);
+    if (!std::all_of(results.begin(), results.end(), plain)) continue;
+    const std::string name = std::to_string(number++);
+    std::ofstream(folder / (name + ".onnx"), std::ios::binary) << bytes;
+    std::vector<nn::NamedTensor> tensors;
+    for (std::size_t i = 0; i < made.inputs.size(); ++i)
+      tensors.push_back({"in" + std::to_string(i), made.inputs[i]});
+    for (std::size_t o = 0; o < results.size(); ++o)
+      tensors.push_back({"out" + std::to_string(o), results[o]});
+    io::save_npz((folder / (name + ".npz")).string(), tensors);
+    list << name << ' ' << label(s) << '\n';
+  }
+}
+
+}  // namespace
+}  // namespace pare::test
