@@ -27,7 +27,7 @@ struct OneCall {
   Tensors inputs;
 };
 
-OneCall graph_of(const Sample& s) {
+OneCall graph_with(const Sample& s, bool constants) {
   OneCall made;
   std::vector<int> values;
   const OpDef& op = *s.call.op;
@@ -39,7 +39,7 @@ OneCall graph_of(const Sample& s) {
     const std::string name = "x" + std::to_string(i);
     if (!x.defined()) {
       values.push_back(-1);
-    } else if (state || traits(x.dtype()).bits < 8) {
+    } else if (state || constants || traits(x.dtype()).bits < 8) {
       values.push_back(made.graph.add_leaf(state ? Graph::Kind::buffer : Graph::Kind::constant,
                                            name, x.clone()));
     } else {
@@ -50,6 +50,14 @@ OneCall graph_of(const Sample& s) {
   const int node = made.graph.add_node("y", s.call, values);
   made.graph.set_outputs(made.graph.node(node).outputs);
   return made;
+}
+
+OneCall graph_of(const Sample& s) {
+  try {
+    return graph_with(s, false);
+  } catch (const Error&) {
+    return graph_with(s, true);  // it must know them in advance (range)
+  }
 }
 
 Tensors run(Graph& graph, const Tensors& inputs) {
@@ -136,6 +144,8 @@ TEST(OnnxContract, WriteForPeers) {
     // Types that NumPy has not stay inside of the file.
     const auto plain = [](const Tensor& t) { return t.dtype() != DType::bf16; };
     if (!std::all_of(made.inputs.begin(), made.inputs.end(), plain)) continue;
+    // ONNX Runtime does not come back from a convolution of no channels.
+    if (s.inputs.size() > 1 && s.inputs[1].defined() && s.inputs[1].elements() == 0) continue;
     std::string reason;
     const std::string bytes = written(made.graph, reason);
     if (bytes.empty()) continue;

@@ -103,6 +103,7 @@ class NodeEmitter final : public OnnxEmitter, public OnnxEmitter::Node {
   std::string temporary() override { return draft_.fresh(node_.name + "/value"); }
   OnnxEmitter::Node& node(const char* op_type, std::vector<std::string> inputs,
                           std::vector<std::string> outputs) override {
+    check_type(op_type, inputs);
     while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();
     while (!outputs.empty() && outputs.back().empty()) outputs.pop_back();
     NodeProto& made = draft_.made.emplace_back();
@@ -152,6 +153,17 @@ class NodeEmitter final : public OnnxEmitter, public OnnxEmitter::Node {
     a.name = name;
     a.type = type;
     return a;
+  }
+
+  /// Arithmetic of small integers came with opset 14.
+  void check_type(std::string_view op, const std::vector<std::string>& inputs) const {
+    if (draft_.opset() >= 14 || (op != "Add" && op != "Sub" && op != "Mul" && op != "Div")) return;
+    for (int i = 0; i < static_cast<int>(node_.inputs.size()); ++i) {
+      if (!has_input(i) || std::ranges::find(inputs, input(i)) == inputs.end()) continue;
+      if (!is_floating(input_dtype(i)) && traits(input_dtype(i)).bits < 32)
+        throw Error(ErrorCode::unsupported,
+                    fmt::format("{} of {} needs opset 14", op, input_dtype(i)));
+    }
   }
 
   void emit_plainly(const char* op_type) {

@@ -38,6 +38,10 @@ void write_value(pbf_writer out, const ValueInfo& value) {
   pbf_writer tensor(type, 1);
   tensor.add_int32(1, static_cast<std::int32_t>(value.type));
   if (!value.has_shape) return;
+  if (value.shape.empty()) {
+    tensor.add_message(2, "", 0);  // a writer of nothing would leave the field out
+    return;
+  }
   pbf_writer shape(tensor, 2);
   for (const ValueInfo::Dimension& d : value.shape) {
     pbf_writer dimension(shape, 1);
