@@ -12,6 +12,7 @@
 #include "core/samples.h"
 #include "io/onnx/exporter.h"
 #include "io/onnx/model_writer.h"
+#include "io/onnx/node_import.h"
 #include "pare/core/context.h"
 #include "pare/core/error.h"
 #include "pare/core/ops.h"
@@ -100,6 +101,7 @@ double tolerance_of(DType dtype) {
 }
 
 TEST(OnnxContract, EveryFormRoundTrips) {
+  if (onnx::all_imports().empty()) GTEST_SKIP() << "no importers in this build";
   std::set<std::string> good;
   std::map<std::string, std::string> refused;
   for (const Sample& s : samples()) {
