@@ -1,6 +1,4 @@
 // group_norm: normalization over sets of neighbouring channels of each sample.
-#include <cmath>
-
 #include "core/check.h"
 #include "core/ops/sample_norm.h"
 #include "pare/core/ops/feature_norm.h"
@@ -41,20 +39,13 @@ void forward_group_norm(const Call& call, std::span<const Tensor> inputs, std::s
     for (const int o : {kSavedMean, kSavedInverse}) outputs[static_cast<std::size_t>(o)].fill(0);
     return;
   }
-  const SampleNorm norm(x, groups_of(call));
-  const SampleNorm::Statistics s = norm.statistics(x.data<float>());
-  float* mean = outputs[kSavedMean].mutable_data<float>();
-  float* inverse = outputs[kSavedInverse].mutable_data<float>();
-  const double epsilon = call.attributes.as<GroupNormAttributes>().epsilon;
-  for (std::size_t i = 0; i < s.mean.size(); ++i) {
-    mean[i] = static_cast<float>(s.mean[i]);
-    inverse[i] = static_cast<float>(1 / std::sqrt(s.variance[i] + epsilon));
-  }
   const auto data = [&](std::size_t i) {
     return i < inputs.size() && inputs[i].defined() ? inputs[i].data<float>() : nullptr;
   };
-  norm.normalize(x.data<float>(), mean, inverse, data(kWeight), data(kBias),
-                 outputs[kY].mutable_data<float>());
+  SampleNorm(x, groups_of(call))
+      .forward(x.data<float>(), call.attributes.as<GroupNormAttributes>().epsilon,
+               {data(kWeight), data(kBias)}, outputs[kSavedMean].mutable_data<float>(),
+               outputs[kSavedInverse].mutable_data<float>(), outputs[kY].mutable_data<float>());
 }
 
 void backward_group_norm(BackwardArgs& args) {

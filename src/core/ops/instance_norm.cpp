@@ -75,11 +75,12 @@ void forward_instance_norm(const Call& call, std::span<const Tensor> inputs,
   const SampleNorm norm(x, x.dim(1));
   const bool running = data(kRunningMean) != nullptr;
   const bool moves = running && context.training && !attr.frozen;
+  const SampleNorm::Affine affine{data(kWeight), data(kBias)};
   float* y = outputs[kY].mutable_data<float>();
   if (running && !moves) {
     if (x.elements() == 0) return;
     const Running r(inputs[kRunningMean], inputs[kRunningVariance], norm.batch, attr.epsilon);
-    norm.normalize(x.data<float>(), r.mean.data(), r.inverse.data(), data(kWeight), data(kBias), y);
+    norm.normalize(x.data<float>(), r.mean.data(), r.inverse.data(), affine, y);
     return;
   }
   PARE_CHECK(!context.training || norm.sample.pixels > 1, shape_mismatch, "instance_norm",
@@ -90,14 +91,9 @@ void forward_instance_norm(const Call& call, std::span<const Tensor> inputs,
     for (const int o : {kSavedMean, kSavedInverse}) outputs[static_cast<std::size_t>(o)].fill(0);
     return;
   }
-  const SampleNorm::Statistics s = norm.statistics(x.data<float>());
-  float* mean = outputs[kSavedMean].mutable_data<float>();
-  float* inverse = outputs[kSavedInverse].mutable_data<float>();
-  for (std::size_t i = 0; i < s.mean.size(); ++i) {
-    mean[i] = static_cast<float>(s.mean[i]);
-    inverse[i] = static_cast<float>(1 / std::sqrt(s.variance[i] + attr.epsilon));
-  }
-  norm.normalize(x.data<float>(), mean, inverse, data(kWeight), data(kBias), y);
+  const SampleNorm::Statistics s =
+      norm.forward(x.data<float>(), attr.epsilon, affine, outputs[kSavedMean].mutable_data<float>(),
+                   outputs[kSavedInverse].mutable_data<float>(), y);
   if (!moves) return;
   const auto pixels = static_cast<double>(norm.sample.pixels);
   move(s.mean, inputs[kRunningMean], attr.momentum, 1, outputs[kNewMean]);

@@ -14,20 +14,24 @@ struct SampleNorm {
   std::int64_t batch, groups, group_channels;
   NormLayout sample;  ///< of one sample
   std::int64_t sample_elements() const { return sample.channels * sample.pixels; }
-  double group_count() const {
-    return static_cast<double>(group_channels) * static_cast<double>(sample.pixels);
-  }
+  std::int64_t group_elements() const { return group_channels * sample.pixels; }
 
+  /// Per channel, or null for 1 and 0.
+  struct Affine {
+    const float *weight, *bias;
+  };
   /// Mean and mean square deviation of each group of each sample, [N · groups].
   struct Statistics {
     std::vector<double> mean, variance;
   };
-  Statistics statistics(const float* x) const;
+  /// y = (x − mean) / √(variance + epsilon) · weight + bias by each group's own statistics, which
+  /// are returned; mean and inverse [N, groups] receive what backward reads.
+  Statistics forward(const float* x, double epsilon, const Affine& affine, float* mean,
+                     float* inverse, float* y) const;
 
-  /// y = (x − mean) · inverse · weight + bias with mean and inverse [N, groups], weight and bias
-  /// [C] or null.
-  void normalize(const float* x, const float* mean, const float* inverse, const float* weight,
-                 const float* bias, float* y) const;
+  /// y = (x − mean) · inverse · weight + bias with given mean and inverse [N, groups].
+  void normalize(const float* x, const float* mean, const float* inverse, const Affine& affine,
+                 float* y) const;
 
   struct Operands {
     const float *x, *g, *mean, *inverse;  ///< mean and inverse of [N, groups]
@@ -38,6 +42,14 @@ struct SampleNorm {
   /// not null, receives the gradient of x.
   void gradient(const Operands& operands, float* dx, std::vector<double>& of_weight,
                 std::vector<double>& of_bias) const;
+
+ private:
+  /// Groups that are worked on together: one where its elements are neighbours, else a sample's.
+  struct Piece;
+  template <class Run> void each_piece(const Run& run) const;
+  void normalize_piece(const Piece& piece, const float* x, const float* mean, const float* inverse,
+                       const Affine& affine, float* values, float* y) const;
+  void moments(const Piece& piece, const float* x, double* mean, double* variance) const;
 };
 
 /// Checks x [N, C, …] and its [C] companions (named, from input 1 on): all f32.
