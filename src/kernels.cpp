@@ -23,8 +23,10 @@ constexpr BackwardKernel kTransposeBackward[] = {
 constexpr ForwardKernel kAttentionForward[] = {{"gemm", onednn::attention_forward, true}};
 constexpr BackwardKernel kAttentionBackward[] = {{"gemm", onednn::attention_backward, true}};
 constexpr ForwardKernel kConv2dForward[] = {{"winograd", winograd_conv2d_forward},
+                                            {"gemm", onednn::conv2d_pointwise_forward},
                                             {"onednn", onednn::conv2d_forward, true}};
 constexpr BackwardKernel kConv2dBackward[] = {{"winograd", winograd_conv2d_backward},
+                                              {"gemm", onednn::conv2d_pointwise_backward},
                                               {"onednn", onednn::conv2d_backward, true}};
 constexpr ForwardKernel kConv3dForward[] = {{"onednn", onednn::conv3d_forward, true}};
 constexpr BackwardKernel kConv3dBackward[] = {{"onednn", onednn::conv3d_backward, true}};

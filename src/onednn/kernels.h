@@ -11,6 +11,8 @@ bool attention_forward(const Call& call, std::span<const Tensor> inputs, std::sp
                        const Context& context);
 bool conv2d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
+bool conv2d_pointwise_forward(const Call& call, std::span<const Tensor> inputs,
+                              std::span<Tensor> outputs, const Context& context);
 bool conv3d_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                     const Context& context);
 bool linear_forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
@@ -19,6 +21,7 @@ bool matmul_forward(const Call& call, std::span<const Tensor> inputs, std::span<
                     const Context& context);
 bool attention_backward(BackwardArgs& args);
 bool conv2d_backward(BackwardArgs& args);
+bool conv2d_pointwise_backward(BackwardArgs& args);
 bool conv3d_backward(BackwardArgs& args);
 bool linear_backward(BackwardArgs& args);
 bool matmul_backward(BackwardArgs& args);

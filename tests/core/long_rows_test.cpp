@@ -201,5 +201,54 @@ TEST(LongRows, GeluKeepsItsTail) {
   }
 }
 
+// Groups longer than a run of their sums, whose planes end within a vector, and single pixels.
+TEST(LongRows, GroupNormIsThatOfSingleElements) {
+  ContextScope scope;
+  scope->threads = 2;
+  Generator generator(6);
+  for (const Shape& shape : std::vector<Shape>{{2, 6, 31, 67}, {3, 6, 5, 1}, {4, 600}}) {
+    SCOPED_TRACE(shape.to_string());
+    constexpr std::int64_t kGroups = 3;
+    const std::int64_t channels = shape[1];
+    const std::int64_t pixels = shape.elements(2, shape.rank());
+    const std::int64_t length = channels / kGroups * pixels;
+    Tensor x = generator.normal(shape, 3, 2);
+    Tensor weight = generator.uniform({channels}, 0.5F, 2);
+    const Tensor bias = generator.normal({channels});
+    const Tensor g = generator.normal(shape);
+    x.set_requires_grad();
+    weight.set_requires_grad();
+    const Tensor y = group_norm(x, weight, bias, {.groups = kGroups, .epsilon = 0.5});
+    y.backward(g);
+    const float* at = x.data<float>();
+    const float* slope = g.data<float>();
+    std::vector<double> of_weight(static_cast<std::size_t>(channels));
+    for (std::int64_t first = 0; first < x.elements(); first += length) {
+      double mean = 0, variance = 0, plain = 0, along = 0;
+      const auto channel = [&](std::int64_t i) { return (first + i) / pixels % channels; };
+      for (std::int64_t i = 0; i < length; ++i) mean += at[first + i] / double(length);
+      for (std::int64_t i = 0; i < length; ++i)
+        variance += (at[first + i] - mean) * (at[first + i] - mean) / double(length);
+      const double inverse = 1 / std::sqrt(variance + 0.5);
+      for (std::int64_t i = 0; i < length; ++i) {
+        const double own = (at[first + i] - mean) * inverse;
+        const double wanted = weight.data<float>()[channel(i)] * slope[first + i];
+        plain += wanted / double(length);
+        along += wanted * own / double(length);
+        of_weight[static_cast<std::size_t>(channel(i))] += slope[first + i] * own;
+      }
+      for (std::int64_t i = 0; i < length; ++i) {
+        const double own = (at[first + i] - mean) * inverse;
+        const double w = weight.data<float>()[channel(i)];
+        ASSERT_NEAR(y.data<float>()[first + i], own * w + bias.data<float>()[channel(i)], 2e-5);
+        ASSERT_NEAR(x.grad().data<float>()[first + i],
+                    inverse * (w * slope[first + i] - plain - own * along), 2e-5);
+      }
+    }
+    for (std::int64_t c = 0; c < channels; ++c)
+      ASSERT_NEAR(weight.grad().data<float>()[c], of_weight[static_cast<std::size_t>(c)], 2e-4);
+  }
+}
+
 }  // namespace
 }  // namespace pare

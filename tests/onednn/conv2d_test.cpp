@@ -101,7 +101,15 @@ void expect_near(const Tensor& got, const std::vector<double>& want, const std::
     ASSERT_NEAR(values[i], want[i], 2e-6 * largest) << what << ", element " << i;
 }
 
-void check(const Case& c, MemoryFormat x_format, MemoryFormat y_format) {
+struct Kernels {
+  bool (*forward)(const Call&, std::span<const Tensor>, std::span<Tensor>, const Context&);
+  bool (*backward)(BackwardArgs&);
+};
+constexpr Kernels kAny{onednn::conv2d_forward, onednn::conv2d_backward};
+constexpr Kernels kPointwise{onednn::conv2d_pointwise_forward, onednn::conv2d_pointwise_backward};
+
+void check(const Case& c, MemoryFormat x_format, MemoryFormat y_format,
+           const Kernels& kernels = kAny) {
   const Shape xs{c.batch, c.in, c.height, c.width};
   const Shape ws{c.out, c.in / c.attributes.groups, c.kernel[0], c.kernel[1]};
   const Shape ys{c.batch, c.out, c.size_out(0), c.size_out(1)};
@@ -129,11 +137,11 @@ void check(const Case& c, MemoryFormat x_format, MemoryFormat y_format) {
   Tensors inputs{tensor(x, xs, x_format), tensor(w, ws, MemoryFormat::row_major),
                  c.bias ? Tensor::from(b, {c.out}) : Tensor()};
   Tensors outputs{Tensor::full(ys, NAN, DType::f32, y_format)};
-  ASSERT_TRUE(onednn::conv2d_forward(call, inputs, outputs, context()));
+  ASSERT_TRUE(kernels.forward(call, inputs, outputs, context()));
   expect_near(outputs[0], y, "output");
 
   test::GradientOf gradient(call, inputs, tensor(g, ys, y_format));
-  ASSERT_TRUE(onednn::conv2d_backward(gradient));
+  ASSERT_TRUE(kernels.backward(gradient));
   expect_near(gradient.gradients[0], dx, "gradient of x");
   expect_near(gradient.gradients[1], dw, "gradient of the weight");
   if (c.bias) expect_near(gradient.gradients[2], db, "gradient of the bias");
@@ -156,6 +164,40 @@ TEST(OnednnConv2d, EqualsLoopsInBothFormats) {
     }
     if (HasFatalFailure()) return;
   }
+}
+
+TEST(OnednnConv2d, PointwiseEqualsLoops) {
+  for (const int threads : {1, 2, 3})
+    for (const Case& c :
+         {Case{2, 16, 8, 8, 24, {1, 1}, {}}, Case{5, 19, 9, 11, 17, {1, 1}, {}},
+          Case{1, 32, 16, 16, 40, {1, 1}, {}, false}, Case{3, 64, 16, 32, 48, {1, 1}, {}}}) {
+      ContextScope scope;
+      scope->threads = threads;
+      SCOPED_TRACE(testing::Message() << threads << " threads, " << c.in << " to " << c.out);
+      check(c, MemoryFormat::row_major, MemoryFormat::row_major, kPointwise);
+    }
+}
+
+TEST(OnednnConv2d, PointwiseLeavesTheRestToOthers) {
+  const auto runs = [](const Shape& weight, const Conv2dAttributes& attributes,
+                       MemoryFormat format) {
+    const Call call{&kConv2d, Attributes::of(attributes)};
+    const Tensors inputs{Tensor::zeros({2, 32, 9, 9}, DType::f32, format), Tensor::zeros(weight)};
+    const Tensor y = pare::apply(call, inputs);
+    Tensors outputs{y};
+    test::GradientOf gradient(call, inputs, outputs[0]);
+    const bool backward = kPointwise.backward(gradient);
+    EXPECT_EQ(kPointwise.forward(call, inputs, outputs, context()), backward);
+    return backward;
+  };
+  constexpr auto kRows = MemoryFormat::row_major;
+  EXPECT_TRUE(runs({16, 32, 1, 1}, {}, kRows));
+  EXPECT_FALSE(runs({16, 32, 1, 1}, {}, MemoryFormat::channels_last));
+  EXPECT_FALSE(runs({16, 32, 1, 1}, {.stride = {1, 2}}, kRows));
+  EXPECT_FALSE(runs({16, 32, 1, 1}, {.padding = {0, 1, 0, 0}}, kRows));
+  EXPECT_FALSE(runs({32, 16, 1, 1}, {.groups = 2}, kRows));
+  EXPECT_FALSE(runs({16, 32, 1, 2}, {}, kRows));
+  EXPECT_FALSE(runs({4, 32, 1, 1}, {}, kRows));
 }
 
 TEST(OnednnConv2d, WeightsMayBeChannelsLast) {

@@ -2,7 +2,9 @@
 #include "core/ops/packed_matrix.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "core/check.h"
 #include "core/multiversion.h"
 #include "pare/core/parallel.h"
 
@@ -16,7 +18,9 @@ namespace {
 constexpr std::int64_t kPanel = 16;      // columns: two registers
 constexpr std::int64_t kMostRows = 6;    // of a tile; twelve sums fill the registers
 constexpr std::int64_t kBlockRows = 48;  // of a transposed operand: three lines of the cache, whole
-constexpr std::int64_t kBlockInner = 256;  // a panel and a tile of them fit the first cache
+constexpr std::int64_t kBlockInner = 256;    // a panel and a tile of them fit the first cache
+constexpr std::int64_t kBlockColumns = 128;  // of the right operand: it fits the second
+constexpr std::int64_t kSpill = 8;           // behind a packed tile: whole registers are written
 
 /// A tile's left operand, and how far apart its rows are where they are dense.
 struct Left {
@@ -95,16 +99,81 @@ void run_tile(std::int64_t rows, std::int64_t inner, Left a, const float* panel,
 }
 #endif
 
-/// Columns [0, width) of a [inner, …] as tiles [inner][kMostRows], one behind the other.
-void pack_columns(const float* a, std::int64_t stride, std::int64_t inner, std::int64_t width,
-                  float* to) {
-  const std::int64_t whole = width - width % kMostRows;
+/// Elements from one packed tile to the next.
+PARE_INLINE std::int64_t tile_step(std::int64_t inner) { return inner * kMostRows + kSpill; }
+
+/// Columns [0, width) of a [inner, …] as tiles [inner][kMostRows], tile_step(inner) apart. Eight
+/// elements are copied where a tile has six: the next row is written over the rest.
+PARE_INLINE void pack_columns_body(const float* a, std::int64_t stride, std::int64_t inner,
+                                   std::int64_t width, float* to) {
+  const std::int64_t step = tile_step(inner);
+  const std::int64_t whole = width < 8 ? 0 : (width - 8) / kMostRows * kMostRows + kMostRows;
   for (std::int64_t k = 0; k < inner; ++k) {
-    const float* __restrict from = a + k * stride;
-    float* __restrict out = to + k * kMostRows;
-    for (std::int64_t i = 0; i < whole; i += kMostRows, out += inner * kMostRows)
-      for (std::int64_t r = 0; r < kMostRows; ++r) out[r] = from[i + r];
-    for (std::int64_t i = whole; i < width; ++i) out[i - whole] = from[i];
+    const float* from = a + k * stride;
+    float* out = to + k * kMostRows;
+    std::int64_t i = 0;
+    for (; i < whole; i += kMostRows, out += step) std::memcpy(out, from + i, 8 * sizeof(float));
+    for (; i < width; i += kMostRows, out += step)
+      for (std::int64_t r = 0; r < std::min(kMostRows, width - i); ++r) out[r] = from[i + r];
+  }
+}
+PARE_MULTIVERSION(void, pack_columns,
+                  (const float* a, std::int64_t stride, std::int64_t inner, std::int64_t width,
+                   float* to),
+                  (a, stride, inner, width, to))
+
+/// Columns [0, width) of b [inner, …] as panels [inner][kPanel], zeros behind the last column.
+PARE_INLINE void pack_panels_body(const float* b, std::int64_t stride, std::int64_t inner,
+                                  std::int64_t width, float* to) {
+  for (std::int64_t j = 0; j < width; j += kPanel, to += inner * kPanel) {
+    const std::int64_t own = std::min(kPanel, width - j);
+    if (own == kPanel) {
+      for (std::int64_t k = 0; k < inner; ++k)
+        std::memcpy(to + k * kPanel, b + k * stride + j, kPanel * sizeof(float));
+      continue;
+    }
+    std::fill_n(to, inner * kPanel, 0.0F);
+    for (std::int64_t k = 0; k < inner; ++k)
+      for (std::int64_t i = 0; i < own; ++i) to[k * kPanel + i] = b[k * stride + j + i];
+  }
+}
+PARE_MULTIVERSION(void, pack_panels,
+                  (const float* b, std::int64_t stride, std::int64_t inner, std::int64_t width,
+                   float* to),
+                  (b, stride, inner, width, to))
+
+/// c [rows, columns] = a · b with room for a block of each operand.
+void blocked(std::int64_t rows, std::int64_t columns, std::int64_t inner, MatrixView a,
+             MatrixView b, float* c, std::int64_t c_stride, bool accumulate) {
+  const std::int64_t depth = std::min(inner, kBlockInner);
+  Tensor room = Tensor::empty({kBlockColumns * depth + kBlockRows / kMostRows * tile_step(depth)});
+  float* const panels = room.mutable_data<float>();
+  float* const tiles = panels + kBlockColumns * depth;
+  for (std::int64_t j = 0; j < columns; j += kBlockColumns) {
+    const std::int64_t width = std::min(kBlockColumns, columns - j);
+    for (std::int64_t k = 0; k < inner; k += kBlockInner) {
+      const std::int64_t now = std::min(kBlockInner, inner - k);
+      const bool add = accumulate || k > 0;
+      pack_panels(b.data + k * b.stride + j, b.stride, now, width, panels);
+      for (std::int64_t i = 0; i < rows; i += kBlockRows) {
+        const std::int64_t height = std::min(kBlockRows, rows - i);
+        if (a.transposed) pack_columns(a.data + k * a.stride + i, a.stride, now, height, tiles);
+        for (std::int64_t p = 0; p < width; p += kPanel) {
+          const float* panel = panels + p * now;
+          float* out = c + i * c_stride + j + p;
+          const std::int64_t own = std::min(kPanel, width - p);
+          for (std::int64_t r = 0; r < height; r += kMostRows) {
+            const std::int64_t count = std::min(kMostRows, height - r);
+            const Result result{out + r * c_stride, c_stride, own, add};
+            if (a.transposed)
+              run_tile<kMostRows>(count, now, {tiles + r / kMostRows * tile_step(now), 0}, panel,
+                                  result);
+            else
+              run_tile<0>(count, now, {a.data + (i + r) * a.stride + k, a.stride}, panel, result);
+          }
+        }
+      }
+    }
   }
 }
 
@@ -150,29 +219,27 @@ void PackedMatrix::multiply(std::int64_t rows, const float* a, float* c, bool ac
   }
 }
 
-void PackedMatrix::multiply_transposed(std::int64_t rows, const float* a, std::int64_t a_stride,
-                                       float* c) const {
-  const float* panels = panels_.data<float>();
-  const std::int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  const auto run_block = [&](std::int64_t block, float* packed) {
-    const std::int64_t row = block * kBlockRows;
-    const std::int64_t height = std::min(kBlockRows, rows - row);
-    for (std::int64_t k = 0; k < inner_; k += kBlockInner) {
-      const std::int64_t inner = std::min(kBlockInner, inner_ - k);
-      pack_columns(a + k * a_stride + row, a_stride, inner, height, packed);
-      for (std::int64_t first = 0; first < columns_; first += kPanel) {
-        const std::int64_t width = std::min(kPanel, columns_ - first);
-        for (std::int64_t i = 0; i < height; i += kMostRows)
-          run_tile<kMostRows>(std::min(kMostRows, height - i), inner, {packed + i * inner, 0},
-                              panels + first * inner_ + k * kPanel,
-                              {c + (row + i) * columns_ + first, columns_, width, k > 0});
-      }
-    }
-  };
-  parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    Tensor scratch = Tensor::empty({kBlockInner, kBlockRows});
-    for (std::int64_t b = begin; b < end; ++b) run_block(b, scratch.mutable_data<float>());
-  });
+void packed_product(std::int64_t rows, std::int64_t columns, std::int64_t inner, MatrixView a,
+                    MatrixView b, float* c, std::int64_t c_stride, bool accumulate) {
+  PARE_ASSERT(!b.transposed && inner > 0);
+  // Threads part the longer side, in whole tiles or panels; an element is summed in one order.
+  const bool by_rows = rows >= columns;
+  const std::int64_t unit = by_rows ? kMostRows : kPanel;
+  const std::int64_t length = by_rows ? rows : columns;
+  constexpr std::int64_t kGrain = 1 << 18;  // products that are worth a thread
+  const std::int64_t work = unit * (by_rows ? columns : rows) * inner;
+  parallel_for(0, (length + unit - 1) / unit, kGrain / work + 1,
+               [&](std::int64_t begin, std::int64_t end) {
+                 const std::int64_t first = begin * unit;
+                 const std::int64_t count = std::min(end * unit, length) - first;
+                 if (by_rows)
+                   blocked(count, columns, inner,
+                           {a.data + first * (a.transposed ? 1 : a.stride), a.stride, a.transposed},
+                           b, c + first * c_stride, c_stride, accumulate);
+                 else
+                   blocked(rows, count, inner, a, {b.data + first, b.stride}, c + first, c_stride,
+                           accumulate);
+               });
 }
 
 }  // namespace pare

@@ -1,4 +1,4 @@
-// PackedMatrix: the right operand of products, laid out once for AVX2's registers.
+// Products whose operands are laid out for AVX2's registers: PackedMatrix, packed_product.
 #pragma once
 
 #include <cstdint>
@@ -19,16 +19,18 @@ class PackedMatrix {
   /// c [rows, columns] = a [rows, inner] · b, or += where `accumulate` is set; rows are dense. For
   /// few rows, which stay in the cache; in the calling thread.
   void multiply(std::int64_t rows, const float* a, float* c, bool accumulate) const;
-  /// c [rows, columns] = aᵀ · b with a [inner, rows], its rows `a_stride` apart: a weight's
-  /// gradient. On several threads. Such products of a thousand rows, 4 KB apart, dnnl_sgemm does
-  /// three times slower: all elements of a column have one place in the cache.
-  void multiply_transposed(std::int64_t rows, const float* a, std::int64_t a_stride,
-                           float* c) const;
 
  private:
   Tensor panels_;  // [panel][inner][16], zeros behind the last column
   std::int64_t inner_ = 0;
   std::int64_t columns_ = 0;
 };
+
+/// c [rows, columns] (its rows `c_stride` apart) = a · b, or += where `accumulate` is set; b is not
+/// transposed, `inner` at least 1. Where PackedMatrix::available(), on several threads. Made for
+/// what dnnl_sgemm is slow at: a weight's gradient aᵀ · b (of a thousand rows 4 KB apart three
+/// times: all elements of a column have one place in the cache), and few rows times wide ones.
+void packed_product(std::int64_t rows, std::int64_t columns, std::int64_t inner, MatrixView a,
+                    MatrixView b, float* c, std::int64_t c_stride, bool accumulate);
 
 }  // namespace pare

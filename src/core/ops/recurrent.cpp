@@ -61,13 +61,11 @@ class RowProduct {
  public:
   /// b [rows, columns], dense.
   RowProduct(const RecurrentEngine& engine, const float* b, std::int64_t rows, std::int64_t columns)
-      : engine_(engine), b_{b, columns}, rows_(rows), columns_(columns) {
-    if (engine.packed && PackedMatrix::available()) packed_ = PackedMatrix(b_, rows, columns);
-  }
+      : engine_(engine), b_{b, columns}, rows_(rows), columns_(columns) {}
   /// c [count, columns] of a [rows, count], its rows `stride` apart.
   void run(std::int64_t count, const float* a, std::int64_t stride, float* c) const {
-    if (packed_.defined())
-      packed_.multiply_transposed(count, a, stride, c);
+    if (engine_.packed && PackedMatrix::available() && rows_ > 0)
+      packed_product(count, columns_, rows_, {a, stride, true}, b_, c, columns_, false);
     else
       engine_.multiply(count, columns_, rows_, {a, stride, true}, b_, c, columns_, false);
   }
@@ -76,7 +74,6 @@ class RowProduct {
   const RecurrentEngine& engine_;
   MatrixView b_;
   std::int64_t rows_, columns_;
-  PackedMatrix packed_;
 };
 
 }  // namespace
