@@ -2,13 +2,19 @@
 #include <span>
 #include <vector>
 
-#include "io/onnx/node_import.h"
+#include "io/onnx/import_families.h"
 
 namespace pare::onnx {
 namespace {
 
 /// The lists of import_<family>.cpp, one line each, sorted.
-std::vector<const std::span<const OpImport>*> families() { return {}; }
+std::vector<const std::span<const OpImport>*> families() {
+  return {&kActivationImports,   &kAttentionImports,  &kConstantImports,      &kConvolutionImports,
+          &kElementwiseImports,  &kIndexingImports,   &kLossImports,          &kMicrosoftImports,
+          &kMovementImports,     &kNormalizationImports, &kPoolingImports,    &kProductImports,
+          &kQoperatorImports,    &kQuantizationImports,  &kRecurrentImports,  &kReductionImports,
+          &kResampleImports};
+}
 
 }  // namespace
 

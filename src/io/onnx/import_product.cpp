@@ -1,0 +1,145 @@
+// Import of matrix products: MatMul, Gemm, Einsum.
+#include "io/onnx/import_product.h"
+
+#include <map>
+
+#include "core/check.h"
+#include "io/onnx/import_build.h"
+#include "io/onnx/import_families.h"
+#include "pare/core/ops/products.h"
+
+namespace pare::onnx {
+namespace {
+
+/// A product of types that matmul does not know, as products of all pairs that are summed.
+int multiplied_and_summed(NodeImport& node, int a, int b) {
+  const bool row = shape_of(node, a).rank() == 1;
+  const bool column = shape_of(node, b).rank() == 1;
+  if (row) a = unsqueeze(node, a, {0});
+  if (column) b = unsqueeze(node, b, {1});
+  a = unsqueeze(node, a, {shape_of(node, a).rank()});      // [..., m, k, 1]
+  b = unsqueeze(node, b, {shape_of(node, b).rank() - 2});  // [..., 1, k, n]
+  const int products = call(node, kMul, {a, b});
+  const int inner = shape_of(node, products).rank() - 2;
+  int y = call(node, kSum, ReduceAttributes{{inner}, false}, {products});
+  std::vector<int> gone;
+  const int rank = shape_of(node, y).rank();
+  if (row) gone.push_back(rank - 2);
+  if (column) gone.push_back(rank - 1);
+  return gone.empty() ? y : squeeze(node, y, gone);
+}
+
+void import_matmul(NodeImport& node) {
+  node.output(0, matmul(node, node.value(0), node.value(1)));
+}
+
+/// alpha · A·B + beta · C: as linear, but for a C that is no bias of its columns.
+void import_gemm(NodeImport& node) {
+  node.ignore("broadcast");  // before opset 7; C broadcasts
+  const double alpha = node.real("alpha", 1);
+  const double beta = node.real("beta", 1);
+  const bool trans_a = node.integer("transA", 0) != 0;
+  const bool trans_b = node.integer("transB", 0) != 0;
+  int a = node.value(0);
+  int b = node.value(1);
+  const DType dtype = dtype_of(node, a);
+  if (shape_of(node, a).rank() != 2 || shape_of(node, b).rank() != 2)
+    node.refuse("matrices are expected");
+  int c = node.has(2) && beta != 0 ? node.value(2) : -1;
+  if (c >= 0 && beta != 1) c = call(node, kMul, {c, number_like(node, beta, c)});
+  if (trans_a) a = transpose(node, a, {1, 0});
+  if (dtype == DType::f32) {
+    const int weight = trans_b ? b : transpose(node, b, {1, 0});
+    const Shape out = shape_of(node, weight);
+    const Shape bias = c >= 0 ? shape_of(node, c) : Shape{};
+    const bool per_column = c >= 0 && bias.rank() >= 1 && bias.same_axis(bias.rank() - 1, out, 0) &&
+                            (bias.rank() == 1 || (!bias.symbolic(0) && bias[0] == 1));
+    if (alpha == 1 && (c < 0 || per_column)) {
+      std::vector<int> inputs{a, weight};
+      if (c >= 0) inputs.push_back(bias.rank() == 1 ? c : squeeze(node, c, {0}));
+      node.output(0, call(node, kLinear, std::move(inputs)));
+      return;
+    }
+    b = weight;
+    int y = call(node, kLinear, {a, b});
+    if (alpha != 1) y = call(node, kMul, {y, number_like(node, alpha, y)});
+    node.output(0, c >= 0 ? call(node, kAdd, {y, c}) : y);
+    return;
+  }
+  if (trans_b) b = transpose(node, b, {1, 0});
+  int y = matmul(node, a, b);
+  if (alpha != 1) y = call(node, kMul, {y, number_like(node, alpha, y)});
+  node.output(0, c >= 0 ? call(node, kAdd, {y, c}) : y);
+}
+
+/// Keeps the calls that a composed function makes, as nodes over the graph's values.
+class Recorder : public Tracer {
+ public:
+  explicit Recorder(NodeImport& node) : node_(node) {}
+  void stands_for(const Tensor& tensor, int value) {
+    kept_.push_back(tensor);
+    values_[tensor.impl()] = value;
+  }
+  int value(const Tensor& tensor) const { return values_.at(tensor.impl()); }
+  void record(const Call& call, std::span<const Tensor> inputs,
+              std::span<const Tensor> visible_outputs) override {
+    std::vector<int> from;
+    for (const Tensor& input : inputs) from.push_back(input.defined() ? value(input) : -1);
+    if (call.op == &kMatmul) {
+      stands_for(visible_outputs[0], matmul(node_, from[0], from[1]));
+      return;
+    }
+    const std::vector<int> to = node_.call_all(call, std::move(from));
+    for (std::size_t k = 0; k < visible_outputs.size(); ++k)
+      stands_for(visible_outputs[k], to[k]);
+  }
+  void alias(const Tensor& result, const Tensor& source) override {
+    stands_for(result, value(source));
+  }
+  void name_next(const std::string&) override {}
+
+ private:
+  NodeImport& node_;
+  Tensors kept_;
+  std::map<const void*, int> values_;
+};
+
+/// What pare::einsum does with tensors of these shapes.
+void import_einsum(NodeImport& node) {
+  const std::string equation = node.string("equation", "");
+  Recorder recorder(node);
+  Tensors operands;
+  const NoGrad no_grad;
+  ContextScope scope;
+  scope->tracer = nullptr;
+  for (int i = 0; i < node.inputs(); ++i) {
+    const int value = node.value(i);
+    if (node.shape(i).symbolic())
+      node.refuse(fmt::format("it needs known sizes, got {}", node.shape(i)));
+    operands.push_back(Tensor::zeros(node.shape(i)));
+    recorder.stands_for(operands.back(), value);
+  }
+  scope->tracer = &recorder;
+  const Tensor result = einsum(equation, operands);
+  scope->tracer = nullptr;
+  node.output(0, recorder.value(result));
+}
+
+constexpr OpImport kImports[] = {
+    {"Einsum", "", import_einsum},
+    {"Gemm", "", import_gemm},
+    {"MatMul", "", import_matmul},
+};
+
+}  // namespace
+
+int matmul(NodeImport& node, int a, int b) {
+  const DType dtype = dtype_of(node, a);
+  if (dtype == DType::f64 || !is_floating(dtype)) return multiplied_and_summed(node, a, b);
+  const int y = call(node, kMatmul, {as_f32(node, a), as_f32(node, b)});
+  return cast(node, y, dtype);
+}
+
+constinit const std::span<const OpImport> kProductImports = kImports;
+
+}  // namespace pare::onnx

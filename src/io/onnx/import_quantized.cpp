@@ -1,0 +1,167 @@
+// Quantization as importers build it: dequantize_linear and quantize_linear of ONNX's operands.
+#include "io/onnx/import_quantized.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/dtype_switch.h"
+#include "io/onnx/import_build.h"
+#include "io/onnx/import_families.h"
+
+namespace pare::onnx {
+namespace {
+
+/// Scales have rank 0 or 1 in pare, and the zero point their shape.
+int of_rank_one(NodeImport& node, int value) {
+  const Shape shape = shape_of(node, value);
+  if (shape.rank() <= 1) return value;
+  if (shape.symbolic()) node.refuse(fmt::format("a scale of unknown shape {}", shape));
+  return reshape(node, value, Shape{shape.elements()});
+}
+
+void match_shapes(NodeImport& node, CodeScale& by) {
+  by.scale = of_rank_one(node, cast(node, by.scale, DType::f32));
+  if (by.zero < 0) return;
+  by.zero = of_rank_one(node, by.zero);
+  const Shape scale = shape_of(node, by.scale);
+  if (shape_of(node, by.zero) != scale) by.zero = reshape(node, by.zero, scale);
+}
+
+bool packed(DType dtype) { return dtype == DType::i4 || dtype == DType::u4; }
+
+bool is_one_byte(DType dtype) { return dtype == DType::i8 || dtype == DType::u8; }
+
+/// Codes less their zero points as i8, where all fit; undefined elsewhere.
+Tensor shifted(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
+  if (!is_one_byte(codes.dtype())) return {};
+  std::vector<std::int32_t> values = codes.to(DType::i32).to_vector<std::int32_t>();
+  const std::vector<std::int32_t> zero = zeros.to(DType::i32).to_vector<std::int32_t>();
+  std::int64_t inner = 1;
+  if (zero.size() > 1) inner = codes.shape().elements(static_cast<int>(axis) + 1, codes.rank());
+  std::vector<std::int8_t> out;
+  out.reserve(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t channel =
+        zero.size() == 1 ? 0 : i / static_cast<std::size_t>(inner) % zero.size();
+    const std::int32_t code = values[i] - zero[channel];
+    if (code < -128 || code > 127) return {};
+    out.push_back(static_cast<std::int8_t>(code));
+  }
+  return Tensor::from(out, codes.shape());
+}
+
+/// What a graph knows of a value: a leaf that ONNX gave as data.
+const Tensor* leaf_of(NodeImport& node, int value) {
+  const Graph::Value& v = node.graph().value(value);
+  return v.is_leaf() ? &v.tensor : nullptr;
+}
+
+}  // namespace
+
+Tensor unpacked(const Tensor& codes) {
+  if (!packed(codes.dtype())) return codes;
+  const bool is_signed = codes.dtype() == DType::i4;
+  const auto* bytes = static_cast<const std::uint8_t*>(codes.raw());
+  std::vector<std::int8_t> out;
+  const std::int64_t count = codes.elements();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const int nibble = (i % 2 == 0 ? bytes[i / 2] : bytes[i / 2] >> 4) & 15;
+    out.push_back(static_cast<std::int8_t>(is_signed && nibble > 7 ? nibble - 16 : nibble));
+  }
+  return Tensor::from(out, codes.shape());
+}
+
+CodeScale code_scale(NodeImport& node, int i, int j, std::int64_t axis) {
+  CodeScale by{node.value(i), node.has(j) ? node.value(j) : -1, axis};
+  match_shapes(node, by);
+  return by;
+}
+
+CodeScale unit_scale(NodeImport& node, int j, std::int64_t axis) {
+  CodeScale by{-1, node.has(j) ? node.value(j) : -1, axis};
+  Shape shape;
+  if (by.zero >= 0) {
+    by.zero = of_rank_one(node, by.zero);
+    shape = shape_of(node, by.zero);
+    if (shape.symbolic()) node.refuse(fmt::format("a zero point of unknown shape {}", shape));
+  }
+  by.scale = node.constant(Tensor::ones(shape));
+  return by;
+}
+
+int dequantized(NodeImport& node, int codes, CodeScale by) {
+  if (const Tensor* known = leaf_of(node, codes)) {
+    Tensor values = unpacked(*known);
+    const Tensor* zero = by.zero >= 0 ? leaf_of(node, by.zero) : nullptr;
+    Tensor zeros = zero ? unpacked(*zero) : Tensor();
+    if (zeros.defined() && !values.shape().symbolic() && values.rank() > 0) {
+      const Tensor moved = shifted(values, zeros, by.axis);
+      if (moved.defined() && (moved.dtype() != values.dtype() ||
+                              zeros.to(DType::i32).to_vector<std::int32_t>() !=
+                                  std::vector<std::int32_t>(
+                                      static_cast<std::size_t>(zeros.elements()), 0))) {
+        values = moved;
+        zeros = Tensor::zeros(zeros.shape(), DType::i8);
+      }
+    }
+    if (!values.same_as(*known)) {
+      codes = node.constant(values);
+      if (zeros.defined()) by.zero = node.constant(zeros);
+    }
+  }
+  if (packed(dtype_of(node, codes)))
+    node.refuse(fmt::format("codes of {} that are not constant", dtype_of(node, codes)));
+  std::vector<int> inputs{codes, by.scale};
+  if (by.zero >= 0) inputs.push_back(by.zero);
+  return call(node, kDequantizeLinear, DequantizeAttributes{by.axis}, std::move(inputs));
+}
+
+int quantized_to(NodeImport& node, int x, const CodeScale& by, DType codes) {
+  if (packed(codes)) node.refuse(fmt::format("codes of {}", codes));
+  QuantizeAttributes attributes;
+  attributes.dtype = codes;
+  attributes.axis = by.axis;
+  attributes.qmin = static_cast<std::int64_t>(traits(codes).lowest);
+  attributes.qmax = static_cast<std::int64_t>(traits(codes).highest);
+  std::vector<int> inputs{cast(node, x, DType::f32), by.scale};
+  if (by.zero >= 0) inputs.push_back(by.zero);
+  return call(node, kQuantizeLinear, attributes, std::move(inputs));
+}
+
+int quantized(NodeImport& node, int x, const CodeScale& by) {
+  return quantized_to(node, x, by, by.zero >= 0 ? dtype_of(node, by.zero) : DType::u8);
+}
+
+int dequantized_bias(NodeImport& node, int codes, const CodeScale& x, const CodeScale& weight) {
+  const Tensor* a = leaf_of(node, x.scale);
+  const Tensor* b = leaf_of(node, weight.scale);
+  CodeScale by;
+  if (a && b && a->elements() == 1) {
+    // In single precision, as the sums' units are.
+    std::vector<float> units = b->to_vector<float>();
+    for (float& unit : units) unit = a->to_vector<float>()[0] * unit;
+    by.scale = node.constant(Tensor::from(units, b->shape()));
+  } else {
+    by.scale = call(node, kMul, {x.scale, weight.scale});
+  }
+  return dequantized(node, codes, by);
+}
+
+DynamicCodes quantized_dynamically(NodeImport& node, int x) {
+  const auto constant = [&](double value) { return number(node, value, DType::f32); };
+  const ReduceAttributes all{{}, false};
+  const int low = call(node, kMinimum, {call(node, kMin, all, {x}), constant(0)});
+  const int high = call(node, kMaximum, {call(node, kMax, all, {x}), constant(0)});
+  const int range = call(node, kSub, {high, low});
+  const int scale = call(node, kDiv, {range, constant(255)});
+  const int nothing = call(node, kEqual, {range, constant(0)});
+  DynamicCodes out;
+  out.by.scale = call(node, kWhere, {nothing, constant(1), scale});
+  const int zero = call(node, kDiv, {call(node, kNeg, {low}), out.by.scale});
+  const int inside = call(node, kClamp, ClampAttributes{0, 255}, {zero});
+  out.by.zero = cast(node, call(node, kRound, {inside}), DType::u8);
+  out.codes = quantized_to(node, x, out.by, DType::u8);
+  return out;
+}
+
+}  // namespace pare::onnx

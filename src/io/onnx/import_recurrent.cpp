@@ -1,0 +1,147 @@
+// Import of RNN, LSTM and GRU.
+#include <algorithm>
+
+#include "core/check.h"
+#include "io/onnx/import_build.h"
+#include "io/onnx/import_families.h"
+
+namespace pare::onnx {
+namespace {
+
+/// ONNX's inputs.
+enum Input : int { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kPeepholes };
+
+/// What the three have in common; `gates` are pare's gates as numbers of ONNX's.
+class Recurrent {
+ public:
+  Recurrent(NodeImport& node, std::vector<std::int64_t> gates)
+      : node_(node), gates_(std::move(gates)) {
+    direction_ = node.string("direction", "forward");
+    batch_first_ = node.integer("layout", 0) != 0;
+    directions_ = direction_ == "bidirectional" ? 2 : 1;
+    hidden_ = size_of(node, node.value(kR), 2);
+    if (node.integer("hidden_size", hidden_) != hidden_)
+      node.refuse(fmt::format("hidden_size = {} with weights of {}",
+                              node.integer("hidden_size", hidden_), hidden_));
+    node.ignore("output_sequence");  // of opset 1: Y is given where it is named
+    const auto rows = static_cast<std::int64_t>(gates_.size()) * hidden_;
+    for (const int i : {static_cast<int>(kW), static_cast<int>(kR)})
+      if (node.shape(i).rank() != 3 || !node.shape(i).same_axis(1, Shape{rows}, 0) ||
+          !node.shape(i).same_axis(0, Shape{directions_}, 0))
+        node.refuse(fmt::format("expected weights [{}, {}, …], got {}", directions_, rows,
+                                node.shape(i)));
+  }
+
+  const std::string& direction() const { return direction_; }
+  bool batch_first() const { return batch_first_; }
+
+  /// x, weights, states and lengths in pare's order; c0 is the last.
+  std::vector<int> inputs() {
+    std::vector<int> all{as_f32(node_, node_.value(kX)), -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    for (std::int64_t d = 0; d < directions_; ++d) {
+      const auto first = static_cast<std::size_t>(1 + 4 * d);
+      all[first] = gate_rows(part(kW, d), 0);
+      all[first + 1] = gate_rows(part(kR, d), 0);
+      if (!node_.has(kB)) continue;
+      const int bias = part(kB, d);
+      all[first + 2] = gate_rows(bias, 0);
+      all[first + 3] = gate_rows(bias, static_cast<std::int64_t>(gates_.size()));
+    }
+    if (node_.has(kInitialH)) all[9] = state(kInitialH);
+    if (node_.has(kLengths)) all[10] = node_.value(kLengths);
+    return all;
+  }
+  /// A first state as [D, N, H].
+  int state(int input) {
+    const int h = as_f32(node_, node_.value(input));
+    return batch_first_ ? transpose(node_, h, {1, 0, 2}) : h;
+  }
+
+  /// Y with its directions as an axis of its own, then the last states.
+  void give(const std::vector<int>& results) {
+    const DType dtype = node_.dtype(kX);
+    const auto wanted = [&](int k) {
+      return k < node_.outputs() && !node_.proto().outputs[static_cast<std::size_t>(k)].empty();
+    };
+    if (wanted(0)) {
+      const Shape flat = shape_of(node_, results[0]);
+      Shape split;
+      split.append(flat, 0);
+      split.append(flat, 1);
+      split.append(directions_);
+      split.append(hidden_);
+      const int y = reshape(node_, results[0], split);
+      node_.output(0, cast(node_, batch_first_ ? y : transpose(node_, y, {0, 2, 1, 3}), dtype));
+    }
+    for (std::size_t k = 1; k < results.size(); ++k) {
+      if (!wanted(static_cast<int>(k))) continue;
+      const int h = batch_first_ ? transpose(node_, results[k], {1, 0, 2}) : results[k];
+      node_.output(static_cast<int>(k), cast(node_, h, dtype));
+    }
+  }
+
+ private:
+  /// Direction d of a weight, without that axis.
+  int part(int input, std::int64_t d) {
+    const int all = as_f32(node_, node_.value(input));
+    const int one = directions_ == 1 ? all : slice(node_, all, 0, d, d + 1);
+    return squeeze(node_, one, {0});
+  }
+  /// The rows of the gates in pare's order, from gate `first` on.
+  int gate_rows(int weight, std::int64_t first) {
+    const Shape shape = shape_of(node_, weight);
+    const auto count = static_cast<std::int64_t>(gates_.size());
+    if (count == 1)
+      return shape[0] == hidden_ ? weight
+                                 : slice(node_, weight, 0, first * hidden_, (first + 1) * hidden_);
+    std::vector<std::int64_t> rows;
+    for (const std::int64_t gate : gates_)
+      for (std::int64_t k = 0; k < hidden_; ++k) rows.push_back((first + gate) * hidden_ + k);
+    return call(node_, kGather, GatherAttributes{0}, {weight, integers(node_, rows)});
+  }
+
+  NodeImport& node_;
+  std::vector<std::int64_t> gates_;
+  std::string direction_;
+  bool batch_first_ = false;
+  std::int64_t directions_ = 1, hidden_ = 0;
+};
+
+void import_lstm(NodeImport& node) {
+  Recurrent layer(node, {0, 2, 3, 1});
+  LstmAttributes attributes;
+  attributes.direction = layer.direction();
+  attributes.batch_first = layer.batch_first();
+  std::vector<int> inputs = layer.inputs();
+  inputs.push_back(node.has(kInitialC) ? layer.state(kInitialC) : -1);
+  layer.give(node.call_all({&kLstm, Attributes::of(attributes)}, std::move(inputs)));
+}
+
+void import_gru(NodeImport& node) {
+  Recurrent layer(node, {1, 0, 2});
+  GruAttributes attributes;
+  attributes.direction = layer.direction();
+  attributes.batch_first = layer.batch_first();
+  attributes.linear_before_reset = node.integer("linear_before_reset", 0) != 0;
+  layer.give(node.call_all({&kGru, Attributes::of(attributes)}, layer.inputs()));
+}
+
+void import_rnn(NodeImport& node) {
+  Recurrent layer(node, {0});
+  RnnAttributes attributes;
+  attributes.direction = layer.direction();
+  attributes.batch_first = layer.batch_first();
+  layer.give(node.call_all({&kRnn, Attributes::of(attributes)}, layer.inputs()));
+}
+
+constexpr OpImport kImports[] = {
+    {"GRU", "", import_gru},
+    {"LSTM", "", import_lstm},
+    {"RNN", "", import_rnn},
+};
+
+}  // namespace
+
+constinit const std::span<const OpImport> kRecurrentImports = kImports;
+
+}  // namespace pare::onnx
