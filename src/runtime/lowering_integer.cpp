@@ -68,7 +68,7 @@ std::optional<Encoding> Lowering::encoding_of(const QuantizedOperand& operand) {
   const Tensor zero = operand.zero_point >= 0 ? constant_of(operand.zero_point) : Tensor();
   const DType dtype = graph_.value(operand.codes).dtype;
   if (!scale.defined() || scale.elements() != 1 || !is_code(dtype) ||
-      (zero.defined() && zero.elements() != 1))
+      (operand.zero_point >= 0 && (!zero.defined() || zero.elements() != 1)))
     return std::nullopt;
   return Encoding{dtype, scale.item(), zero.defined() ? static_cast<int>(zero.item()) : 0};
 }
@@ -77,9 +77,10 @@ std::optional<QuantizedResult> Lowering::result_of(int quantize) {
   const Graph::Node& q = node(quantize);
   const auto& attributes = q.call.attributes.as<QuantizeAttributes>();
   const Tensor scale = constant_of(q.inputs[1]);
-  const Tensor zero = q.inputs.size() > 2 && q.inputs[2] >= 0 ? constant_of(q.inputs[2]) : Tensor();
+  const bool has_zero = q.inputs.size() > 2 && q.inputs[2] >= 0;
+  const Tensor zero = has_zero ? constant_of(q.inputs[2]) : Tensor();
   if (!scale.defined() || scale.elements() != 1 || !is_code(attributes.dtype) ||
-      (zero.defined() && zero.elements() != 1))
+      (has_zero && (!zero.defined() || zero.elements() != 1)))
     return std::nullopt;
   return QuantizedResult{
       {attributes.dtype, scale.item(), zero.defined() ? static_cast<int>(zero.item()) : 0},

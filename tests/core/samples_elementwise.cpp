@@ -4,6 +4,7 @@
 
 #include "core/samples.h"
 #include "pare/core/ops/elementwise.h"
+#include "pare/core/ops/trigonometry.h"
 
 namespace pare::test {
 namespace {
@@ -126,6 +127,14 @@ void add_functions(Samples& samples, Generator& g) {
       {{&kSin, {}}, smooth_domain},
       {{&kCos, {}}, smooth_domain},
       {{&kTan, {}}, {.low = -1.0F, .high = 1.0F}},
+      {{&kAsin, {}}, {.low = -0.9F, .high = 0.9F}},
+      {{&kAcos, {}}, {.low = -0.9F, .high = 0.9F}},
+      {{&kAtan, {}}, smooth_domain},
+      {{&kSinh, {}}, {.low = -2.0F, .high = 2.0F}},
+      {{&kCosh, {}}, {.low = -2.0F, .high = 2.0F}},
+      {{&kAsinh, {}}, smooth_domain},
+      {{&kAcosh, {}}, {.low = 1.2F, .high = 4.0F}},
+      {{&kAtanh, {}}, {.low = -0.9F, .high = 0.9F}},
       {{&kErf, {}}, smooth_domain},
       {{&kFloor, {}}, integers},
       {{&kCeil, {}}, integers},

@@ -26,7 +26,6 @@ int by_heads(NodeImport& node, int x, std::int64_t heads) {
 
 void import_attention(NodeImport& node) {
   if (node.real("softcap", 0) != 0) node.refuse("softcap");
-  if (node.outputs() > 3) node.refuse("qk_matmul_output");
   node.ignore("qk_matmul_output_mode");
   node.ignore("softmax_precision");  // at least f32
   if (node.has(6)) node.refuse("nonpad_kv_seqlen");

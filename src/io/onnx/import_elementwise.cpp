@@ -7,6 +7,7 @@
 #include "core/dtype_switch.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
+#include "pare/core/ops/trigonometry.h"
 
 namespace pare::onnx {
 namespace {
@@ -198,8 +199,14 @@ void import_where(NodeImport& node) {
 
 constexpr OpImport kImports[] = {
     {"Abs", "", import_unary<kAbs>},
+    {"Acos", "", import_unary<kAcos>},
+    {"Acosh", "", import_unary<kAcosh>},
     {"Add", "", import_binary<kAdd>},
     {"And", "", import_binary<kLogicalAnd>},
+    {"Asin", "", import_unary<kAsin>},
+    {"Asinh", "", import_unary<kAsinh>},
+    {"Atan", "", import_unary<kAtan>},
+    {"Atanh", "", import_unary<kAtanh>},
     {"BitShift", "", import_bit_shift},
     {"BitwiseAnd", "", import_binary<kBitwiseAnd>},
     {"BitwiseNot", "", import_unary<kBitwiseNot>},
@@ -210,6 +217,7 @@ constexpr OpImport kImports[] = {
     {"Ceil", "", import_unary<kCeil>},
     {"Clip", "", import_clip},
     {"Cos", "", import_unary<kCos>},
+    {"Cosh", "", import_unary<kCosh>},
     {"Div", "", import_binary<kDiv>},
     {"Equal", "", import_binary<kEqual>},
     {"Erf", "", import_unary<kErf>},
@@ -236,6 +244,7 @@ constexpr OpImport kImports[] = {
     {"Round", "", import_unary<kRound>},
     {"Sign", "", import_unary<kSign>},
     {"Sin", "", import_unary<kSin>},
+    {"Sinh", "", import_unary<kSinh>},
     {"Sqrt", "", import_unary<kSqrt>},
     {"Sub", "", import_binary<kSub>},
     {"Sum", "", import_variadic<kAdd>},

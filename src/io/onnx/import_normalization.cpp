@@ -1,4 +1,5 @@
 // Import of normalizations.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,15 +10,6 @@
 
 namespace pare::onnx {
 namespace {
-
-/// Running statistics: a leaf becomes state, which training moves. False for what is computed.
-bool becomes_state(NodeImport& node, int value) {
-  Graph::Value& v = node.graph().edit_value(value);
-  if (!v.is_leaf()) return false;
-  v.kind = Graph::Kind::buffer;
-  v.trainable = false;
-  return true;
-}
 
 /// [C] as [1, C, 1, …], to broadcast against x.
 int per_channel(NodeImport& node, int value, int rank) {
@@ -48,13 +40,28 @@ void batch_norm_training(NodeImport& node, int x, double epsilon, double momentu
                       call(node, kAdd,
                            {scaled, per_channel(node, as_float(node, node.value(2)), rank)}),
                       node.dtype(0)));
-  for (int k = 1; k < node.outputs(); ++k) {
+  for (int k = 1; k < std::min(node.outputs(), 3); ++k) {
     const int old = node.value(k + 2);
     const int now = cast(node, k == 1 ? mean : variance, dtype_of(node, old));
     const int kept = call(node, kMul, {old, number_like(node, momentum, old)});
     const int fresh = call(node, kMul, {now, number_like(node, 1 - momentum, now)});
     node.output(k, call(node, kAdd, {kept, fresh}));
   }
+}
+
+/// Statistics that are computed or of another type are no state of the graph: x · f + (bias − mean
+/// · f) with f = scale / √(variance + ε).
+void batch_norm_by_inputs(NodeImport& node, double epsilon) {
+  const int x = as_float(node, node.value(0));
+  const DType dtype = dtype_of(node, x);
+  const auto input = [&](int i) { return cast(node, node.value(i), dtype); };
+  const int moved = call(node, kAdd, {input(4), number(node, epsilon, dtype)});
+  const int factor = call(node, kMul, {input(1), call(node, kRsqrt, {moved})});
+  const int shift = call(node, kSub, {input(2), call(node, kMul, {input(3), factor})});
+  const int rank = node.shape(0).rank();
+  const int y = call(node, kMul, {x, per_channel(node, factor, rank)});
+  const int all = call(node, kAdd, {y, per_channel(node, shift, rank)});
+  node.output(0, cast(node, all, node.dtype(0)));
 }
 
 void import_batch_norm(NodeImport& node) {
@@ -67,18 +74,18 @@ void import_batch_norm(NodeImport& node) {
   attributes.momentum = 1 - momentum;
   const DType dtype = node.dtype(0);
   if (node.integer("training_mode", 0) != 0) {
-    if (node.outputs() > 3) node.refuse("more than 3 outputs");
     batch_norm_training(node, as_float(node, node.value(0)), attributes.epsilon, momentum);
     return;
   }
-  if (node.outputs() > 1) node.refuse("statistics as outputs are of training");
-  std::vector<int> inputs{as_f32(node, node.value(0))};
   bool state = true;
-  for (int i = 1; i < 5; ++i) {
-    inputs.push_back(as_f32(node, node.value(i)));
-    if (i >= 3) state = state && becomes_state(node, inputs.back());
+  for (int i = 3; i < 5; ++i)
+    state = state && node.graph().value(node.value(i)).is_leaf() && node.dtype(i) == DType::f32;
+  if (!state || dtype == DType::f64) {
+    batch_norm_by_inputs(node, attributes.epsilon);
+    return;
   }
-  attributes.frozen = !state;
+  std::vector<int> inputs{as_f32(node, node.value(0))};
+  for (int i = 1; i < 5; ++i) inputs.push_back(as_f32(node, node.value(i)));
   node.output(0, cast(node, call(node, kBatchNorm, attributes, std::move(inputs)), dtype));
 }
 
@@ -218,12 +225,7 @@ void import_lrn(NodeImport& node) {
 int skip_sum(NodeImport& node, int bias_input) {
   int sum = call(node, kAdd, {node.value(0), node.value(1)});
   if (node.has(bias_input)) sum = call(node, kAdd, {sum, node.value(bias_input)});
-  if (node.outputs() > 1) {
-    for (int k = 1; k < node.outputs(); ++k)
-      if (k < 3 && !node.proto().outputs[static_cast<std::size_t>(k)].empty())
-        node.refuse("mean and deviation as outputs");
-    if (node.outputs() > 3) node.output(3, sum);
-  }
+  if (node.outputs() > 3) node.output(3, sum);
   return sum;
 }
 void import_skip_layer_norm(NodeImport& node) {

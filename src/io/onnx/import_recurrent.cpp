@@ -109,6 +109,7 @@ class Recurrent {
 
 void import_lstm(NodeImport& node) {
   Recurrent layer(node, {0, 2, 3, 1});
+  if (node.has(kPeepholes)) node.refuse("peepholes");
   LstmAttributes attributes;
   attributes.direction = layer.direction();
   attributes.batch_first = layer.batch_first();

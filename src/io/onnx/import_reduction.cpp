@@ -1,6 +1,7 @@
 // Import of reductions, ArgMax, CumSum, TopK and the softmax family.
+#include <algorithm>
 #include <functional>
-#include <numeric>
+#include <limits>
 
 #include "core/check.h"
 #include "core/dtype_switch.h"
