@@ -2,8 +2,8 @@
 //
 // conformance <folder of the unpacked data> [<part of a name>]: prints every test that is wrong or
 // crashes, and the counts; fails below the numbers that must pass.
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -165,9 +165,8 @@ Results run_test(const Test& test) {
     return {Outcome::passed, {}};
   });
   if (!plan) return results;
-  results.plan = judged([&] {
-    return compare(examples, [&](const Tensors& inputs) { return plan->run(inputs); });
-  });
+  results.plan = judged(
+      [&] { return compare(examples, [&](const Tensors& inputs) { return plan->run(inputs); }); });
   return results;
 }
 
@@ -241,16 +240,15 @@ std::vector<Test> tests_of(const fs::path& data, const std::string& group) {
   for (const auto& entry : fs::directory_iterator(data / group)) {
     const fs::path folder = entry.path();
     if (!fs::exists(folder / "model.onnx")) continue;
-    tests.push_back({group, folder.filename().string(), folder / "model.onnx",
-                     [folder](const pare::Graph&) {
-                       std::vector<Example> examples;
-                       for (int k = 0;; ++k) {
-                         const fs::path set = folder / fmt::format("test_data_set_{}", k);
-                         if (!fs::exists(set)) return examples;
-                         examples.push_back(
-                             {read_tensors(set, "input"), read_tensors(set, "output")});
-                       }
-                     }});
+    tests.push_back(
+        {group, folder.filename().string(), folder / "model.onnx", [folder](const pare::Graph&) {
+           std::vector<Example> examples;
+           for (int k = 0;; ++k) {
+             const fs::path set = folder / fmt::format("test_data_set_{}", k);
+             if (!fs::exists(set)) return examples;
+             examples.push_back({read_tensors(set, "input"), read_tensors(set, "output")});
+           }
+         }});
   }
   return tests;
 }
@@ -261,29 +259,28 @@ std::vector<Test> light_models(const fs::path& data) {
   for (const auto& entry : fs::directory_iterator(data / "light")) {
     const fs::path model = entry.path();
     if (model.extension() != ".onnx") continue;
-    tests.push_back(
-        {"light", model.stem().string(), model, [model](const pare::Graph& graph) {
-           Tensors inputs;
-           for (const int v : graph.inputs()) {
-             const pare::Shape& shape = graph.value(v).shape;
-             std::vector<float> values(static_cast<std::size_t>(shape.elements()));
-             for (std::size_t i = 0; i < values.size(); ++i)
-               values[i] = static_cast<float>(static_cast<double>(i) /
-                                              static_cast<double>(values.size()));
-             inputs.push_back(Tensor::from(values, shape));
-           }
-           fs::path output = model;
-           output.replace_extension();
-           output += "_output_0.pb";
-           return std::vector<Example>{{std::move(inputs), {read_tensor(output)}}};
-         }});
+    tests.push_back({"light", model.stem().string(), model, [model](const pare::Graph& graph) {
+                       Tensors inputs;
+                       for (const int v : graph.inputs()) {
+                         const pare::Shape& shape = graph.value(v).shape;
+                         std::vector<float> values(static_cast<std::size_t>(shape.elements()));
+                         for (std::size_t i = 0; i < values.size(); ++i)
+                           values[i] = static_cast<float>(static_cast<double>(i) /
+                                                          static_cast<double>(values.size()));
+                         inputs.push_back(Tensor::from(values, shape));
+                       }
+                       fs::path output = model;
+                       output.replace_extension();
+                       output += "_output_0.pb";
+                       return std::vector<Example>{{std::move(inputs), {read_tensor(output)}}};
+                     }});
   }
   return tests;
 }
 
-/// Tests of version 1.17 whose values are wrong, ONNX Runtime's being ours: the products wrap around
-/// where the operator saturates, the pool counts elements beyond the padding, and bf16 is cut off
-/// where it is to be rounded.
+/// Tests of version 1.17 whose values are wrong, ONNX Runtime's being ours: the products wrap
+/// around where the operator saturates, the pool counts elements beyond the padding, and bf16 is
+/// cut off where it is to be rounded.
 constexpr std::array<std::string_view, 8> kFaulty = {
     "test_qlinearmatmul_2D_int8_float16",
     "test_qlinearmatmul_2D_int8_float32",
@@ -351,8 +348,8 @@ int main(int argc, char** argv) {
   bool good = true;
   std::printf("%-10s %-12s %7s %8s %6s %8s\n", "", "", "passed", "refused", "wrong", "crashed");
   for (const auto& [group, of] : counts)
-    for (const auto& [way, outcomes] : {std::pair{"interpreter", of.interpreter},
-                                        std::pair{"plan", of.plan}}) {
+    for (const auto& [way, outcomes] :
+         {std::pair{"interpreter", of.interpreter}, std::pair{"plan", of.plan}}) {
       std::printf("%-10s %-12s %7d %8d %6d %8d\n", group.c_str(), way,
                   count(outcomes, Outcome::passed), count(outcomes, Outcome::refused),
                   count(outcomes, Outcome::wrong), count(outcomes, Outcome::crashed));

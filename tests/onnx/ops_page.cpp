@@ -39,7 +39,8 @@ std::string page() {
     taken[std::string(op.domain)].insert(std::string(op.op_type));
   std::string out =
       "# ONNX ops\n\n"
-      "What `pare::onnx::load` reads, of opsets 6 to 23. Written from the tables of the importers by\n"
+      "What `pare::onnx::load` reads, of opsets 6 to 23. Written from the tables of the importers "
+      "by\n"
       "`cmake --build build/release --target onnx_ops_page`; a test keeps it true. Half types are\n"
       "computed in f32 where pare's op knows that alone. Shapes, axes and counts may arrive as\n"
       "constants or from arithmetic on constants.\n";

@@ -71,12 +71,14 @@ void import_rotary(NodeImport& node) {
   const std::int64_t width = size_of(node, x, 3);
   std::int64_t turned = node.integer("rotary_embedding_dim", 0);
   if (turned == 0) turned = width;
-  if (turned % 2 != 0 || turned > width) node.refuse(fmt::format("{} of {} features", turned, width));
+  if (turned % 2 != 0 || turned > width)
+    node.refuse(fmt::format("{} of {} features", turned, width));
   const auto table = [&](int i) {  // [B or 1, 1, L, turned / 2]
     int rows = node.value(i);
     if (node.has(3)) rows = call(node, kGather, GatherAttributes{0}, {rows, node.value(3)});
-    return unsqueeze(node, rows, shape_of(node, rows).rank() == 2 ? std::vector<int>{0, 1}
-                                                                  : std::vector<int>{1});
+    return unsqueeze(
+        node, rows,
+        shape_of(node, rows).rank() == 2 ? std::vector<int>{0, 1} : std::vector<int>{1});
   };
   const int cosines = table(1);
   const int sines = table(2);

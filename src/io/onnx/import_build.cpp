@@ -54,8 +54,9 @@ int reshape(NodeImport& node, int value, const Shape& to) {
 int transpose(NodeImport& node, int value, const std::vector<std::int64_t>& permutation) {
   std::vector<std::int64_t> identity(permutation.size());
   std::iota(identity.begin(), identity.end(), 0);
-  return permutation == identity ? value
-                                 : call(node, kTranspose, TransposeAttributes{permutation}, {value});
+  return permutation == identity
+             ? value
+             : call(node, kTranspose, TransposeAttributes{permutation}, {value});
 }
 
 int unsqueeze(NodeImport& node, int value, const std::vector<int>& axes) {

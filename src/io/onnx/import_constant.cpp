@@ -19,8 +19,7 @@ void import_constant(NodeImport& node) {
     node.output(0, number(node, node.real("value_float", 0), DType::f32));
   } else if (node.has("value_floats")) {
     const std::vector<double> values = node.reals("value_floats");
-    node.output(0, node.constant(
-                       from_reals(values, {static_cast<std::int64_t>(values.size())})));
+    node.output(0, node.constant(from_reals(values, {static_cast<std::int64_t>(values.size())})));
   } else if (node.has("value_int")) {
     node.output(0, node.constant(Tensor::from(
                        std::vector<std::int64_t>{node.integer("value_int", 0)}, Shape{})));
@@ -107,25 +106,24 @@ void import_dropout(NodeImport& node) {
     const Tensor* training = node.constant(2);
     const bool known_off = training && training->elements() == 1 && training->item() == 0;
     const bool nothing_dropped = asked && probability == 0;
-    if (!known_off && !nothing_dropped)
-      node.refuse("training_mode draws random numbers");
+    if (!known_off && !nothing_dropped) node.refuse("training_mode draws random numbers");
   }
   // Its probability matters to training alone, which needs one in [0, 1].
   probability = probability >= 0 && probability <= 1 ? probability : 0.5;
   node.output(0, dtype_of(node, x) == DType::f32
                      ? call(node, kDropout, DropoutAttributes{probability, false}, {x})
                      : x);
-  if (node.outputs() < 2) return;
+  // Before opset 12 the mask of inference is not defined.
+  if (node.outputs() < 2 || !by_input) return;
   const Shape shape = shape_of(node, x);
   if (shape.symbolic()) node.refuse(fmt::format("a mask of unknown shape {}", shape));
-  const DType mask = node.opset() < 10 ? dtype_of(node, x) : DType::boolean;
-  node.output(1, node.constant(Tensor::full(shape, 1, mask)));
+  node.output(1, node.constant(Tensor::full(shape, 1, DType::boolean)));
 }
 
 constexpr OpImport kImports[] = {
-    {"Constant", "", import_constant},     {"ConstantOfShape", "", import_constant_of_shape},
-    {"Dropout", "", import_dropout},       {"EyeLike", "", import_eye_like},
-    {"Range", "", import_range},           {"Shape", "", import_shape},
+    {"Constant", "", import_constant}, {"ConstantOfShape", "", import_constant_of_shape},
+    {"Dropout", "", import_dropout},   {"EyeLike", "", import_eye_like},
+    {"Range", "", import_range},       {"Shape", "", import_shape},
     {"Size", "", import_size},
 };
 

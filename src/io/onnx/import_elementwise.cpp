@@ -50,9 +50,8 @@ template <const OpDef& Op> void import_variadic(NodeImport& node) {
 void import_mean(NodeImport& node) {
   node.ignore("consumed_inputs");
   const int sum = fold_operands<kAdd>(node);
-  node.output(0, node.inputs() == 1
-                     ? sum
-                     : call(node, kDiv, {sum, number_like(node, node.inputs(), sum)}));
+  node.output(
+      0, node.inputs() == 1 ? sum : call(node, kDiv, {sum, number_like(node, node.inputs(), sum)}));
 }
 
 void import_identity(NodeImport& node) { node.output(0, node.value(0)); }
@@ -66,12 +65,10 @@ void import_pow(NodeImport& node) {
   if (type == other || is_floating(type)) {
     node.output(0, call(node, kPow, {base, cast(node, power, type)}));
   } else if (is_floating(other)) {
-    const int y =
-        call(node, kPow, {cast(node, base, DType::f64), cast(node, power, DType::f64)});
+    const int y = call(node, kPow, {cast(node, base, DType::f64), cast(node, power, DType::f64)});
     node.output(0, cast(node, y, type));
   } else {
-    const int y =
-        call(node, kPow, {cast(node, base, DType::i64), cast(node, power, DType::i64)});
+    const int y = call(node, kPow, {cast(node, base, DType::i64), cast(node, power, DType::i64)});
     node.output(0, cast(node, y, type));
   }
 }
@@ -100,8 +97,8 @@ void import_is_inf(NodeImport& node) {
   const int x = node.value(0);
   if (!positive && !negative) node.refuse("neither infinity is asked for");
   const int magnitude = positive && negative ? call(node, kAbs, {x}) : x;
-  node.output(0, call(node, kEqual,
-                      {magnitude, number_like(node, positive ? kInfinity : -kInfinity, x)}));
+  node.output(
+      0, call(node, kEqual, {magnitude, number_like(node, positive ? kInfinity : -kInfinity, x)}));
 }
 
 /// By powers of two; what is shifted out altogether is 0.
@@ -178,8 +175,8 @@ void import_cast(NodeImport& node) {
   std::int64_t to = 0;
   if (node.opset() < 6) {
     const std::string name = node.string("to", "");
-    static constexpr std::array kNames{"",      "FLOAT",  "UINT8",   "INT8",  "UINT16", "INT16",
-                                       "INT32", "INT64",  "STRING",  "BOOL",  "FLOAT16", "DOUBLE"};
+    static constexpr std::array kNames{"",      "FLOAT", "UINT8",  "INT8", "UINT16",  "INT16",
+                                       "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE"};
     for (std::size_t i = 0; i < kNames.size(); ++i)
       if (name == kNames[i]) to = static_cast<std::int64_t>(i);
   } else {

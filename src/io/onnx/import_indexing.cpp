@@ -27,14 +27,13 @@ void import_scatter_elements(NodeImport& node) {
   ScatterElementsAttributes attributes;
   attributes.axis = axis_of(node, node.integer("axis", 0), node.shape(0).rank());
   attributes.reduction = node.string("reduction", "none");
-  node.output(0, call(node, kScatterElements, attributes,
-                      {node.value(0), node.value(1), node.value(2)}));
+  node.output(
+      0, call(node, kScatterElements, attributes, {node.value(0), node.value(1), node.value(2)}));
 }
 
 void import_scatter_nd(NodeImport& node) {
   const ScatterNdAttributes attributes{node.string("reduction", "none")};
-  node.output(0,
-              call(node, kScatterNd, attributes, {node.value(0), node.value(1), node.value(2)}));
+  node.output(0, call(node, kScatterNd, attributes, {node.value(0), node.value(1), node.value(2)}));
 }
 
 /// By comparison with 0 … depth − 1: indices outside give a row of `off` values, as ONNX has it.
@@ -77,11 +76,9 @@ void import_reverse_sequence(NodeImport& node) {
   // time [T, 1] or [1, T], lengths [1, N] or [N, 1]
   const int time =
       node.constant(Tensor::from(counted, time_first ? Shape{steps, 1} : Shape{1, steps}));
-  const int lengths =
-      unsqueeze(node, cast(node, node.value(1), DType::i64), {time_first ? 0 : 1});
+  const int lengths = unsqueeze(node, cast(node, node.value(1), DType::i64), {time_first ? 0 : 1});
   const int one = number(node, 1, DType::i64);
-  const int mirrored =
-      call(node, kSub, {call(node, kSub, {lengths, one}), time});
+  const int mirrored = call(node, kSub, {call(node, kSub, {lengths, one}), time});
   const int inside = call(node, kLess, {time, lengths});
   int places = call(node, kWhere, {inside, mirrored, time});
   std::vector<int> trailing;

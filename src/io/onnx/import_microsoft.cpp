@@ -36,8 +36,8 @@ void import_fused_conv(NodeImport& node) {
   if (node.has(2)) inputs.push_back(node.value(2));
   int y = convolution(node, std::move(inputs));
   if (node.has(3)) y = call(node, kAdd, {y, node.value(3)});
-  node.output(0, activated(node, y, node.string("activation", ""),
-                           node.reals("activation_params")));
+  node.output(0,
+              activated(node, y, node.string("activation", ""), node.reals("activation_params")));
 }
 
 /// alpha · A·B, each with its last two axes exchanged where asked for.

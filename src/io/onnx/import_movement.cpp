@@ -188,9 +188,9 @@ void import_pad(NodeImport& node) {
       crops = crops || n < 0;
     }
   const int inner = crops ? pad_constant(node, x, crop, 0) : x;
-  node.output(0, call(node, kPadBorder,
-                      PadBorderAttributes{border.before, border.after, border_mode(node, mode)},
-                      {inner}));
+  node.output(
+      0, call(node, kPadBorder,
+              PadBorderAttributes{border.before, border.after, border_mode(node, mode)}, {inner}));
 }
 
 /// NumPy's broadcasting: sizes of 1 keep the input's.

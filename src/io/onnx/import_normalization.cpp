@@ -36,10 +36,10 @@ void batch_norm_training(NodeImport& node, int x, double epsilon, double momentu
   const int y = standardized(node, x, per_channel(node, mean, rank),
                              per_channel(node, variance, rank), epsilon);
   const int scaled = call(node, kMul, {y, per_channel(node, as_float(node, node.value(1)), rank)});
-  node.output(0, cast(node,
-                      call(node, kAdd,
-                           {scaled, per_channel(node, as_float(node, node.value(2)), rank)}),
-                      node.dtype(0)));
+  node.output(
+      0,
+      cast(node, call(node, kAdd, {scaled, per_channel(node, as_float(node, node.value(2)), rank)}),
+           node.dtype(0)));
   for (int k = 1; k < std::min(node.outputs(), 3); ++k) {
     const int old = node.value(k + 2);
     const int now = cast(node, k == 1 ? mean : variance, dtype_of(node, old));
@@ -94,9 +94,9 @@ void import_instance_norm(NodeImport& node) {
   InstanceNormAttributes attributes;
   attributes.epsilon = node.real("epsilon", 1e-5F);
   const DType dtype = node.dtype(0);
-  const int y = call(node, kInstanceNorm, attributes,
-                     {as_f32(node, node.value(0)), as_f32(node, node.value(1)),
-                      as_f32(node, node.value(2))});
+  const int y =
+      call(node, kInstanceNorm, attributes,
+           {as_f32(node, node.value(0)), as_f32(node, node.value(1)), as_f32(node, node.value(2))});
   node.output(0, cast(node, y, dtype));
 }
 
@@ -122,8 +122,7 @@ void import_layer_norm(NodeImport& node) {
   const int axis = axis_of(node, node.integer("axis", -1), shape.rank());
   const double epsilon = node.real("epsilon", 1e-5F);
   const std::int64_t stash = node.integer("stash_type", 1);
-  if (stash != 1 && stash != 11)
-    node.refuse(fmt::format("stash_type = {} is not taken", stash));
+  if (stash != 1 && stash != 11) node.refuse(fmt::format("stash_type = {} is not taken", stash));
   const int x = as_float(node, given);
   const LayerNormAttributes attributes{axis, epsilon};
   bool inside = true;
@@ -176,8 +175,7 @@ void import_group_norm(NodeImport& node) {
     int v = as_f32(node, node.value(i));
     const Shape given = shape_of(node, v);
     if (given == Shape{attributes.groups} && attributes.groups != channels) {
-      v = call(node, kExpand,
-               ExpandAttributes{{attributes.groups, channels / attributes.groups}},
+      v = call(node, kExpand, ExpandAttributes{{attributes.groups, channels / attributes.groups}},
                {unsqueeze(node, v, {1})});
       v = reshape(node, v, Shape{channels});
     }

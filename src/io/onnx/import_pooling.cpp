@@ -116,7 +116,8 @@ class Taps {
             in_[i] + (pool_.count_include_pad ? pool_.padding[i + pool_.axes()] : 0);
         std::int64_t along = 0;
         for (std::int64_t t = 0; t < pool_.kernel[i]; ++t) {
-          const std::int64_t at = place[i] * pool_.stride[i] - pool_.padding[i] + t * pool_.dilation[i];
+          const std::int64_t at =
+              place[i] * pool_.stride[i] - pool_.padding[i] + t * pool_.dilation[i];
           along += static_cast<std::int64_t>(at >= low && at < high);
         }
         inside *= along;
@@ -185,15 +186,13 @@ void import_max_pool(NodeImport& node) {
   const bool indices = node.outputs() > 1;
   const bool column_major = node.integer("storage_order", 0) != 0;
   const DType computed = dtype_of(node, x);
-  const bool known_type =
-      computed == DType::f32 || computed == DType::i8 || computed == DType::u8;
+  const bool known_type = computed == DType::f32 || computed == DType::i8 || computed == DType::u8;
   if (!indices && known_type && pool.padded_little() && pool.axes() <= 3) {
     node.output(0, cast(node, max_pooled(node, pool, x), dtype));
     return;
   }
   const DTypeTraits& facts = traits(computed);
-  const double lowest =
-      facts.floating ? -std::numeric_limits<double>::infinity() : facts.lowest;
+  const double lowest = facts.floating ? -std::numeric_limits<double>::infinity() : facts.lowest;
   const Taps taps(node, pool, shape);
   const int all = taps.padded(x, lowest);
   int best = taps.tap(all, 0);
@@ -288,12 +287,9 @@ void import_global_lp(NodeImport& node) {
 }
 
 constexpr OpImport kImports[] = {
-    {"AveragePool", "", import_average_pool},
-    {"GlobalAveragePool", "", import_global_average},
-    {"GlobalLpPool", "", import_global_lp},
-    {"GlobalMaxPool", "", import_global_max},
-    {"LpPool", "", import_lp_pool},
-    {"MaxPool", "", import_max_pool},
+    {"AveragePool", "", import_average_pool}, {"GlobalAveragePool", "", import_global_average},
+    {"GlobalLpPool", "", import_global_lp},   {"GlobalMaxPool", "", import_global_max},
+    {"LpPool", "", import_lp_pool},           {"MaxPool", "", import_max_pool},
 };
 
 }  // namespace

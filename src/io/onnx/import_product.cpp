@@ -29,9 +29,7 @@ int multiplied_and_summed(NodeImport& node, int a, int b) {
   return gone.empty() ? y : squeeze(node, y, gone);
 }
 
-void import_matmul(NodeImport& node) {
-  node.output(0, matmul(node, node.value(0), node.value(1)));
-}
+void import_matmul(NodeImport& node) { node.output(0, matmul(node, node.value(0), node.value(1))); }
 
 /// alpha · A·B + beta · C: as linear, but for a C that is no bias of its columns.
 void import_gemm(NodeImport& node) {
@@ -90,8 +88,7 @@ class Recorder : public Tracer {
       return;
     }
     const std::vector<int> to = node_.call_all(call, std::move(from));
-    for (std::size_t k = 0; k < visible_outputs.size(); ++k)
-      stands_for(visible_outputs[k], to[k]);
+    for (std::size_t k = 0; k < visible_outputs.size(); ++k) stands_for(visible_outputs[k], to[k]);
   }
   void alias(const Tensor& result, const Tensor& source) override {
     stands_for(result, value(source));

@@ -26,9 +26,7 @@ void import_qlinear_conv(NodeImport& node) {
 }
 
 /// The axis of a second factor's scales: its columns.
-std::int64_t columns_of(NodeImport& node, int i) {
-  return std::max(0, node.shape(i).rank() - 1);
-}
+std::int64_t columns_of(NodeImport& node, int i) { return std::max(0, node.shape(i).rank() - 1); }
 
 void import_qlinear_matmul(NodeImport& node) {
   if (node.shape(1).rank() > 0 && (node.shape(1).symbolic() || node.shape(1).elements() != 1))
@@ -99,8 +97,7 @@ void import_qlinear_concat(NodeImport& node) {
   for (int i = 2; i + 1 < node.inputs(); i += 3) parts.push_back(operand(node, i));
   if (parts.empty()) node.refuse("no parts");
   const ConcatAttributes attributes{node.integer("axis", 0)};
-  const int y =
-      parts.size() == 1 ? parts[0] : call(node, kConcat, attributes, std::move(parts));
+  const int y = parts.size() == 1 ? parts[0] : call(node, kConcat, attributes, std::move(parts));
   node.output(0, quantized(node, y, code_scale(node, 0, 1)));
 }
 
@@ -124,8 +121,7 @@ void import_qgemm(NodeImport& node) {
     if (node.has(6)) {
       // The bias is in units of alpha · scale_a · scale_b.
       CodeScale units = b;
-      if (alpha != 1)
-        units.scale = call(node, kMul, {b.scale, number(node, alpha, DType::f32)});
+      if (alpha != 1) units.scale = call(node, kMul, {b.scale, number(node, alpha, DType::f32)});
       units.axis = shape_of(node, node.value(6)).rank() - 1;
       CodeScale by{call(node, kMul, {a.scale, units.scale}), -1, units.axis};
       y = call(node, kAdd, {y, dequantized(node, node.value(6), by)});
@@ -181,7 +177,8 @@ void import_matmul_nbits(NodeImport& node) {
   std::vector<std::int32_t> zeros(static_cast<std::size_t>(n * blocks), bits == 4 ? 8 : 128);
   if (node.has(3)) {
     const Tensor* given = node.constant(3);
-    if (!given || given->dtype() != DType::u8) node.refuse("zero points that are no constant bytes");
+    if (!given || given->dtype() != DType::u8)
+      node.refuse("zero points that are no constant bytes");
     const std::vector<std::uint8_t> values = nibbles(*given, bits).to_vector<std::uint8_t>();
     const auto row = static_cast<std::int64_t>(values.size()) / n;
     if (row < blocks) node.refuse(fmt::format("{} zero points a row, not {}", row, blocks));

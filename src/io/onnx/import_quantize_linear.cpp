@@ -70,7 +70,7 @@ void import_quantize_linear(NodeImport& node) {
   node.ignore("saturate");   // of the 8-bit floats alone
   node.ignore("precision");  // of the division: ours is the scale's or better
   const std::int64_t type = node.integer("output_dtype", 0);
-  const DType codes = node.has(2)   ? node.dtype(2)
+  const DType codes = node.has(2) ? node.dtype(2)
                       : type != 0 ? dtype_of_element(node, type)
                                   : DType::u8;
   const std::int64_t block = block_of(node);

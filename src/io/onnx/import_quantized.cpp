@@ -96,10 +96,10 @@ int dequantized(NodeImport& node, int codes, CodeScale by) {
     Tensor zeros = zero ? unpacked(*zero) : Tensor();
     if (zeros.defined() && !values.shape().symbolic() && values.rank() > 0) {
       const Tensor moved = shifted(values, zeros, by.axis);
-      if (moved.defined() && (moved.dtype() != values.dtype() ||
-                              zeros.to(DType::i32).to_vector<std::int32_t>() !=
-                                  std::vector<std::int32_t>(
-                                      static_cast<std::size_t>(zeros.elements()), 0))) {
+      if (moved.defined() &&
+          (moved.dtype() != values.dtype() ||
+           zeros.to(DType::i32).to_vector<std::int32_t>() !=
+               std::vector<std::int32_t>(static_cast<std::size_t>(zeros.elements()), 0))) {
         values = moved;
         zeros = Tensor::zeros(zeros.shape(), DType::i8);
       }

@@ -14,7 +14,8 @@ enum Input : int { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kPeepholes };
 /// What the three have in common; `gates` are pare's gates as numbers of ONNX's.
 class Recurrent {
  public:
-  Recurrent(NodeImport& node, std::vector<std::int64_t> gates)
+  Recurrent(NodeImport& node, std::vector<std::int64_t> gates,
+            const std::vector<std::string>& usual)
       : node_(node), gates_(std::move(gates)) {
     direction_ = node.string("direction", "forward");
     batch_first_ = node.integer("layout", 0) != 0;
@@ -23,13 +24,17 @@ class Recurrent {
     if (node.integer("hidden_size", hidden_) != hidden_)
       node.refuse(fmt::format("hidden_size = {} with weights of {}",
                               node.integer("hidden_size", hidden_), hidden_));
+    const std::vector<std::string> words = node.strings("activations");
+    for (std::size_t i = 0; i < words.size(); ++i)
+      if (words[i] != usual[i % usual.size()])
+        node.refuse(fmt::format("the activation {}", words[i]));
     node.ignore("output_sequence");  // of opset 1: Y is given where it is named
     const auto rows = static_cast<std::int64_t>(gates_.size()) * hidden_;
     for (const int i : {static_cast<int>(kW), static_cast<int>(kR)})
       if (node.shape(i).rank() != 3 || !node.shape(i).same_axis(1, Shape{rows}, 0) ||
           !node.shape(i).same_axis(0, Shape{directions_}, 0))
-        node.refuse(fmt::format("expected weights [{}, {}, …], got {}", directions_, rows,
-                                node.shape(i)));
+        node.refuse(
+            fmt::format("expected weights [{}, {}, …], got {}", directions_, rows, node.shape(i)));
   }
 
   const std::string& direction() const { return direction_; }
@@ -108,7 +113,7 @@ class Recurrent {
 };
 
 void import_lstm(NodeImport& node) {
-  Recurrent layer(node, {0, 2, 3, 1});
+  Recurrent layer(node, {0, 2, 3, 1}, {"Sigmoid", "Tanh", "Tanh"});
   if (node.has(kPeepholes)) node.refuse("peepholes");
   LstmAttributes attributes;
   attributes.direction = layer.direction();
@@ -119,7 +124,7 @@ void import_lstm(NodeImport& node) {
 }
 
 void import_gru(NodeImport& node) {
-  Recurrent layer(node, {1, 0, 2});
+  Recurrent layer(node, {1, 0, 2}, {"Sigmoid", "Tanh"});
   GruAttributes attributes;
   attributes.direction = layer.direction();
   attributes.batch_first = layer.batch_first();
@@ -128,7 +133,7 @@ void import_gru(NodeImport& node) {
 }
 
 void import_rnn(NodeImport& node) {
-  Recurrent layer(node, {0});
+  Recurrent layer(node, {0}, {"Tanh"});
   RnnAttributes attributes;
   attributes.direction = layer.direction();
   attributes.batch_first = layer.batch_first();

@@ -171,8 +171,8 @@ void import_topk(NodeImport& node) {
     if (k.size() != 1) node.refuse("one number k is expected");
     attributes.k = k[0];
   }
-  const std::vector<int> sorted = node.call_all({&kTopk, Attributes::of(attributes)},
-                                                {node.value(0)});
+  const std::vector<int> sorted =
+      node.call_all({&kTopk, Attributes::of(attributes)}, {node.value(0)});
   node.output(0, sorted[0]);
   node.output(1, sorted[1]);
 }
@@ -184,7 +184,8 @@ void over_axis(NodeImport& node, const std::function<int(int x, int axis)>& run)
   const bool coerced = node.opset() < 13;
   const int axis = axis_of(node, node.integer("axis", coerced ? 1 : -1), shape.rank());
   bool alone = true;
-  for (int a = axis + 1; a < shape.rank(); ++a) alone = alone && !shape.symbolic(a) && shape[a] == 1;
+  for (int a = axis + 1; a < shape.rank(); ++a)
+    alone = alone && !shape.symbolic(a) && shape[a] == 1;
   if (!coerced || alone) {
     node.output(0, run(x, axis));
     return;
@@ -196,9 +197,7 @@ void over_axis(NodeImport& node, const std::function<int(int x, int axis)>& run)
 }
 
 template <const OpDef& Op> void import_softmax(NodeImport& node) {
-  over_axis(node, [&](int x, int axis) {
-    return call(node, Op, SoftmaxAttributes{axis}, {x});
-  });
+  over_axis(node, [&](int x, int axis) { return call(node, Op, SoftmaxAttributes{axis}, {x}); });
 }
 
 /// 1 at the first largest element, 0 elsewhere.

@@ -41,8 +41,7 @@ void keep_aspect(NodeImport& node, int x, const std::string& policy, const std::
 int resized(NodeImport& node, int x, ResizeAttributes attributes) {
   const DType dtype = dtype_of(node, x);
   const bool whole = attributes.mode != "nearest" && !is_floating(dtype);
-  const int y = call(node, kResize, std::move(attributes),
-                     {whole ? cast(node, x, DType::f32) : x});
+  const int y = call(node, kResize, std::move(attributes), {whole ? cast(node, x, DType::f32) : x});
   return cast(node, y, dtype);
 }
 
@@ -74,8 +73,8 @@ void import_resize(NodeImport& node) {
   const std::vector<int> axes = axes_of(node, named, rank);
   // An empty tensor stands for one left out.
   const auto given = [&](int i) {
-    return node.has(i) && !(node.shape(i).rank() == 1 && !node.shape(i).symbolic(0) &&
-                            node.shape(i)[0] == 0);
+    return node.has(i) &&
+           !(node.shape(i).rank() == 1 && !node.shape(i).symbolic(0) && node.shape(i)[0] == 0);
   };
   if (given(3)) {
     std::vector<std::int64_t> sizes = node.integers(3);
@@ -140,10 +139,8 @@ void import_col2im(NodeImport& node) {
 }
 
 constexpr OpImport kImports[] = {
-    {"Col2Im", "", import_col2im},
-    {"DepthToSpace", "", import_depth_to_space},
-    {"Resize", "", import_resize},
-    {"SpaceToDepth", "", import_space_to_depth},
+    {"Col2Im", "", import_col2im},     {"DepthToSpace", "", import_depth_to_space},
+    {"Resize", "", import_resize},     {"SpaceToDepth", "", import_space_to_depth},
     {"Upsample", "", import_upsample},
 };
 

@@ -9,10 +9,10 @@ namespace {
 
 /// The lists of import_<family>.cpp, one line each, sorted.
 std::vector<const std::span<const OpImport>*> families() {
-  return {&kActivationImports,   &kAttentionImports,  &kConstantImports,      &kConvolutionImports,
-          &kElementwiseImports,  &kIndexingImports,   &kLossImports,          &kMicrosoftImports,
-          &kMovementImports,     &kNormalizationImports, &kPoolingImports,    &kProductImports,
-          &kQoperatorImports,    &kQuantizationImports,  &kRecurrentImports,  &kReductionImports,
+  return {&kActivationImports,  &kAttentionImports,     &kConstantImports,  &kConvolutionImports,
+          &kElementwiseImports, &kIndexingImports,      &kLossImports,      &kMicrosoftImports,
+          &kMovementImports,    &kNormalizationImports, &kPoolingImports,   &kProductImports,
+          &kQoperatorImports,   &kQuantizationImports,  &kRecurrentImports, &kReductionImports,
           &kResampleImports};
 }
 
