@@ -111,8 +111,8 @@ TEST(OnnxModelReader, NamesThePlaceOfWhatIsMalformed) {
   EXPECT_ERROR(read(model_of(Proto().message(5, Proto().text(8, "w").integer(1, -2)))),
                corrupt_data, "initializer 0 'w': expected sizes of at least 0, got -2");
   EXPECT_ERROR(
-      read(model_of(Proto().message(11, input_of(Proto().message(1, Proto().integer(1, -1)))))),
-      corrupt_data, "input 0 'x'", "expected a size of at least 0, got -1");
+      read(model_of(Proto().message(11, input_of(Proto().message(1, Proto().integer(1, -2)))))),
+      corrupt_data, "input 0 'x'", "expected a size of at least 0, got -2");
   EXPECT_ERROR(read(model_of(Proto().text(2, "g")).message(7, Proto())), corrupt_data,
                "expected one graph, got two");
   EXPECT_ERROR(read(model_of({}).message(8, Proto().integer(2, 9))), corrupt_data,

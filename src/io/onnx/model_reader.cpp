@@ -118,7 +118,8 @@ ValueInfo::Dimension read_dimension(WireMessage message) {
   while (message.next()) {
     if (message.field() == 1) {
       dimension.size = message.integer();
-      if (dimension.size < 0)
+      // Paddle writes −1 for what is not known.
+      if (dimension.size < -1)
         message.corrupt(fmt::format("expected a size of at least 0, got {}", dimension.size));
     }
     if (message.field() == 2) dimension.symbol = message.text();
