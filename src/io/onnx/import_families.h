@@ -6,8 +6,8 @@
 namespace pare::onnx {
 
 extern const std::span<const OpImport> kActivationImports, kAttentionImports, kConstantImports,
-    kConvolutionImports, kElementwiseImports, kIndexingImports, kLossImports, kMicrosoftImports,
-    kMovementImports, kNormalizationImports, kPoolingImports, kProductImports, kQoperatorImports,
-    kQuantizationImports, kRecurrentImports, kReductionImports, kResampleImports;
+    kConvolutionImports, kElementwiseImports, kGridSampleImports, kIndexingImports, kLossImports,
+    kMicrosoftImports, kMovementImports, kNormalizationImports, kPoolingImports, kProductImports,
+    kQoperatorImports, kQuantizationImports, kRecurrentImports, kReductionImports, kResampleImports;
 
 }  // namespace pare::onnx
