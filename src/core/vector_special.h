@@ -123,10 +123,9 @@ PARE_INLINE float round(float x) {
 PARE_INLINE float floor(float x) { return __builtin_floorf(x); }
 PARE_INLINE float ceil(float x) { return __builtin_ceilf(x); }
 
-/// log2 of a positive finite float, within 2^-40, as needed to raise it to a power.
-PARE_INLINE double log2_of(float x) {
-  const auto wide = static_cast<double>(x);
-  const auto bits = __builtin_bit_cast(std::uint64_t, wide);
+/// log2 of a positive finite normal number, within 2^-40, as needed to raise a float to a power.
+PARE_INLINE double log2_of(double x) {
+  const auto bits = __builtin_bit_cast(std::uint64_t, x);
   // From √½ on mantissas count as above one half.
   const std::uint64_t shifted = bits - 0x3fe6a09e00000000ULL;
   const auto exponent = static_cast<std::int32_t>(static_cast<std::uint32_t>(shifted >> 32)) >> 20;
@@ -168,7 +167,7 @@ PARE_INLINE double two_to(double t) {
 PARE_INLINE float pow(float a, float b) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const float size = magnitude(a);
-  double l = log2_of(size);
+  double l = log2_of(static_cast<double>(size));
   l = size == 0.0F ? -1e300 : l;
   l = size == kInfinity ? 1e300 : l;
   double t = static_cast<double>(b) * l;

@@ -159,7 +159,10 @@ bool conv_transpose_backward_by_convolution(BackwardArgs& args) {
   const Call convolution = convolution_call(args.call());
   if (!convolution.op || !args.grad_output(0).defined()) return false;
   const MemoryFormat format = args.input_format(0);
-  const Tensor given = in_format(args.grad_output(0), format);
+  // Both convolutions read it, and their kernels want it channels-last: it is brought there once.
+  const bool twice = args.needs(0) && args.needs(1) && convolution.op == &kConv2d;
+  const MemoryFormat wanted = twice ? MemoryFormat::channels_last : format;
+  const Tensor given = in_format(args.grad_output(0), wanted);
   const Tensor g = with_height(given);
   Tensor gx;
   Tensor gw;
@@ -170,7 +173,7 @@ bool conv_transpose_backward_by_convolution(BackwardArgs& args) {
     if (!run_forward(convolution, operands, results, context())) return false;
   }
   if (args.needs(1)) {
-    Gradients gradients(convolution, {g.shape(), format}, g, Tensor(),
+    Gradients gradients(convolution, {g.shape(), wanted}, g, Tensor(),
                         with_height(in_format(args.input(0), format)));
     gradients.describe_weight(with_height(args.input_shape(1)), args.input_format(1));
     gradients.want(1);

@@ -1,10 +1,13 @@
 // ctc_loss: forward and backward sums over alignments, in logarithms.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/dtype_switch.h"
+#include "core/multiversion.h"
 #include "core/ops/loss_terms.h"
 #include "core/ops/reduced.h"
+#include "core/vector_special.h"
 #include "pare/core/ops/ctc.h"
 #include "pare/core/ops/movement.h"
 
@@ -12,7 +15,12 @@ namespace pare {
 namespace {
 
 enum Input : int { kLogProbs, kTargets, kInputLengths, kTargetLengths };
-constexpr double kNever = -std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Sums are kept as logarithms to base 2. That of nothing is finite, so that differences are
+// numbers, and far below what sums of finite inputs reach.
+constexpr double kNever = -1e300;
+constexpr double kHardlyEver = -1e299;
+constexpr double kLog2E = 1.4426950408889634;
 
 const CtcLossAttributes& attributes_of(const Call& call) {
   return call.attributes.as<CtcLossAttributes>();
@@ -81,20 +89,51 @@ struct Problem {
   std::vector<std::int64_t> labels, inputs, lengths, first;
 };
 
-/// ln(e^a + e^b)
-double joined(double a, double b) {
-  if (a < b) std::swap(a, b);
-  return b - a > -40 ? a + std::log1p(std::exp(b - a)) : a;  // e^-40 is less than a's last digit
+/// log2(2^a + 2^b + 2^c); NaN where one of them is.
+PARE_INLINE double joined(double a, double b, double c) {
+  const double high = a > b ? a : b;
+  const double m = high > c ? high : c;
+  // 2^-60 is less than the last digit of the sum. NaN passes.
+  const auto term = [m](double v) PARE_INLINE_LAMBDA {
+    const double below = v - m;
+    return vec::two_to(below < -60 ? -60 : below);
+  };
+  return m + vec::log2_of(term(a) + term(b) + term(c));
 }
 
-/// ln(e^a + e^b + e^c)
-double joined(double a, double b, double c) {
-  if (a < b) std::swap(a, b);
-  if (a < c) std::swap(a, c);
-  if (!(c - a > -40)) return joined(a, b);
-  const double rest = b - a > -40 ? std::exp(b - a) : 0;
-  return a + std::log1p(rest + std::exp(c - a));
+/// now[s] = joined of the states that may come before s at the last step, plus its own input. Two
+/// impossible states lie before the first; skip is kNever where s − 2 may not come before s.
+PARE_INLINE void step_body(std::int64_t count, const double* last, const double* skip,
+                           const double* own, double* now) {
+  double* __restrict to = now;
+  for (std::int64_t s = 0; s < count; ++s)
+    to[s] = joined(last[s], last[s - 1], last[s - 2] + skip[s]) + own[s];
 }
+PARE_MULTIVERSION(void, step,
+                  (std::int64_t count, const double* last, const double* skip, const double* own,
+                   double* now),
+                  (count, last, skip, own, now))
+
+/// posterior[s] = 2^(alpha + beta + total), what is next to nothing 0; then, in `beta`, the step
+/// `own` is taken back: joined of the states that may come after s. Two impossible ones lie behind.
+PARE_INLINE void step_back_body(std::int64_t count, const double* alpha, const double* skip,
+                                const double* own, double total, double* beta, double* posterior,
+                                double* scratch) {
+  double* __restrict p = posterior;
+  double* __restrict after = scratch;
+  for (std::int64_t s = 0; s < count; ++s) {
+    const double power = alpha[s] + beta[s] + total;
+    p[s] = power < -86 ? 0 : vec::two_to(power < -86 ? -86 : power);
+  }
+  for (std::int64_t s = 0; s < count; ++s) after[s] = beta[s] + own[s];
+  double* __restrict before = beta;
+  for (std::int64_t s = 0; s < count; ++s)
+    before[s] = joined(after[s], after[s + 1], after[s + 2] + skip[s + 2]);
+}
+PARE_MULTIVERSION(void, step_back,
+                  (std::int64_t count, const double* alpha, const double* skip, const double* own,
+                   double total, double* beta, double* posterior, double* scratch),
+                  (count, alpha, skip, own, total, beta, posterior, scratch))
 
 /// One sample: its target with blanks around each label, and sums over the alignments up to a step.
 template <class T> class Sample {
@@ -110,75 +149,79 @@ template <class T> class Sample {
           p.labels[static_cast<std::size_t>(p.first[static_cast<std::size_t>(n)] + i)]);
     }
     states_.push_back(blank);
+    skip_.assign(states_.size() + 2, kNever);
+    for (std::size_t s = 3; s < states_.size(); s += 2)  // from label to another label
+      if (states_[s] != states_[s - 2]) skip_[s] = 0;
     forward();
   }
   /// −ln of the target's probability.
   double loss() const {
-    if (steps_ == 0) return states_.size() == 1 ? 0.0 : -kNever;
-    const double* last = &alpha_[static_cast<std::size_t>(steps_ - 1) * states_.size()];
-    const std::size_t s = states_.size();
-    return -(s > 1 ? joined(last[s - 1], last[s - 2]) : last[0]);
+    if (steps_ == 0) return states_.size() == 1 ? 0.0 : kInfinity;
+    const double* last = alpha(steps_ - 1) + count();
+    const double sum = joined(last[-1], last[-2], kNever);  // a blank alone has kNever before it
+    return sum <= kHardlyEver ? kInfinity : -sum / kLog2E;
   }
   /// gradient[t, class] −= factor · the probability of the class at step t, given the target.
   void subtract_posterior(double factor, T* gradient) const {
-    const std::size_t count = states_.size();
-    const double total = loss();
+    const std::size_t states = states_.size();
+    const double total = loss() * kLog2E;
+    // Of a target that is impossible no probability is known.
+    if (std::isinf(total)) factor = std::numeric_limits<double>::quiet_NaN();
     // What comes after a state at a step; it does not hold the step itself.
-    std::vector<double> beta(count, kNever);
-    std::vector<double> before(count);
-    beta[count - 1] = 0;
-    if (count > 1) beta[count - 2] = 0;
+    std::vector<double> beta(states, kNever);
+    std::vector<double> after(states + 2, kNever);
+    std::vector<double> posterior(states);
+    std::vector<double> own(states);
+    beta[states - 1] = 0;
+    if (states > 1) beta[states - 2] = 0;
     for (std::int64_t t = steps_; t-- > 0;) {
-      const double* alpha = &alpha_[static_cast<std::size_t>(t) * count];
-      for (std::size_t s = 0; s < count; ++s) {
-        // Next to nothing is left out: subnormal numbers are slow. NaN passes.
-        const double log_posterior = alpha[s] + beta[s] + total;
-        if (log_posterior < -60) continue;
-        gradient[t * stride_ + states_[s]] -= static_cast<T>(factor * std::exp(log_posterior));
-      }
-      for (std::size_t s = 0; s < count; ++s) beta[s] += at(t, s);
-      for (std::size_t s = 0; s < count; ++s) {
-        if (s + 2 < count && may_skip(s + 2))
-          before[s] = joined(beta[s], beta[s + 1], beta[s + 2]);
-        else
-          before[s] = s + 1 < count ? joined(beta[s], beta[s + 1]) : beta[s];
-      }
-      beta.swap(before);
+      take(t, own.data());
+      step_back(count(), alpha(t), skip_.data(), own.data(), total, beta.data(), posterior.data(),
+                after.data());
+      T* to = gradient + t * stride_;
+      double blank = 0;
+      for (std::size_t s = 0; s < states; s += 2) blank += posterior[s];
+      to[states_[0]] -= static_cast<T>(factor * blank);
+      for (std::size_t s = 1; s < states; s += 2)
+        to[states_[s]] -= static_cast<T>(factor * posterior[s]);
     }
   }
 
  private:
-  double at(std::int64_t t, std::size_t s) const {
-    return static_cast<double>(x_[t * stride_ + states_[s]]);
+  std::int64_t count() const { return static_cast<std::int64_t>(states_.size()); }
+  /// The sums of step t; two impossible states lie before them.
+  const double* alpha(std::int64_t t) const {
+    return alpha_.data() + static_cast<std::size_t>(t) * (states_.size() + 2) + 2;
   }
-  /// Whether state s may follow s − 2: both are labels, and not the same.
-  bool may_skip(std::size_t s) const { return s % 2 == 1 && states_[s] != states_[s - 2]; }
+  /// The inputs of all states at step t; NaN passes.
+  void take(std::int64_t t, double* own) const {
+    const T* x = x_ + t * stride_;
+    for (const std::int64_t state : states_) {
+      const double v = static_cast<double>(x[state]) * kLog2E;
+      *own++ = v < kNever ? kNever : v;
+    }
+  }
   void forward() {
-    const std::size_t count = states_.size();
-    alpha_.assign(static_cast<std::size_t>(steps_) * count, kNever);
+    const std::size_t row = states_.size() + 2;
+    alpha_.assign(static_cast<std::size_t>(steps_) * row, kNever);
+    std::vector<double> own(states_.size());
     for (std::int64_t t = 0; t < steps_; ++t) {
-      double* now = &alpha_[static_cast<std::size_t>(t) * count];
-      if (t == 0) {
-        now[0] = at(0, 0);
-        if (count > 1) now[1] = at(0, 1);
+      double* now = alpha_.data() + static_cast<std::size_t>(t) * row + 2;
+      take(t, own.data());
+      if (t > 0) {
+        step(count(), alpha(t - 1), skip_.data(), own.data(), now);
         continue;
       }
-      const double* last = now - count;
-      for (std::size_t s = 0; s < count; ++s) {
-        double sum = last[s];
-        if (s > 1 && may_skip(s))
-          sum = joined(sum, last[s - 1], last[s - 2]);
-        else if (s > 0)
-          sum = joined(sum, last[s - 1]);
-        now[s] = sum + at(t, s);
-      }
+      now[0] = own[0];
+      if (states_.size() > 1) now[1] = own[1];
     }
   }
 
   std::int64_t steps_, stride_;
   const T* x_;
   std::vector<std::int64_t> states_;
-  std::vector<double> alpha_;  // [step][state]
+  std::vector<double> skip_;   // [state], two more behind
+  std::vector<double> alpha_;  // [step][2 + state]
 };
 
 /// What a sample's loss is divided by under the reduction.

@@ -101,7 +101,10 @@ void forward_slice(const Call& call, std::span<const Tensor> inputs, std::span<T
 void backward_slice(BackwardArgs& args) {
   const Tensor& g = args.grad_output(0);
   const Shape& shape = args.input_shape(0);
-  Tensor gx = Tensor::zeros(shape, g.dtype(), args.input_format(0));
+  // What takes every element, as flip does, leaves none to clear.
+  Tensor gx = g.elements() == shape.elements()
+                  ? Tensor::empty(shape, g.dtype(), args.input_format(0))
+                  : Tensor::zeros(shape, g.dtype(), args.input_format(0));
   if (g.elements() > 0) {
     const Selection selection(args.call().attributes.as<SliceAttributes>(), shape);
     const std::size_t bytes = movable_bytes(g.dtype(), "slice");

@@ -18,12 +18,20 @@ struct Axis {
 /// The axes from outermost to innermost by the target's strides, joined where they run on.
 struct Walk {
   Walk(const Shape& sizes, const Strides& to, const Strides& from) {
-    for (int a = 0; a < sizes.rank(); ++a)
-      if (sizes[a] != 1)
-        axes[static_cast<std::size_t>(count++)] = {sizes[a], to[static_cast<std::size_t>(a)],
-                                                   from[static_cast<std::size_t>(a)]};
+    for (int a = 0; a < sizes.rank(); ++a) {
+      if (sizes[a] == 1) continue;
+      Axis axis{sizes[a], to[static_cast<std::size_t>(a)], from[static_cast<std::size_t>(a)]};
+      // The target is walked forwards: rows whose target is dense have loops of their own.
+      if (axis.to < 0) {
+        to_offset += (axis.size - 1) * axis.to;
+        from_offset += (axis.size - 1) * axis.from;
+        axis.to = -axis.to;
+        axis.from = -axis.from;
+      }
+      axes[static_cast<std::size_t>(count++)] = axis;
+    }
     std::stable_sort(axes.begin(), axes.begin() + count,
-                     [](const Axis& a, const Axis& b) { return std::abs(a.to) > std::abs(b.to); });
+                     [](const Axis& a, const Axis& b) { return a.to > b.to; });
     int kept = 0;
     for (int a = 1; a < count; ++a) {
       Axis& outer = axes[static_cast<std::size_t>(kept)];
@@ -41,6 +49,7 @@ struct Walk {
 
   std::array<Axis, Shape::kMaxRank> axes{};
   int count = 0;
+  std::int64_t to_offset = 0, from_offset = 0;  ///< of the first elements
 };
 
 template <class T> void copy_row(T* to, const T* from, const Axis& axis) {
@@ -102,8 +111,8 @@ template <class T> void copy_tiles(const Axis& rows, const Axis& columns, T* to,
 
 template <class T>
 void copy(const Shape& sizes, const Walk& walk, void* target, const void* source) {
-  T* to = static_cast<T*>(target);
-  const T* from = static_cast<const T*>(source);
+  T* to = static_cast<T*>(target) + walk.to_offset;
+  const T* from = static_cast<const T*>(source) + walk.from_offset;
   const std::int64_t elements = sizes.elements();
   constexpr std::int64_t kGrain = 16384;  // elements for one thread
   const Axis& inner = walk.inner();

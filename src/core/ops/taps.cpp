@@ -138,6 +138,34 @@ template <class T> std::vector<T> weights_of(const Taps& taps) {
   return {taps.weight.begin(), taps.weight.end()};
 }
 
+/// The taps of the gradient: of each element of the input, the elements of the result that it went
+/// into. Shorter lists repeat their last one with weight 0. No taps where a list is empty, or so
+/// long that adding each element of the result where it belongs is less work.
+Taps transposed(const Taps& taps, std::int64_t in) {
+  std::vector<std::int64_t> length(static_cast<std::size_t>(in));
+  for (const std::int32_t i : taps.index) ++length[static_cast<std::size_t>(i)];
+  const auto [least, most] = std::minmax_element(length.begin(), length.end());
+  if (*least == 0 || *most > 4) return {};
+  Taps t{.out = in, .count = *most > 2 ? 4 : 2};
+  const auto all = static_cast<std::size_t>(t.out * t.count);
+  t.index.assign(all, 0);
+  t.weight.assign(all, 0);
+  std::fill(length.begin(), length.end(), 0);
+  for (std::int64_t j = 0; j < taps.out; ++j)
+    for (std::int64_t k = 0; k < taps.count; ++k) {
+      const auto from = static_cast<std::size_t>(j * taps.count + k);
+      const std::int64_t i = taps.index[from];
+      const auto first = static_cast<std::size_t>(i * t.count);
+      const auto at = first + static_cast<std::size_t>(length[static_cast<std::size_t>(i)]++);
+      t.weight[at] = taps.weight.empty() ? 1 : taps.weight[from];
+      std::fill(t.index.begin() + static_cast<std::ptrdiff_t>(at),
+                t.index.begin() + static_cast<std::ptrdiff_t>(first) +
+                    static_cast<std::ptrdiff_t>(t.count),
+                static_cast<std::int32_t>(j));
+    }
+  return t;
+}
+
 template <class T>
 void spread(const AxisSizes& s, const Taps& taps, const std::vector<T>& weights, const T* g,
             T* gx) {
@@ -227,6 +255,10 @@ void transpose_taps(const Taps& taps, int axis, const Tensor& g, Tensor& gx) {
     return;
   }
   const AxisSizes sizes(gx, axis, taps.out);
+  if (sizes.inner == 1 && sizes.outer > 1) {
+    const Taps back = transposed(taps, sizes.in);
+    if (back.out > 0) return apply_taps(back, axis, g, gx);
+  }
   visit_float(gx.dtype(), "resize", [&](auto type) {
     using T = decltype(type);
     spread<T>(sizes, taps, weights_of<T>(taps), g.data<T>(), gx.mutable_data<T>());
