@@ -1,0 +1,195 @@
+"""Plans of ONNX files beside ONNX Runtime and OpenVINO, turn by turn in one run: median milliseconds, and ratios to the faster peer.
+
+usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [MODEL ...]
+  DATA = ../shared/data; BUILD = build/release; MODEL: part of a name in the table below, all without
+  --floor DIR   where conv_list.py and the program onednn_limit lie: the "floor in sequence"
+  --extra DIR   where resnet50.onnx, resnet18.onnx and mobilenet_v2.onnx lie (random weights, as export_torchvision.py makes them)
+needs onnxruntime, openvino, onnx (PyPI)
+
+int8 is the file that ONNX Runtime's quantizer writes (Q/DQ, u8 activations, i8 weights per channel), the same for all three."""
+import argparse
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import openvino as ov
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+# name, limits of f32 and int8 to the faster peer (None: not asked), sizes of free axes
+MODELS = [
+    ("resnet50", 1.05, 0.8, {}), ("resnet18", 1.05, 0.8, {}),
+    ("mobilenetv2_1.0_224_imagenet_fp32", 1.0, 0.8, {}), ("squeezenet1.1_imagenet_fp32", 1.0, 0.8, {}),
+    ("resnet20_cifar10", 0.85, 0.6, {}), ("mlperf_tiny_kws_dscnn", 0.85, 0.6, {}), ("mlperf_tiny_resnet8_cifar10", 0.85, 0.6, {}),
+    ("ultraface_slim_320", 0.85, 0.6, {}), ("yunet_n_320_320", 0.85, 0.6, {}), ("ppocr_mobilenetv3_cls", 0.85, None, {2: 48, 3: 192}),
+    ("tinygpt_shakespeare_opset17", 0.9, None, {}), ("dtln_1", 0.9, None, {}), ("dtln_2", 0.9, None, {}),
+]
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self, feeds):
+        self.feeds = iter(feeds)
+
+    def get_next(self):
+        return next(self.feeds, None)
+
+
+def inputs_of(path, batch, free):
+    """Random inputs by name; a free first axis is the batch."""
+    model = onnx.load(path)
+    initializers = {i.name for i in model.graph.initializer}
+    rng = np.random.default_rng(0)
+    feeds = {}
+    for i in model.graph.input:
+        if i.name in initializers:
+            continue
+        shape = [d.dim_value if d.dim_value > 0 else free.get(a, batch) for a, d in enumerate(i.type.tensor_type.shape.dim)]
+        if i.type.tensor_type.elem_type == onnx.TensorProto.INT64:
+            feeds[i.name] = rng.integers(0, 60, shape).astype(np.int64)
+        else:
+            feeds[i.name] = rng.standard_normal(shape).astype(np.float32)
+    return feeds
+
+
+def quantized(path, feeds, folder):
+    prepared, file = folder + "/prepared.onnx", folder + "/int8.onnx"
+    try:
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+    except Exception:
+        prepared = path
+    rng = np.random.default_rng(1)
+    calibration = [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(8)]
+    quantize_static(prepared, file, Reader(calibration), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8)
+    return file
+
+
+def ort_run(path, feeds, threads):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, feeds)
+
+
+def openvino_run(path, feeds, threads):
+    model = ov.Core().read_model(path)
+    model.reshape({k: list(v.shape) for k, v in feeds.items()})
+    compiled = ov.Core().compile_model(
+        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    request = compiled.create_infer_request()
+    for name, value in feeds.items():
+        request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
+    return request.infer
+
+
+class Pare:
+    def __init__(self, binary):
+        self.process = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, line):
+        print(line, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline().strip()
+
+    def open(self, key, path, feeds, threads, folder):
+        files = []
+        for k, (_, value) in enumerate(feeds.items()):
+            files.append(f"{folder}/{key}{k}.npy")
+            np.save(files[-1], value)
+        return self.ask(" ".join(["open", key, path, str(threads)] + files))
+
+    def times(self, key, count):
+        return [float(t) for t in self.ask(f"run {key} {count}").split()]
+
+    def steps(self, key):
+        print(f"steps {key}", file=self.process.stdin, flush=True)
+        lines = []
+        while (line := self.process.stdout.readline()) != "end\n":
+            lines.append(line)
+        return "".join(lines)
+
+
+def floor_of(folder, path, feeds, kind):
+    shape = next(iter(feeds.values())).shape[1:]
+    layers = subprocess.run([sys.executable, folder + "/conv_list.py", path, ",".join(map(str, shape))], capture_output=True, text=True, check=True)
+    out = subprocess.run([folder + "/onednn_limit", kind], input=layers.stdout, capture_output=True, text=True, check=True).stdout
+    return out.strip().splitlines()[-1]
+
+
+def measure(name, path, limits, free, args, pare, folder):
+    feeds = inputs_of(path, args.batch, free)
+    files = {"f32": path}
+    if limits["int8"] is not None:
+        files["int8"] = quantized(path, feeds, folder)
+    for kind, file in files.items():
+        runs = {}
+        key = f"{name}.{kind}"
+        opened = pare.open(key, file, feeds, args.threads, folder)
+        if not opened.startswith("ok"):
+            print(f"{name:36s} {kind:5s} pare: {opened}", flush=True)
+            continue
+        runs["ONNX Runtime"] = ort_run(file, feeds, args.threads)
+        try:
+            runs["OpenVINO"] = openvino_run(file, feeds, args.threads)
+        except Exception as error:
+            print(f"{name}: OpenVINO {str(error).splitlines()[0][:100]}", flush=True)
+        for run in runs.values():
+            for _ in range(3):
+                run()
+        times = {k: [] for k in ["pare", *runs]}
+        pare.times(key, 3)
+        end = time.time() + args.seconds
+        while time.time() < end:
+            per_turn = max(1, min(50, int(0.05 / max(1e-6, np.median(times["pare"] or [0.01])))))
+            times["pare"] += pare.times(key, per_turn)
+            for k, run in runs.items():
+                for _ in range(per_turn):
+                    start = time.perf_counter()
+                    run()
+                    times[k].append(time.perf_counter() - start)
+        median = {k: float(np.median(t)) * 1e3 for k, t in times.items()}
+        best = min(v for k, v in median.items() if k != "pare")
+        text = "  ".join(f"{k} {v:8.3f}" for k, v in median.items())
+        print(f"{name:36s} {kind:5s} {text}   ratio {median['pare'] / best:.2f} (target {limits[kind]})", flush=True)
+        if args.floor:
+            print(f"    floor: {floor_of(args.floor, path, feeds, 'u8' if kind == 'int8' else kind)}", flush=True)
+        if args.steps:
+            print(pare.steps(key))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("build", nargs="?", default="build/release")
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--floor")
+    parser.add_argument("--extra")
+    parser.add_argument("--steps", action="store_true")
+    args = parser.parse_args()
+    pare = Pare(os.path.join(args.build, "benchmarks", "infer_runs"))
+    print(f"batch {args.batch}, {args.threads} threads, milliseconds (ONNX Runtime {ort.__version__}, OpenVINO {ov.__version__.split('-')[0]})")
+    for name, f32, int8, free in MODELS:
+        if args.models and not any(m in name for m in args.models):
+            continue
+        found = [p for d in [os.path.join(args.data, "models"), args.extra] if d for p in glob.glob(f"{d}/{name}.onnx")]
+        if not found:
+            print(f"{name:36s} no file")
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                measure(name, found[0], {"f32": f32, "int8": int8}, free, args, pare, folder)
+            except Exception as error:
+                print(f"{name}: {type(error).__name__}: {str(error)[:200]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
