@@ -164,6 +164,7 @@ def measure(name, path, limits, free, args, pare, folder):
 
 
 def main():
+    ort.set_default_logger_severity(3)
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
     parser.add_argument("build", nargs="?", default="build/release")
