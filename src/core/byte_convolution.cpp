@@ -17,6 +17,16 @@ namespace pare {
 #if PARE_X86
 namespace {
 
+PARE_AVX2 void copy_all(const std::uint8_t* from, std::uint16_t* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
+void copy_all(const std::uint8_t* from, std::uint8_t* to, std::int64_t count) {
+  std::memcpy(to, from, static_cast<std::size_t>(count));
+}
+
+// Pixels that a pointwise convolution takes at once: it knows no rows.
+constexpr std::int64_t kPointwiseRow = 64;
+
 struct Row {
   const std::uint8_t* source;
   std::int64_t step;     // bytes of the padded picture from an output's pixel to the next one's
@@ -26,11 +36,14 @@ struct Row {
   std::int64_t channels;  // of the block that there are
 };
 
-template <int kPixels, class M>
+template <int kPixels, class Lane, class M>
 PARE_AVX2_INLINE void pixels(const Row& row, std::int64_t x, const Packed& p,
                              const ByteEpilogue& e) {
   Pair sums[kPixels];
-  sum_up<kPixels>(row.source + x * row.step, row.step, p, sums);
+  if constexpr (sizeof(Lane) == 1)
+    sum_up<kPixels>(row.source + x * row.step, row.step, p, sums);
+  else
+    sum_up_wide<kPixels>(row.source + x * row.step, row.step, p, sums);
   for (int i = 0; i < kPixels; ++i) {
     std::byte* to = row.to + (x + i) * row.to_step;
     if (row.channels == kTapOut) {
@@ -46,25 +59,33 @@ PARE_AVX2_INLINE void pixels(const Row& row, std::int64_t x, const Packed& p,
   }
 }
 
-template <class M> PARE_AVX2 void run_row(const Row& row, const Packed& p, const ByteEpilogue& e) {
+template <class Lane, class M>
+PARE_AVX2 void run_row(const Row& row, const Packed& p, const ByteEpilogue& e) {
   std::int64_t x = 0;
-  for (; x + 4 <= row.width; x += 4) pixels<4, M>(row, x, p, e);
-  for (; x < row.width; ++x) pixels<1, M>(row, x, p, e);
+  for (; x + 4 <= row.width; x += 4) pixels<4, Lane, M>(row, x, p, e);
+  if (x + 1 == row.width) pixels<1, Lane, M>(row, x, p, e);
+  if (x + 2 == row.width) pixels<2, Lane, M>(row, x, p, e);
+  if (x + 3 == row.width) pixels<3, Lane, M>(row, x, p, e);
 }
 
 using RowFunction = void (*)(const Row& row, const Packed& p, const ByteEpilogue& e);
-RowFunction row_function(bool residual, bool clip) {
-  if (residual) return clip ? run_row<Mode<true, true>> : run_row<Mode<true, false>>;
-  return clip ? run_row<Mode<false, true>> : run_row<Mode<false, false>>;
+template <class Lane> RowFunction row_function(bool residual, bool clip) {
+  if (residual) return clip ? run_row<Lane, Mode<true, true>> : run_row<Lane, Mode<true, false>>;
+  return clip ? run_row<Lane, Mode<false, true>> : run_row<Lane, Mode<false, false>>;
 }
 
-class Avx2ByteConvolution final : public ByteConvolution {
+// Lane: what weights are multiplied as, std::int8_t or std::int16_t; the picture likewise.
+template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
+  using Source = std::make_unsigned_t<Lane>;
+  static constexpr std::int64_t kIn = kTapIn<Lane>;
+  static constexpr std::int64_t kBytes = sizeof(Lane);
+
  public:
   explicit Avx2ByteConvolution(const ByteConvolutionSpec& spec)
       : spec_(spec),
         channels_(spec.weight.dim(1)),
         out_(spec.weight.dim(0)),
-        padded_channels_((channels_ + kTapIn - 1) / kTapIn * kTapIn) {
+        padded_channels_((channels_ + kIn - 1) / kIn * kIn) {
     const auto& a = spec_.attributes;
     padded_height_ = spec_.height + a.padding[0] + a.padding[2];
     padded_width_ = spec_.width + a.padding[1] + a.padding[3];
@@ -72,26 +93,30 @@ class Avx2ByteConvolution final : public ByteConvolution {
     const std::int64_t kw = spec_.weight.dim(3);
     out_height_ = (padded_height_ - a.dilation[0] * (kh - 1) - 1) / a.stride[0] + 1;
     out_width_ = (padded_width_ - a.dilation[1] * (kw - 1) - 1) / a.stride[1] + 1;
-    as_it_is_ = padded_channels_ == channels_ && padded_height_ == spec_.height &&
+    as_it_is_ = kBytes == 1 && padded_channels_ == channels_ && padded_height_ == spec_.height &&
                 padded_width_ == spec_.width;
+    pointwise_ = kh * kw == 1 && a.stride[0] * a.stride[1] == 1 && padded_height_ == spec_.height &&
+                 padded_width_ == spec_.width;
     blocks_.resize(static_cast<std::size_t>((out_ + kTapOut - 1) / kTapOut));
   }
 
+  /// False where the weights could saturate.
   bool order_taps() {
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
       blocks_[b].taps = taps_of(static_cast<std::int64_t>(b) * kTapOut);
-      if (!pare::order_taps(blocks_[b])) return false;
+      if constexpr (kBytes == 1)
+        if (!pare::order_taps(blocks_[b])) return false;
     }
     taps_ = static_cast<std::int64_t>(blocks_[0].taps.size());
     return true;
   }
 
-  const char* name() const override { return "avx2_u8s8"; }
+  const char* name() const override { return kBytes == 1 ? "avx2_u8s8" : "avx2_u8s8_wide"; }
   std::size_t constant_bytes() const override { return blocks_.size() * block_bytes(); }
   std::size_t scratch_bytes() const override {
     return as_it_is_ ? 0
                      : static_cast<std::size_t>(spec_.batch * padded_height_ * padded_width_ *
-                                                padded_channels_);
+                                                padded_channels_ * kBytes);
   }
 
   void fill(std::byte* constants) override {
@@ -99,7 +124,7 @@ class Avx2ByteConvolution final : public ByteConvolution {
     const std::int64_t per_channel = spec_.weight.elements() / out_;
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
       std::byte* base = constants + b * block_bytes();
-      TapBlock& block = blocks_[b];
+      TapBlock<Lane>& block = blocks_[b];
       for (std::size_t t = 0; t < block.taps.size(); ++t) {
         std::memcpy(base + t * 64, block.taps[t].weights, 64);
         std::memcpy(base + offsets_at() + t * 4, &block.taps[t].offset, 4);
@@ -126,31 +151,31 @@ class Avx2ByteConvolution final : public ByteConvolution {
            std::byte* scratch) const override {
     const std::uint8_t* from = source;
     if (!as_it_is_) {
-      pad(source, reinterpret_cast<std::uint8_t*>(scratch));
+      pad(source, reinterpret_cast<Source*>(scratch));
       from = reinterpret_cast<const std::uint8_t*>(scratch);
     }
     const auto& a = spec_.attributes;
     const std::int64_t element = spec_.epilogue.destination == DType::f32 ? 4 : 1;
-    const RowFunction run = row_function(spec_.epilogue.residual, spec_.epilogue.clips);
-    const std::int64_t work = out_width_ * taps_ * static_cast<std::int64_t>(blocks_.size());
+    const RowFunction run = row_function<Lane>(spec_.epilogue.residual, spec_.epilogue.clips);
+    const std::int64_t row = pointwise_ ? kPointwiseRow : out_width_;
+    const std::int64_t pixels = spec_.batch * out_height_ * out_width_;
+    const std::int64_t work = row * taps_ * static_cast<std::int64_t>(blocks_.size());
     parallel_for(
-        0, spec_.batch * out_height_,
+        0, (pixels + row - 1) / row,
         std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, work)),
         [&](std::int64_t begin, std::int64_t end) {
           for (std::size_t b = 0; b < blocks_.size(); ++b) {
             const Packed packed = packed_at(constants, b);
             const std::int64_t o = static_cast<std::int64_t>(b) * kTapOut;
             for (std::int64_t r = begin; r < end; ++r) {
-              const std::int64_t n = r / out_height_;
+              const std::int64_t first = r * row;  // pixel of the result
               const std::int64_t y = r % out_height_ * a.stride[0];
-              const Row row{
-                  from + (n * padded_height_ + y) * padded_width_ * padded_channels_,
-                  a.stride[1] * padded_channels_,
-                  static_cast<std::byte*>(destination) + (r * out_width_ * out_ + o) * element,
-                  out_ * element,
-                  out_width_,
-                  std::min(kTapOut, out_ - o)};
-              run(row, packed, spec_.epilogue);
+              const std::int64_t at =
+                  pointwise_ ? first : (r / out_height_ * padded_height_ + y) * padded_width_;
+              run({from + at * padded_channels_ * kBytes, a.stride[1] * padded_channels_ * kBytes,
+                   static_cast<std::byte*>(destination) + (first * out_ + o) * element,
+                   out_ * element, std::min(row, pixels - first), std::min(kTapOut, out_ - o)},
+                  packed, spec_.epilogue);
             }
           }
         });
@@ -173,21 +198,22 @@ class Avx2ByteConvolution final : public ByteConvolution {
             taps_ - 2 * blocks_[b].pairs};
   }
 
-  std::vector<Tap> taps_of(std::int64_t first) const {
+  std::vector<TapOf<Lane>> taps_of(std::int64_t first) const {
     const auto* w = spec_.weight.data<std::int8_t>();
     const std::int64_t kh = spec_.weight.dim(2);
     const std::int64_t kw = spec_.weight.dim(3);
     const auto& dilation = spec_.attributes.dilation;
-    std::vector<Tap> taps;
+    std::vector<TapOf<Lane>> taps;
     for (std::int64_t y = 0; y < kh; ++y)
       for (std::int64_t x = 0; x < kw; ++x)
-        for (std::int64_t c = 0; c < channels_; c += kTapIn) {
-          Tap tap;
+        for (std::int64_t c = 0; c < channels_; c += kIn) {
+          TapOf<Lane> tap;
           tap.offset = static_cast<std::int32_t>(
-              (y * dilation[0] * padded_width_ + x * dilation[1]) * padded_channels_ + c);
+              ((y * dilation[0] * padded_width_ + x * dilation[1]) * padded_channels_ + c) *
+              kBytes);
           for (std::int64_t place = 0; place < kTapOut; ++place) {
             const std::int64_t o = first + channel_at(place);
-            for (std::int64_t i = 0; o < out_ && i < std::min(kTapIn, channels_ - c); ++i)
+            for (std::int64_t i = 0; o < out_ && i < std::min(kIn, channels_ - c); ++i)
               tap.weights[place][i] = w[((o * channels_ + c + i) * kh + y) * kw + x];
           }
           taps.push_back(tap);
@@ -195,39 +221,39 @@ class Avx2ByteConvolution final : public ByteConvolution {
     return taps;
   }
 
-  void pad(const std::uint8_t* source, std::uint8_t* padded) const {
+  void pad(const std::uint8_t* source, Source* padded) const {
     const auto& a = spec_.attributes;
     const std::int64_t row = padded_width_ * padded_channels_;
+    const auto zero = static_cast<Source>(spec_.source_zero);
     parallel_for(0, spec_.batch * padded_height_,
                  std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, row)),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t r = begin; r < end; ++r) {
-                     std::uint8_t* to = padded + r * row;
+                     Source* to = padded + r * row;
                      const std::int64_t y = r % padded_height_ - a.padding[0];
                      if (y < 0 || y >= spec_.height) {
-                       std::memset(to, spec_.source_zero, static_cast<std::size_t>(row));
+                       std::fill_n(to, row, zero);
                        continue;
                      }
                      const std::uint8_t* from =
                          source + (r / padded_height_ * spec_.height + y) * spec_.width * channels_;
                      const std::int64_t left = a.padding[1] * padded_channels_;
                      const std::int64_t inside = spec_.width * padded_channels_;
-                     std::memset(to, spec_.source_zero, static_cast<std::size_t>(left));
+                     std::fill_n(to, left, zero);
                      copy_pixels(from, to + left);
-                     std::memset(to + left + inside, spec_.source_zero,
-                                 static_cast<std::size_t>(row - left - inside));
+                     std::fill_n(to + left + inside, row - left - inside, zero);
                    }
                  });
   }
 
   // What fills the last channels meets weights of zero.
-  void copy_pixels(const std::uint8_t* from, std::uint8_t* to) const {
+  void copy_pixels(const std::uint8_t* from, Source* to) const {
     if (channels_ == padded_channels_) {
-      std::memcpy(to, from, static_cast<std::size_t>(spec_.width * channels_));
+      copy_all(from, to, spec_.width * channels_);
       return;
     }
     for (std::int64_t x = 0; x < spec_.width; ++x, from += channels_, to += padded_channels_) {
-      std::memset(to + padded_channels_ - kTapIn, 0, kTapIn);
+      std::fill_n(to + padded_channels_ - kIn, kIn, Source{0});
       for (std::int64_t c = 0; c < channels_; ++c) to[c] = from[c];
     }
   }
@@ -237,7 +263,8 @@ class Avx2ByteConvolution final : public ByteConvolution {
   std::int64_t padded_height_, padded_width_, out_height_, out_width_;
   std::int64_t taps_ = 0;
   bool as_it_is_ = false;
-  std::vector<TapBlock> blocks_;
+  bool pointwise_ = false;  // every pixel of the result from the one at its place
+  std::vector<TapBlock<Lane>> blocks_;
 };
 
 }  // namespace
@@ -248,8 +275,11 @@ std::unique_ptr<ByteConvolution> ByteConvolution::make(
 #if PARE_X86
   if (isa_cap() != Isa::avx2 || spec.attributes.groups != 1) return nullptr;
   if (auto winograd = make_byte_winograd(spec)) return winograd;
-  auto convolution = std::make_unique<Avx2ByteConvolution>(spec);
-  if (convolution->order_taps()) return convolution;
+  auto bytes = std::make_unique<Avx2ByteConvolution<std::int8_t>>(spec);
+  if (bytes->order_taps()) return bytes;
+  auto wide = std::make_unique<Avx2ByteConvolution<std::int16_t>>(spec);
+  wide->order_taps();
+  return wide;
 #endif
   return nullptr;
 }

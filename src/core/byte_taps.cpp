@@ -12,7 +12,7 @@ constexpr int kMostWeight = 128;
 // Whether no sum of the taps' products, over neighbours and in any order, leaves 16 bits.
 bool fits(const Tap* const* taps, std::size_t count) {
   for (std::int64_t o = 0; o < kTapOut; ++o)
-    for (std::int64_t half = 0; half < kTapIn; half += 2) {
+    for (std::int64_t half = 0; half < kTapIn<std::int8_t>; half += 2) {
       int up = 0;
       int down = 0;
       for (std::size_t t = 0; t < count; ++t)
@@ -27,7 +27,7 @@ bool fits(const Tap* const* taps, std::size_t count) {
 
 }  // namespace
 
-bool order_taps(TapBlock& block) {
+bool order_taps(TapBlock<std::int8_t>& block) {
   std::vector<const Tap*> left;
   for (const Tap& tap : block.taps) {
     const Tap* one = &tap;
