@@ -93,6 +93,11 @@ void link_quantize_channels(std::int64_t axis, ChannelLinks& links) {
 
 void emit_quantize(OnnxEmitter& e, DType dtype, std::int64_t axis, std::int64_t qmin,
                    std::int64_t qmax, const std::string& output) {
+  // 16-bit codes came with opset 21.
+  const int largest = e.opset() >= 21 ? 16 : 8;
+  PARE_CHECK(traits(dtype).bits <= largest, unsupported, "quantize_linear",
+             "expected codes of at most {} bits for ONNX opset {}, got {}", largest, e.opset(),
+             dtype);
   const bool narrow = static_cast<double>(qmin) > traits(dtype).lowest ||
                       static_cast<double>(qmax) < traits(dtype).highest;
   const std::string codes = narrow ? e.temporary() : output;
@@ -107,6 +112,8 @@ void emit_quantize(OnnxEmitter& e, DType dtype, std::int64_t axis, std::int64_t 
 }
 
 void emit_dequantize(OnnxEmitter& e, const std::string& codes, DType dtype, std::int64_t axis) {
+  PARE_CHECK(traits(dtype).bits != 16 || e.opset() >= 21, unsupported, "dequantize_linear",
+             "expected ONNX opset 21 for codes of 16 bits, got {}", e.opset());
   auto& node =
       e.node("DequantizeLinear", {codes, e.input(1), zero_point_name(e, dtype)}, {e.output(0)});
   if (e.input_shape(1).rank() == 1) node.attribute("axis", axis);

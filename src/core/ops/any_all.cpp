@@ -67,7 +67,8 @@ void emit_truth(const Call& call, OnnxEmitter& e, const char* op_type) {
   const std::string result = e.temporary();
   cast(truth, DType::i32, number);
   emit_reduced(e, op_type, 18, number, result, a.axes, a.keepdim);
-  cast(result, DType::boolean, e.output(0));
+  // Not a cast: over no elements the largest is the smallest number there is.
+  e.node("Greater", {result, e.constant(Tensor::scalar(0, DType::i32))}, {e.output(0)});
 }
 
 Attributes default_axes() { return Attributes::of(ReduceAttributes{}); }

@@ -65,7 +65,7 @@ template <std::size_t N> void emit(const Call& call, OnnxEmitter& emitter) {
     }
   }
   OnnxEmitter::Node& node = emitter.node("AveragePool", {emitter.input(0)}, {mean});
-  emit_pool(attr, node);
+  emit_pool(attr, emitter, node);
   node.attribute("count_include_pad", std::int64_t{attr.count_include_pad});
   if (divisor == 0) return;
   const Tensor factor = Tensor::scalar(taps / static_cast<double>(divisor));

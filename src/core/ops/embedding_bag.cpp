@@ -235,6 +235,9 @@ void emit_embedding_bag(const Call& call, OnnxEmitter& e) {
              "expected indices [B, L] without padding_idx for ONNX, got padding_idx {} and indices "
              "{}",
              a.padding_idx, e.input_shape(kIndices));
+  const Shape& indices = e.input_shape(kIndices);
+  PARE_CHECK(indices.symbolic(1) || indices[1] > 0, unsupported, "embedding_bag",
+             "expected bags with elements for ONNX, got indices {}", indices);
   std::string rows = e.temporary();
   e.node("Gather", {e.input(kWeight), e.input(kIndices)}, {rows})
       .attribute("axis", std::int64_t{0});

@@ -44,7 +44,7 @@ template <std::size_t N> void backward(BackwardArgs& args) {
 template <std::size_t N> void emit(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<PoolAttributes<N>>();
   OnnxEmitter::Node& node = emitter.node("MaxPool", {emitter.input(0)}, {emitter.output(0)});
-  emit_pool(attr, node);
+  emit_pool(attr, emitter, node);
   node.attribute("dilations", attr.dilation);
 }
 

@@ -92,6 +92,8 @@ void forward_one_hot(const Call& call, std::span<const Tensor> inputs, std::span
 
 void emit_one_hot(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<OneHotAttributes>();
+  PARE_CHECK(emitter.input_shape(0).rank() > 0, unsupported, "one_hot",
+             "expected at least one axis of indices for ONNX, got none");
   const std::string depth =
       emitter.constant(Tensor::scalar(static_cast<double>(attr.depth), DType::i64));
   emitter

@@ -92,13 +92,29 @@ std::vector<std::int64_t> even_kernel(const std::vector<std::int64_t>& output, c
 /// Channel k of the result is channel k of the input.
 void link_channels(const Call& call, ChannelLinks& links);
 
+/// Whether the sizes differ with and without ceil_mode. Where the last window would lie in the
+/// padding they do not, but ONNX's shape inference counts it.
+template <std::size_t N>
+bool needs_ceil_mode(const PoolAttributes<N>& attributes, const OnnxEmitter& e) {
+  if (!attributes.ceil_mode) return false;
+  const Shape& x = e.input_shape(0);
+  for (std::size_t i = 0; i < N; ++i) {
+    const int a = 2 + static_cast<int>(i);
+    if (x.symbolic(a)) return true;
+    const std::int64_t room = x[a] + attributes.padding[i] + attributes.padding[i + N] -
+                              attributes.dilation[i] * (attributes.kernel[i] - 1) - 1;
+    if (e.output_shape(0)[a] != room / attributes.stride[i] + 1) return true;
+  }
+  return false;
+}
+
 /// Adds the attributes that ONNX's pooling nodes share.
 template <std::size_t N>
-void emit_pool(const PoolAttributes<N>& attributes, OnnxEmitter::Node& node) {
+void emit_pool(const PoolAttributes<N>& attributes, const OnnxEmitter& e, OnnxEmitter::Node& node) {
   node.attribute("kernel_shape", attributes.kernel)
       .attribute("strides", attributes.stride)
       .attribute("pads", attributes.padding)
-      .attribute("ceil_mode", std::int64_t{attributes.ceil_mode});
+      .attribute("ceil_mode", std::int64_t{needs_ceil_mode(attributes, e)});
 }
 
 /// Which poolings there are, for whoever treats them alike.

@@ -70,11 +70,6 @@ DType code_type(std::int64_t qmin, std::int64_t qmax) {
 void emit(const Call& call, OnnxEmitter& e) {
   const auto& a = call.attributes.as<FakeQuantizeAttributes>();
   const DType codes = code_type(a.qmin, a.qmax);
-  // 16-bit codes came with opset 21.
-  const int largest = e.opset() >= 21 ? 16 : 8;
-  PARE_CHECK(traits(codes).bits <= largest, unsupported, "fake_quantize",
-             "expected codes of at most {} bits for ONNX opset {}, got {} to {}", largest,
-             e.opset(), a.qmin, a.qmax);
   const std::string quantized_name = e.temporary();
   emit_quantize(e, codes, a.axis, a.qmin, a.qmax, quantized_name);
   emit_dequantize(e, quantized_name, codes, a.axis);

@@ -191,6 +191,7 @@ struct RecurrentOnnx {
   const char* op_type;
   std::vector<std::int64_t> gates;  ///< ours in ONNX's order
   bool linear_before_reset = false;
+  const char* activation = nullptr;  ///< where it is not ONNX's default
 };
 void emit_recurrent(OnnxEmitter& e, const RecurrentOnnx& form, const std::string& direction,
                     bool batch_first);

@@ -87,6 +87,10 @@ void emit_recurrent(OnnxEmitter& e, const RecurrentOnnx& form, const std::string
   if (lstm) outputs.push_back(e.output(2));
   OnnxEmitter::Node& node = e.node(form.op_type, std::move(inputs), std::move(outputs));
   node.attribute("hidden_size", hidden).attribute("direction", direction.c_str());
+  if (form.activation) {
+    const std::vector<std::string> activations(two ? 2 : 1, form.activation);
+    node.attribute("activations", std::span<const std::string>(activations));
+  }
   if (form.linear_before_reset) node.attribute("linear_before_reset", std::int64_t{1});
   const std::vector<std::int64_t> back =
       batch_first ? std::vector<std::int64_t>{2, 0, 1, 3} : std::vector<std::int64_t>{0, 2, 1, 3};

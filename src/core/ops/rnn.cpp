@@ -185,10 +185,11 @@ constinit const OpDef kRnn = {
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
     .onnx = {.op_type = "RNN", .opset = 14, .emit = [](const Call& call, OnnxEmitter& e) {
                const RnnAttributes& a = attributes_of(call);
-               // Its activations are a list of texts, which nodes do not take yet.
-               PARE_CHECK(a.nonlinearity == "tanh", unsupported, "rnn",
-                          "expected the nonlinearity tanh for ONNX, got '{}'", a.nonlinearity);
-               emit_recurrent(e, {.op_type = "RNN", .gates = {0}}, a.direction, a.batch_first);
+               emit_recurrent(e,
+                              {.op_type = "RNN",
+                               .gates = {0},
+                               .activation = a.nonlinearity == "relu" ? "Relu" : nullptr},
+                              a.direction, a.batch_first);
              }}};
 
 Tensors rnn(const Tensor& x, const RecurrentOperands& operands, const RnnAttributes& attributes) {

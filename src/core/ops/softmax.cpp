@@ -184,6 +184,8 @@ void infer(InferArgs& args) {
 }
 
 void emit(const Call& call, OnnxEmitter& e, const char* op_type) {
+  PARE_CHECK(e.input_shape(0).rank() > 0, unsupported, call.op->name,
+             "expected at least one axis for ONNX, got none");
   e.node(op_type, {e.input(0)}, {e.output(0)})
       .attribute("axis", call.attributes.as<SoftmaxAttributes>().axis);
 }

@@ -24,6 +24,16 @@ std::int64_t ir_version_of(int opset) {
   return opset <= 20 ? 9 : 10;
 }
 
+/// The first opset in which an op takes a type; what is not here always did.
+int first_opset(std::string_view op, DType dtype) {
+  const bool small = !is_floating(dtype) && traits(dtype).bits < 32;
+  if (small && (op == "Add" || op == "Sub" || op == "Mul" || op == "Div")) return 14;
+  if (small && op == "Pow") return kHighestOpset + 1;
+  if (is_floating(dtype) && traits(dtype).bits == 16 && op == "CumSum") return 14;
+  if (dtype != DType::f32 && op == "Celu") return kHighestOpset + 1;
+  return kLowestOpset;
+}
+
 /// A file that is being made: unique names, tensors kept alive.
 class Draft {
  public:
@@ -155,14 +165,16 @@ class NodeEmitter final : public OnnxEmitter, public OnnxEmitter::Node {
     return a;
   }
 
-  /// Arithmetic of small integers came with opset 14.
+  /// Types that an op took on later than others, or never.
   void check_type(std::string_view op, const std::vector<std::string>& inputs) const {
-    if (draft_.opset() >= 14 || (op != "Add" && op != "Sub" && op != "Mul" && op != "Div")) return;
     for (int i = 0; i < static_cast<int>(node_.inputs.size()); ++i) {
       if (!has_input(i) || std::ranges::find(inputs, input(i)) == inputs.end()) continue;
-      if (!is_floating(input_dtype(i)) && traits(input_dtype(i)).bits < 32)
+      const int since = first_opset(op, input_dtype(i));
+      if (since > kHighestOpset)
+        throw Error(ErrorCode::unsupported, fmt::format("{} does not take {}", op, input_dtype(i)));
+      if (since > draft_.opset())
         throw Error(ErrorCode::unsupported,
-                    fmt::format("{} of {} needs opset 14", op, input_dtype(i)));
+                    fmt::format("{} of {} needs opset {}", op, input_dtype(i), since));
     }
   }
 

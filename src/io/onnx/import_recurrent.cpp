@@ -133,8 +133,11 @@ void import_gru(NodeImport& node) {
 }
 
 void import_rnn(NodeImport& node) {
-  Recurrent layer(node, {0}, {"Tanh"});
+  const std::vector<std::string> words = node.strings("activations");
+  const bool relu = !words.empty() && words[0] == "Relu";
+  Recurrent layer(node, {0}, {relu ? "Relu" : "Tanh"});
   RnnAttributes attributes;
+  attributes.nonlinearity = relu ? "relu" : "tanh";
   attributes.direction = layer.direction();
   attributes.batch_first = layer.batch_first();
   layer.give(node.call_all({&kRnn, Attributes::of(attributes)}, layer.inputs()));

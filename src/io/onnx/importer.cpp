@@ -17,7 +17,7 @@ namespace {
 /// What else is evaluated while reading, however small the file.
 constexpr std::size_t kFreeBytes = std::size_t{64} << 20;
 /// Nodes that functions and branches may expand to.
-constexpr std::size_t kMaxNodes = 1'000'000;
+constexpr std::size_t kMaxNodes = 100'000;
 constexpr std::int64_t kLowestOpset = 6;
 constexpr std::int64_t kHighestOpset = 23;
 
