@@ -78,10 +78,17 @@ std::unique_ptr<Primitive> convolution(const ConvolutionSpec& spec) {
 #endif
 }
 
+#if PARE_ONEDNN
+std::unique_ptr<Primitive> dense(const DenseSpec& spec) {
+  if (auto made = onednn::make_dense(spec)) return made;
+  return make_own_dense(spec);
+}
+#endif
+
 }  // namespace
 
 #if PARE_ONEDNN
-constinit const PrimitiveMaker kPrimitives{convolution, onednn::make_dense};
+constinit const PrimitiveMaker kPrimitives{convolution, dense};
 #else
 constinit const PrimitiveMaker kPrimitives{convolution, nullptr};
 #endif

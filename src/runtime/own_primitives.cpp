@@ -1,4 +1,4 @@
-// A plan's convolutions on pare's own AVX2 kernels.
+// A plan's convolutions and int8 dense layers on pare's own AVX2 kernels.
 #include "runtime/own_primitives.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 
 #include "core/byte_convolution.h"
 #include "core/float_convolution.h"
+#include "pare/core/ops/movement.h"
 
 namespace pare::runtime {
 namespace {
@@ -119,6 +120,20 @@ std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
 }
 
 }  // namespace
+
+std::unique_ptr<Primitive> make_own_dense(const DenseSpec& spec) {
+  if (spec.weight.dtype() != DType::i8) return nullptr;
+  // A pointwise convolution over a picture of one line.
+  ConvolutionSpec line;
+  line.width = spec.rows;
+  line.weight = reshape(spec.weight, {spec.weight.dim(0), spec.weight.dim(1), 1, 1});
+  line.bias = spec.bias;
+  line.weight_scales = spec.weight_scales;
+  line.source = spec.source;
+  line.destination = spec.destination;
+  line.epilogue = spec.epilogue;
+  return make_byte_convolution(line);
+}
 
 std::unique_ptr<Primitive> make_own_convolution(const ConvolutionSpec& spec) {
   return spec.weight.dtype() == DType::i8 ? make_byte_convolution(spec)

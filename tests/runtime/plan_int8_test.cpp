@@ -440,5 +440,21 @@ TEST(PlanInt8, FullRangeWeights) {
   for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_LE(std::abs(expected[i] - found[i]), 1);
 }
 
+TEST(PlanInt8, FullRangeWeightsOfDenseLayers) {
+  const NoGrad no_grad;
+  for (const std::int64_t rows : {1, 7}) {
+    Builder b;
+    const int x = b.input("x", {rows, 37}, DType::u8);
+    const int weight = b.weight({21, 37}, 127, 5);
+    const int y = b.call(kLinear, {b.dequantize(x, 0.02, 30), weight, b.bias(0.02, 21)});
+    const Graph graph = b.finish({b.quantize(y, 0.5, 128)});
+    expect_near(graph, {random_codes({rows, 37}, DType::u8, 3)}, 0.5, 128);
+#ifdef PARE_ONEDNN
+    if (isa_cap() != Isa::avx2 && !has_vnni(isa_cap())) continue;
+    EXPECT_THAT(compile(graph).to_string(), testing::Not(HasSubstr("runs in f32")));
+#endif
+  }
+}
+
 }  // namespace
 }  // namespace pare
