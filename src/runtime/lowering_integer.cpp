@@ -45,9 +45,12 @@ bool sums_fit(const Encoding& source, const Tensor& weight, bool channels_last_a
   if (channels == 0) return true;
   const std::int64_t per_channel = weight.elements() / channels;
   std::vector<std::int64_t> sums(static_cast<std::size_t>(channels));
-  for (std::int64_t i = 0; i < weight.elements(); ++i)
-    sums[static_cast<std::size_t>(channels_last_axis ? i % channels : i / per_channel)] +=
-        std::abs(static_cast<int>(codes[static_cast<std::size_t>(i)]));
+  const std::int64_t next = channels_last_axis ? channels : 1;  // from a channel's code to the next
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const std::int8_t* code = codes.data() + (channels_last_axis ? c : c * per_channel);
+    for (std::int64_t i = 0; i < per_channel; ++i)
+      sums[static_cast<std::size_t>(c)] += std::abs(static_cast<int>(code[i * next]));
+  }
   const auto biases = bias.defined() ? bias.to_vector<std::int32_t>() : std::vector<std::int32_t>();
   for (std::size_t c = 0; c < sums.size(); ++c) {
     const std::int64_t added =

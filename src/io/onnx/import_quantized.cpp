@@ -31,11 +31,13 @@ bool packed(DType dtype) { return dtype == DType::i4 || dtype == DType::u4; }
 
 bool is_one_byte(DType dtype) { return dtype == DType::i8 || dtype == DType::u8; }
 
-/// Codes less their zero points as i8, where all fit; undefined elsewhere.
+/// Codes less their zero points as i8, where all fit and that changes anything; undefined elsewhere.
 Tensor shifted(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
   if (!is_one_byte(codes.dtype())) return {};
-  std::vector<std::int32_t> values = codes.to(DType::i32).to_vector<std::int32_t>();
   const std::vector<std::int32_t> zero = zeros.to(DType::i32).to_vector<std::int32_t>();
+  const bool moves = std::any_of(zero.begin(), zero.end(), [](int z) { return z != 0; });
+  if (codes.dtype() == DType::i8 && !moves) return {};
+  const std::vector<std::int32_t> values = codes.to(DType::i32).to_vector<std::int32_t>();
   std::int64_t inner = 1;
   if (zero.size() > 1) inner = codes.shape().elements(static_cast<int>(axis) + 1, codes.rank());
   std::vector<std::int8_t> out;
@@ -96,10 +98,7 @@ int dequantized(NodeImport& node, int codes, CodeScale by) {
     Tensor zeros = zero ? unpacked(*zero) : Tensor();
     if (zeros.defined() && !values.shape().symbolic() && values.rank() > 0) {
       const Tensor moved = shifted(values, zeros, by.axis);
-      if (moved.defined() &&
-          (moved.dtype() != values.dtype() ||
-           zeros.to(DType::i32).to_vector<std::int32_t>() !=
-               std::vector<std::int32_t>(static_cast<std::size_t>(zeros.elements()), 0))) {
+      if (moved.defined()) {
         values = moved;
         zeros = Tensor::zeros(zeros.shape(), DType::i8);
       }
