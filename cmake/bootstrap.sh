@@ -9,7 +9,8 @@ if [ $# != 1 ] || [[ ! $command =~ ^(demo|test)$ ]]; then
 fi
 
 ./cmake/packages.sh g++ cmake ninja-build ccache libdnnl-dev ocl-icd-opencl-dev libeigen3-dev \
-  libfmt-dev nlohmann-json3-dev zlib1g-dev libstb-dev libprotozero-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libfmt-dev nlohmann-json3-dev zlib1g-dev libstb-dev libprotozero-dev libcli11-dev \
+  libgtest-dev libgmock-dev libbenchmark-dev
 
 build=build/release
 if [ ! -f $build/build.ninja ]; then

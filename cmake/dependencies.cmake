@@ -29,6 +29,10 @@ if(PARE_ONNX)
   mark_as_advanced(PROTOZERO_INCLUDE_DIR)
 endif()
 
+if(PARE_CLI)
+  find_package(CLI11 2.1 REQUIRED)
+endif()
+
 if(PARE_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -3,6 +3,7 @@ option(BUILD_SHARED_LIBS "Build pare as a shared library" OFF)
 option(PARE_ONEDNN "Fast kernels through oneDNN" ON)
 option(PARE_IMAGES "Image files through stb" ON)
 option(PARE_ONNX "ONNX files through protozero" ON)
+option(PARE_CLI "Build the command `pare` (needs CLI11)" ${PROJECT_IS_TOP_LEVEL})
 set(PARE_PARALLEL openmp CACHE STRING "Back end of parallel_for: openmp or threads")
 set_property(CACHE PARE_PARALLEL PROPERTY STRINGS openmp threads)
 

@@ -3,11 +3,13 @@
 
 #include "core/ops/conv2d_winograd.h"
 #include "core/ops/convolution_adapters.h"
+#include "pare/runtime/backend.h"
 #include "runtime/own_primitives.h"
 #include "runtime/primitives.h"
 #if PARE_ONEDNN
 #include "onednn/kernels.h"
 #include "onednn/makers.h"
+#include "onednn/version.h"
 #endif
 
 namespace pare::kernels {
@@ -94,3 +96,15 @@ constinit const PrimitiveMaker kPrimitives{convolution, nullptr};
 #endif
 
 }  // namespace pare::runtime
+
+namespace pare {
+
+std::string onednn_version() {
+#if PARE_ONEDNN
+  return onednn::version();
+#else
+  return {};
+#endif
+}
+
+}  // namespace pare

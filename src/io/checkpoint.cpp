@@ -9,6 +9,8 @@
 #include "io/expression_json.h"
 #include "io/safetensors_header.h"
 #include "pare/core/context.h"
+#include "pare/graph/graph.h"
+#include "pare/io/graph_file.h"
 
 namespace pare::io {
 namespace {
@@ -251,6 +253,15 @@ class Loading {
 }  // namespace
 
 void save(nn::Module& module, const std::string& path) {
+  if (path.ends_with(".pare")) {
+    const auto* const graph = dynamic_cast<const Graph*>(&module);
+    PARE_CHECK(graph != nullptr, invalid_argument, path,
+               "expected a Graph to write into a .pare file, got a {}; trace it first, or write a "
+               ".safetensors file",
+               module.kind());
+    save_graph(*graph, path);
+    return;
+  }
   std::vector<NamedTensor> tensors;
   Expressions expressions;
   for (const Slot& slot : slots_of(module)) {

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "io/atomic_file.h"
+#include "io/container.h"
 #include "io/file_reader.h"
 #include "io/safetensors_header.h"
 #include "pare/core/context.h"
@@ -17,8 +18,11 @@ namespace {
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kLongestHeader = 100'000'000;  // as the format's own reader
 
-// PyTorch's torch.save writes a zip archive or, before 1.6, a pickle.
-void refuse_pth(const std::string& path, const std::array<unsigned char, 9>& start) {
+// What else people have: PyTorch's torch.save writes a zip archive or, before 1.6, a pickle.
+void refuse_others(const std::string& path, const std::array<unsigned char, 9>& start) {
+  const std::string_view text(reinterpret_cast<const char*>(start.data()), start.size());
+  PARE_CHECK(!is_container(text), unsupported, path,
+             "expected a safetensors file, got a .pare file, which io::load_graph reads");
   const bool zip = start[0] == 'P' && start[1] == 'K' && start[2] == 3 && start[3] == 4;
   const bool pickle = start[0] == 0x80 && start[1] >= 2 && start[1] <= 5;
   PARE_CHECK(
@@ -37,7 +41,7 @@ std::string read_header(FileReader& reader, const std::string& path) {
   reader.read(start.data(), start.size(), "the header's length");
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < kLengthBytes; ++i) length |= std::uint64_t{start[i]} << (8 * i);
-  if (length > reader.size() - kLengthBytes || start[8] != '{') refuse_pth(path, start);
+  if (length > reader.size() - kLengthBytes || start[8] != '{') refuse_others(path, start);
   const std::uint64_t most = std::min(kLongestHeader, reader.size() - kLengthBytes);
   PARE_CHECK(length <= most && length > 0, corrupt_data, path,
              "expected a header of 1 to {} bytes, got {}", most, length);

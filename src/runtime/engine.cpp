@@ -138,4 +138,27 @@ void Engine::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   variant_for(inputs)->run(inputs, outputs);
 }
 
+PlanProfile Engine::profile(std::span<const Tensor> inputs, int runs) {
+  check(inputs);
+  PARE_CHECK(runs >= 1, invalid_argument, kPlace, "expected at least one run, got {}", runs);
+  const Scope scope(threads_);
+  const std::shared_ptr<Variant> variant = variant_for(inputs);
+  const auto& steps = variant->program().steps;
+  std::vector<std::vector<double>> times(steps.size());
+  std::vector<double> seconds(steps.size());
+  Tensors out(outputs());
+  for (int r = -1; r < runs; ++r) {
+    variant->run(inputs, out, seconds);
+    for (std::size_t s = 0; r >= 0 && s < steps.size(); ++s) times[s].push_back(seconds[s]);
+  }
+  PlanProfile profile;
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    const auto middle = times[s].begin() + static_cast<std::ptrdiff_t>(times[s].size() / 2);
+    std::nth_element(times[s].begin(), middle, times[s].end());
+    profile.rows.push_back({steps[s]->info, *middle});
+    profile.seconds += *middle;
+  }
+  return profile;
+}
+
 }  // namespace pare::runtime

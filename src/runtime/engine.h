@@ -27,8 +27,10 @@ class Variant {
  public:
   Variant(Program program, std::vector<Shape> shapes, std::vector<MemoryFormat> formats);
   bool fits(std::span<const Tensor> inputs) const;
-  /// Outputs that are defined are written in place. Throws where they do not fit.
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  /// Outputs that are defined are written in place. Throws where they do not fit. `seconds`, where
+  /// not empty, receives the time of every step.
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+           std::span<double> seconds = {});
   const Program& program() const { return program_; }
 
  private:
@@ -52,6 +54,7 @@ class Engine {
  public:
   Engine(Graph graph, PassReport report, int threads);
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  PlanProfile profile(std::span<const Tensor> inputs, int runs);
 
   std::size_t outputs() const { return graph_.outputs().size(); }
   int threads() const { return threads_; }

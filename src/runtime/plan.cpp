@@ -30,6 +30,22 @@ Tensor Plan::run(const Tensor& input) const {
   return output;
 }
 
+PlanProfile Plan::profile(const Tensors& inputs, int runs) const {
+  return engine_->profile(inputs, runs);
+}
+
+std::string PlanProfile::to_string() const {
+  std::string text =
+      fmt::format("{:>9} {:>7}  {:<26} {:<11} node\n", "ms", "share", "kernel", "types");
+  for (const Row& row : rows)
+    text += fmt::format(
+        "{:>9.4f} {:>6.1f}%  {:<26} {:<11} {}{}\n", 1e3 * row.seconds,
+        seconds > 0 ? 100 * row.seconds / seconds : 0, row.step.kernel,
+        fmt::format("{} → {}", traits(row.step.source).name, traits(row.step.destination).name),
+        row.step.node, row.step.slow ? "  slow" : "");
+  return text + fmt::format("{:>9.4f} 100.0%  all steps\n", 1e3 * seconds);
+}
+
 int Plan::threads() const { return engine_->threads(); }
 std::span<const PlanStep> Plan::steps() const { return engine_->steps(); }
 PlanMemory Plan::memory() const { return engine_->memory(); }

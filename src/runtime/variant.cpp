@@ -1,4 +1,5 @@
 // Variant: runs a program in contexts that its callers take turns with.
+#include <chrono>
 #include <functional>
 
 #include "core/check.h"
@@ -85,7 +86,8 @@ void Variant::make_outputs(std::span<const Tensor> inputs, std::span<Tensor> out
   }
 }
 
-void Variant::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+void Variant::run(std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                  std::span<double> seconds) {
   make_outputs(inputs, outputs);
   auto context = take();
   auto& address = context->frame.address;
@@ -95,8 +97,12 @@ void Variant::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   for (const External& e : outputs_)
     address[static_cast<std::size_t>(e.slot)] =
         static_cast<std::byte*>(outputs[static_cast<std::size_t>(e.number)].mutable_raw());
-  for (std::size_t s = 0; s < program_.steps.size(); ++s)
+  using Clock = std::chrono::steady_clock;
+  for (std::size_t s = 0; s < program_.steps.size(); ++s) {
+    const auto begin = seconds.empty() ? Clock::time_point() : Clock::now();
     program_.steps[s]->run(context->frame, context->states[s].get());
+    if (!seconds.empty()) seconds[s] = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(context));
 }

@@ -13,7 +13,8 @@ namespace pare::io {
 /// Writes the module's parameters and buffers under the names of Module::state, which are PyTorch's
 /// for the models of pare. How masked, quantized, … parameters are computed from their leaves goes
 /// into the metadata, so that `load` can rebuild them. Throws invalid_state for a parameter that
-/// has no value yet, and what save_tensors throws.
+/// has no value yet, and what save_tensors throws. Where the path ends in ".pare" the module must
+/// be a Graph (invalid_argument), which is written whole as save_graph does.
 PARE_API void save(nn::Module& module, const std::string& path);
 
 struct LoadOptions {

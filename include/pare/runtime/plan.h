@@ -39,6 +39,18 @@ struct PlanMemory {
   std::size_t weights = 0;
 };
 
+/// What the steps of a plan took, each the median of several runs.
+struct PARE_API PlanProfile {
+  struct Row {
+    PlanStep step;
+    double seconds = 0;
+  };
+  std::vector<Row> rows;  ///< in the order in which they run, for the sizes of the inputs
+  double seconds = 0;     ///< of all steps together
+  /// The steps with time and share as a table, for people.
+  std::string to_string() const;
+};
+
 /// An immutable handle; copies share everything. Independent of the graph it was compiled from.
 /// Any number of threads may run it at once. A run allocates nothing but its outputs once as many
 /// runs have gone on side by side, and sizes of symbolic axes been seen, as there will be.
@@ -58,6 +70,10 @@ class PARE_API Plan {
   /// tensor is replaced by a new one. Throws as the others, and for outputs that do not fit; they
   /// are then as they were.
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
+
+  /// Runs once to warm up, then `runs` times with a clock around every step. Throws as run, and
+  /// invalid_argument for less than one run.
+  PlanProfile profile(const Tensors& inputs, int runs = 10) const;
 
   int threads() const;
   /// In the order in which they run, for size 1 of symbolic axes.

@@ -1,0 +1,49 @@
+// pare convert: a model from one format to the other.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/model_file.h"
+
+namespace pare::cli {
+namespace {
+
+struct Options {
+  std::string from, to;
+  int opset = 0;
+};
+
+void run(const Options& options, const Settings& settings) {
+  check_model_output(options.to);
+  if (options.opset != 0 && !options.to.ends_with(".onnx"))
+    throw UsageError("--opset: expected a model to write that ends in .onnx, got '" + options.to +
+                     "'");
+  const Graph graph = load_model(options.from);
+  const auto before = std::filesystem::file_size(options.from);
+  check_interrupt();
+  save_model(graph, options.to, {.opset = options.opset});
+  const auto after = std::filesystem::file_size(options.to);
+  print(settings,
+        fmt::format("{}: {}\n{}: {}\n", options.from, bytes_text(before), options.to,
+                    bytes_text(after)),
+        {{"bytes_before", before}, {"bytes_after", after}});
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, Settings& settings) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = add_command(app, settings, "convert", "From .onnx to .pare or back",
+                                        "pare convert resnet18.onnx resnet18.pare");
+  command->add_option("FROM", options->from, "The model to read")->required();
+  command->add_option("TO", options->to, "The model to write, .onnx or .pare")->required();
+  command
+      ->add_option("--opset", options->opset,
+                   "Of ONNX, 13 to 21; the lowest that holds the "
+                   "graph without")
+      ->check(CLI::Range(13, 21));
+  command->callback([options, &settings] { run(*options, settings); });
+}
+
+}  // namespace pare::cli

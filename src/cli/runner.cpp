@@ -1,0 +1,55 @@
+// Compiles and runs models.
+#include "cli/runner.h"
+
+#include "pare/core/context.h"
+#include "pare/runtime/compile.h"
+
+namespace pare::cli {
+namespace {
+
+// True where compile has precisions.
+template <class Options> bool set_precision(Options& options, Precision precision) {
+  if constexpr (requires { options.precision = precision; }) {
+    options.precision = precision;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void add_precision_option(CLI::App* command, RunnerOptions& options) {
+  command->add_option("--precision", options.precision, "Of what is not quantized: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}));
+}
+
+void add_runner_options(CLI::App* command, RunnerOptions& options) {
+  command->add_flag("--reference", options.reference, "Run the reference kernels");
+  add_precision_option(command, options);
+}
+
+Plan compile_for(const Graph& graph, const RunnerOptions& options, const Settings& settings) {
+  CompileOptions compiling{.threads = settings.threads};
+  if (options.precision == "bf16") {
+    if (!has_bf16())
+      note(settings, "expected a CPU with bf16 instructions, got one without: runs in f32");
+    else if (!set_precision(compiling, Precision::bf16))
+      note(settings, "expected plans in bf16, which this version has not: runs in f32");
+  }
+  return compile(graph, compiling);
+}
+
+Runner::Runner(const Graph& graph, const RunnerOptions& options, const Settings& settings)
+    : graph_(graph.share()), threads_(settings.threads) {
+  if (!options.reference) plan_ = compile_for(graph, options, settings);
+}
+
+Tensors Runner::operator()(const Tensors& inputs) {
+  if (plan_) return plan_->run(inputs);
+  ContextScope scope;
+  scope->grad = scope->training = scope->observing = false;
+  scope->threads = threads_;
+  return graph_.run(inputs);
+}
+
+}  // namespace pare::cli
