@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
@@ -139,9 +140,12 @@ void add_bench(CLI::App& app, Settings& settings) {
   CLI::App* const command = add_command(app, settings, "bench", "Latency and memory of a model",
                                         "pare bench resnet18.onnx --threads 1 --steps");
   command->add_option("MODEL", options->model, "A .onnx or .pare file")->required();
-  command->add_option("--shape", options->shapes,
-                      "Sizes of an input: [name=]1,3,224,224; symbols are 1 without");
-  command->add_option("--input", options->inputs, "[name=]x.npy, instead of random numbers");
+  command
+      ->add_option("--shape", options->shapes,
+                   "Sizes of an input: [name=]1,3,224,224; symbols are 1 without")
+      ->allow_extra_args(false);
+  command->add_option("--input", options->inputs, "[name=]x.npy, instead of random numbers")
+      ->allow_extra_args(false);
   command->add_option("--seconds", options->seconds, "How long to measure")
       ->check(CLI::Range(0.0, 86400.0));
   command->add_flag("--steps", options->steps, "The time of every step");

@@ -3,6 +3,10 @@
 
 #include "cli/settings.h"
 
+namespace CLI {
+class App;
+}
+
 namespace pare::cli {
 
 void add_bench(CLI::App& app, Settings& settings);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
@@ -64,7 +65,9 @@ void add_compare(CLI::App& app, Settings& settings) {
                   "pare compare resnet18.onnx resnet18.int8.onnx --input pictures.npy");
   command->add_option("A", options->reference, "The reference, .onnx or .pare")->required();
   command->add_option("B", options->other, "The other model")->required();
-  command->add_option("--input", options->inputs, "[name=]x.npy, for every input of A")->required();
+  command->add_option("--input", options->inputs, "[name=]x.npy, for every input of A")
+      ->required()
+      ->allow_extra_args(false);
   command
       ->add_option("--batch", options->batch,
                    "Samples that run together; their values are in memory")

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
 

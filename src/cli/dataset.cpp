@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/dataset_source.h"
 #include "cli/progress.h"
@@ -72,8 +73,9 @@ std::vector<std::int64_t> parse_sizes(const char* option, const std::string& tex
 }
 
 // Python's a:b:step, without negative steps.
-std::vector<std::int64_t> parse_take(const std::string& text, std::int64_t count) {
+std::vector<std::int64_t> parse_take(const std::string& given, std::int64_t count) {
   std::int64_t part[3] = {0, count, 1};
+  const std::string text = given.empty() ? ":" : given;
   std::size_t begin = 0;
   bool good = true;
   int k = 0;

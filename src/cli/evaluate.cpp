@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
@@ -145,7 +146,9 @@ void add_evaluate(CLI::App& app, Settings& settings) {
       add_command(app, settings, "evaluate", "Top-1, top-5 and cross-entropy on labelled samples",
                   "pare evaluate mobilenetv2.onnx --input x.npy --labels y.npy --label-offset 1");
   command->add_option("MODEL", options->model, "A .onnx or .pare file")->required();
-  command->add_option("--input", options->inputs, "[name=]x.npy, for every input")->required();
+  command->add_option("--input", options->inputs, "[name=]x.npy, for every input")
+      ->required()
+      ->allow_extra_args(false);
   command->add_option("--labels", options->labels, "Classes [N], or per token [N, T]")->required();
   command->add_option("--label-offset", options->label_offset, "Added to every label");
   command->add_option("--output-name", options->output, "Of the logits; the first output without");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/tensors.h"
@@ -122,10 +123,10 @@ void add_inspect(CLI::App& app, Settings& settings) {
       add_command(app, settings, "inspect", "Nodes, shapes, parameters, MACs and bytes of a model",
                   "pare inspect mobilenetv2.onnx");
   command->add_option("MODEL", options->model, "A .onnx or .pare file")->required();
-  command->add_option(
-      "--shape", options->shapes,
-      "Sizes of an input, for the MACs: [name=]1,3,224,224; symbolic first axes are "
-      "1 without");
+  command
+      ->add_option("--shape", options->shapes,
+                   "Sizes of an input, for the MACs: [name=]1,3,224,224; first axes are 1 without")
+      ->allow_extra_args(false);
   command->callback([options, &settings] { run(*options, settings); });
 }
 

@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "pare/core/error.h"
 #include "pare/core/parallel.h"

@@ -4,14 +4,8 @@
 #include <fstream>
 
 #include "cli/settings.h"
-#include "pare/core/error.h"
 #include "pare/io/graph_file.h"
-#if __has_include("pare/io/onnx.h")
 #include "pare/io/onnx.h"
-#define PARE_CLI_ONNX 1
-#else
-#define PARE_CLI_ONNX 0
-#endif
 
 namespace pare::cli {
 namespace {
@@ -28,10 +22,7 @@ bool is_pare(const std::string& path) {
 }  // namespace
 
 Graph load_model(const std::string& path) {
-#if PARE_CLI_ONNX
-  if (!is_pare(path)) return onnx::load(path);
-#endif
-  return io::load_graph(path);
+  return is_pare(path) ? io::load_graph(path) : onnx::load(path);
 }
 
 void check_model_output(const std::string& path) {
@@ -45,13 +36,7 @@ void save_model(const Graph& graph, const std::string& path, const SaveModelOpti
     io::save_graph(graph, path);
     return;
   }
-#if PARE_CLI_ONNX
   onnx::save(graph, path, {.opset = options.opset});
-#else
-  static_cast<void>(options);
-  throw Error(ErrorCode::unsupported,
-              path + ": expected a .pare file, got one of ONNX, which this pare does not write");
-#endif
 }
 
 }  // namespace pare::cli

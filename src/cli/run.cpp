@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
@@ -122,7 +123,9 @@ void add_run(CLI::App& app, Settings& settings) {
       add_command(app, settings, "run", "Runs a model and writes its outputs",
                   "pare run resnet18.onnx --input pictures.npy --output results");
   command->add_option("MODEL", options->model, "A .onnx or .pare file")->required();
-  command->add_option("--input", options->inputs, "[name=]x.npy, for every input")->required();
+  command->add_option("--input", options->inputs, "[name=]x.npy, for every input")
+      ->required()
+      ->allow_extra_args(false);
   command->add_option("--output", options->output, "A folder for <output>.npy")->required();
   command->add_option("--batch", options->batch, "Samples that run together")
       ->check(CLI::Range(1, 1 << 20));

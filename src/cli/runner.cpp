@@ -1,6 +1,8 @@
 // Compiles and runs models.
 #include "cli/runner.h"
 
+#include <CLI/CLI.hpp>
+
 #include "pare/core/context.h"
 #include "pare/runtime/compile.h"
 

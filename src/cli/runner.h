@@ -9,6 +9,10 @@
 #include "pare/graph/graph.h"
 #include "pare/runtime/plan.h"
 
+namespace CLI {
+class App;
+}
+
 namespace pare::cli {
 
 struct RunnerOptions {

@@ -1,16 +1,11 @@
-// What all sub-commands have in common: settings, wrong usage, interruption, printing.
+// What all sub-commands have in common: settings, wrong usage, interruption, notes.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 
 namespace pare::cli {
-
-using Json = nlohmann::ordered_json;
 
 /// Options that every sub-command has.
 struct Settings {
@@ -33,12 +28,6 @@ void watch_interrupt();
 /// Throws Interrupted. To be called between pieces of work.
 void check_interrupt();
 
-/// A sub-command with the common options.
-CLI::App* add_command(CLI::App& app, Settings& settings, const std::string& name,
-                      const std::string& what, const std::string& example);
-
-/// The text for people, or the document alone with --json.
-void print(const Settings& settings, const std::string& text, const Json& document);
 /// A line on stderr, unless --quiet.
 void note(const Settings& settings, const std::string& text);
 

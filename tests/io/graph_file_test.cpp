@@ -2,12 +2,9 @@
 #include "pare/io/graph_file.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
-#include <fstream>
-
-#include "core/little_endian.h"
 #include "expect_error.h"
+#include "io/container_bytes.h"
 #include "io/same_graph.h"
 #include "pare/pare.h"
 #include "temporary_folder.h"
@@ -208,35 +205,7 @@ TEST(GraphFileTest, IllegalGraphsAreNotWritten) {
   EXPECT_EQ(folder.files(), 0);
 }
 
-// A file in memory with helpers to change it so that its checksums hold again.
-struct File {
-  std::string bytes;
-  std::string read(std::size_t at, std::size_t count) const { return bytes.substr(at, count); }
-  std::uint64_t number(std::size_t at, std::size_t count) const {
-    return little_endian::number(reinterpret_cast<const unsigned char*>(bytes.data()) + at, count);
-  }
-  void put(std::size_t at, std::uint64_t value, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) bytes[at + i] = static_cast<char>(value >> (8 * i));
-  }
-  std::size_t entry(const std::string& name) const {
-    for (std::size_t at = 32;; at += 32)
-      if (read(at, name.size() + 1) == name + '\0') return at;
-  }
-  std::size_t offset(const std::string& name) const { return number(entry(name) + 16, 8); }
-  void mend() {
-    const auto sum = [&](std::size_t at, std::size_t count, uLong before = 0) {
-      return crc32(before, reinterpret_cast<const Bytef*>(bytes.data()) + at,
-                   static_cast<uInt>(count));
-    };
-    const std::size_t sections = number(12, 4);
-    for (std::size_t i = 0; i < sections; ++i) {
-      const std::size_t at = 32 + 32 * i;
-      const std::size_t begin = number(at + 16, 8), count = number(at + 24, 8);
-      if (begin <= bytes.size() && count <= bytes.size() - begin)
-        put(at + 12, sum(begin, count), 4);
-    }
-    put(28, sum(32, 32 * sections, sum(0, 28)), 4);
-  }
+struct File : test::ContainerBytes {
   GraphFile parse() const {
     return parse_graph(std::as_bytes(std::span(bytes.data(), bytes.size())), "file");
   }
@@ -245,7 +214,7 @@ struct File {
 File file_of(const Graph& graph) {
   const TemporaryFolder folder;
   save_graph(graph, folder.path("net.pare"));
-  return {folder.read("net.pare")};
+  return {{folder.read("net.pare")}};
 }
 
 Graph small() {
@@ -281,16 +250,16 @@ TEST(GraphFileTest, EveryFlippedBitIsFound) {
 TEST(GraphFileTest, EveryTruncationIsFound) {
   const File good = file_of(small());
   for (std::size_t length = 0; length < good.bytes.size(); ++length) {
-    const File bad{good.bytes.substr(0, length)};
+    const File bad{{good.bytes.substr(0, length)}};
     EXPECT_ERROR(bad.parse(), corrupt_data, "file: ");
   }
-  EXPECT_ERROR(File{good.bytes + '\0'}.parse(), corrupt_data, "that the header states");
+  EXPECT_ERROR((File{{good.bytes + '\0'}}.parse()), corrupt_data, "that the header states");
 }
 
 // Any byte of the graph's own section changed, with checksums that hold: an Error or a legal graph.
 TEST(GraphFileTest, ChangedBytesWithRightChecksumsAreErrorsOrLegal) {
   const File good = file_of(small());
-  const std::size_t begin = good.offset("graph"), count = good.number(good.entry("graph") + 24, 8);
+  const std::size_t begin = good.offset("graph"), count = good.size("graph");
   int legal = 0, refused = 0;
   for (std::size_t i = 0; i < count; ++i)
     for (const int value : {0, 1, 2, 127, 255}) {
@@ -333,7 +302,7 @@ TEST(GraphFileTest, WrongNumbersAreNamed) {
   expect(corrupt, {"3 to 5 axes"}, [&](File& f) { f.put(graph + 5, 1, 1); });
   expect(corrupt, {"at most 8 axes"}, [&](File& f) { f.put(graph + 6, 9, 1); });
   // The last number is the constant's, an output; −1 is none.
-  const std::size_t end = graph + good.number(good.entry("graph") + 24, 8);
+  const std::size_t end = graph + good.size("graph");
   expect(corrupt, {"outputs", "number 17"}, [&](File& f) { f.put(end - 4, 17, 4); });
   expect(corrupt, {"outputs", "number -1"}, [&](File& f) { f.put(end - 4, ~0ULL, 4); });
   // The node's own output as its input: a cycle. Its inputs stand before the 12 bytes of outputs.
@@ -389,7 +358,7 @@ TEST(GraphFileTest, UnknownSectionsArePassedOverWithANote) {
   const std::size_t shift = (moved.size() + 63) / 64 * 64 - longer.offset("about");
   moved.resize((moved.size() + 63) / 64 * 64, '\0');
   moved += longer.bytes.substr(longer.offset("about"));
-  File five{moved};
+  File five{{moved}};
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t at = 32 + 32 * i + 16;
     five.put(at, five.number(at, 8) + shift, 8);

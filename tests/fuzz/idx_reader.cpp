@@ -1,0 +1,11 @@
+// Fuzzing of IDX files, plain and compressed.
+#include "pare/data/readers.h"
+
+#include "fuzz/memory_file.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const pare::fuzz::MemoryFile file(data, size);
+  pare::fuzz::expect_error_or_success(
+      [&] { pare::data::read_idx(file.path(), {.max_bytes = 1 << 24}); });
+  return 0;
+}

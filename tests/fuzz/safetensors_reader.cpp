@@ -1,0 +1,10 @@
+// Fuzzing of safetensors files.
+#include "pare/io/safetensors.h"
+
+#include "fuzz/memory_file.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const pare::fuzz::MemoryFile file(data, size);
+  pare::fuzz::expect_error_or_success([&] { pare::io::load_tensors(file.path()); });
+  return 0;
+}
