@@ -56,6 +56,14 @@ int run(int argc, char** argv) {
   add_compare(app, settings);
   add_convert(app, settings);
   add_dataset(app, settings);
+  // The parser would only say that a sub-command is missing.
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands({}))
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  const std::string first = argc > 1 ? argv[1] : "-";
+  if (!first.starts_with('-') && (", " + names + ",").find(", " + first + ",") == std::string::npos)
+    return usage(app,
+                 CLI::ValidationError(fmt::format("expected one of {}, got '{}'", names, first)));
   watch_interrupt();
   const auto failed = [](const std::string& message) {
     fmt::print(stderr, "pare: {}\n", message);

@@ -1,8 +1,8 @@
 // What all sub-commands have in common: help, version, wrong usage, exit codes, Ctrl-C.
 #include <gtest/gtest.h>
 
-#include "cli/command.h"
 #include "cli/models.h"
+#include "cli/run_command.h"
 
 namespace pare::test {
 namespace {

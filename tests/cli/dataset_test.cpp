@@ -1,7 +1,7 @@
 // pare dataset: every kind of source, every option, nothing half written.
 #include <gtest/gtest.h>
 
-#include "cli/command.h"
+#include "cli/run_command.h"
 #include "expect_error.h"
 #include "pare/pare.h"
 

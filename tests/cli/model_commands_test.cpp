@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "cli/command.h"
 #include "cli/models.h"
+#include "cli/run_command.h"
 
 namespace pare::test {
 namespace {
@@ -135,8 +135,9 @@ TEST_F(ModelCommandsTest, FailedRunsWriteNothing) {
   };
   expect(Tensor::zeros({2, 1, 8, 9}), {"[batch, 1, 8, 8]", "[2, 1, 8, 9]"});
   expect(Tensor::scalar(1), {"x.npy"});
-  expect_failure(1, {"run", model, "--input", folder_.write("bad.npy", "nothing"), "--output", out},
-                 {"bad.npy", "NUMPY"});
+  expect_failure(
+      1, {"run", model, "--input", folder_.write("bad.npy", "no array at all"), "--output", out},
+      {"bad.npy", "NUMPY"});
   expect_failure(
       1,
       {"run", save("two.pare", two_inputs()), "--input", "a=" + save("a.npy", Tensor::ones({2, 3})),

@@ -1,7 +1,7 @@
 // The scores of the models of PARE_DATA_DIR, by commands alone: dataset, evaluate, convert.
 #include <gtest/gtest.h>
 
-#include "cli/command.h"
+#include "cli/run_command.h"
 
 namespace pare::test {
 namespace {

@@ -1,5 +1,6 @@
 # Installs pare to a temporary prefix as KIND (static or shared), builds the consumer, runs it.
-# Needs: KIND, SOURCE_DIR and BINARY_DIR of pare, WORK_DIR, GENERATOR, JOBS, CACHE (-D... settings).
+# Needs: KIND, SOURCE_DIR and BINARY_DIR of pare, WORK_DIR, GENERATOR, JOBS, CACHE (-D... settings),
+# CLI (whether the command is installed, into BINDIR).
 cmake_minimum_required(VERSION 3.25)
 set(here "${WORK_DIR}/${KIND}")
 set(library_build "${BINARY_DIR}")
@@ -27,3 +28,6 @@ run(${CMAKE_COMMAND} -S "${CMAKE_CURRENT_LIST_DIR}" -B "${here}/consumer" -G "${
   ${hidden} "-Dpare_ROOT=${here}/prefix")
 run(${CMAKE_COMMAND} --build "${here}/consumer")
 run("${here}/consumer/consumer")
+if(CLI)
+  run("${here}/prefix/${BINDIR}/pare" --version)
+endif()
