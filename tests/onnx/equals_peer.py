@@ -8,6 +8,7 @@ import sys
 
 try:
     import numpy as np
+    import onnx
     import onnxruntime as ort
 except ImportError as error:
     print(f"skipped: {error}")
@@ -46,8 +47,24 @@ def main():
         case = cases / f"{file.stem}.npz"
         np.savez(case, **{f"in{k}": v for k, v in enumerate(inputs)}, **{f"out{k}": v for k, v in enumerate(outputs)})
         print(file.stem, flush=True)
-        if subprocess.run([program, str(file), str(case)]).returncode != 0:
+        written = cases / f"{file.stem}.written.onnx"
+        if subprocess.run([program, str(file), str(case), "2e-4", str(written)]).returncode != 0:
             failed.append(file.stem)
+            continue
+        try:
+            onnx.checker.check_model(str(written), full_check=True)
+            session = ort.InferenceSession(str(written), options, providers=["CPUExecutionProvider"])
+            if [i.name for i in session.get_inputs()] != names:
+                raise ValueError(f"inputs {[i.name for i in session.get_inputs()]}")
+            again = session.run(None, dict(zip(names, inputs)))
+            for k, (got, wanted) in enumerate(zip(again, outputs, strict=True)):
+                distance = np.abs(got - wanted).max() / max(1e-3, np.abs(wanted).max())
+                print(f"ONNX Runtime on what pare wrote: output {k}: {distance:.2e} of the largest element")
+                if got.shape != wanted.shape or not distance <= 2e-4:
+                    raise ValueError(f"output {k} differs")
+        except Exception as error:
+            print(error)
+            failed.append(file.stem + " as written")
     print("differ:", ", ".join(failed) or "none", f"of {len(files)}")
     sys.exit(1 if failed else 0)
 

@@ -7,6 +7,11 @@
 #include "pare/core/ops.h"
 
 namespace pare::onnx {
+namespace {
+
+constexpr std::size_t kMaxCalls = 100'000;
+
+}  // namespace
 
 int GraphBuilder::add_input(const std::string& name, const Shape& shape, DType dtype) {
   const int value = graph_.add_input(name, shape, dtype);
@@ -40,6 +45,8 @@ bool GraphBuilder::all_of(const std::vector<int>& inputs, const std::vector<bool
 
 std::vector<int> GraphBuilder::add_call(const std::string& name, Call call,
                                         std::vector<int> inputs) {
+  PARE_CHECK(graph_.nodes().size() < kMaxCalls, unsupported, "graph",
+             "expected at most {} calls, got more", kMaxCalls);
   const int n = graph_.add_node(name, std::move(call), std::move(inputs));
   grow();
   const Graph::Node& node = graph_.node(n);
@@ -52,19 +59,20 @@ std::vector<int> GraphBuilder::add_call(const std::string& name, Call call,
   return graph_.node(n).outputs;
 }
 
+bool GraphBuilder::can_afford(const Shape& shape) const {
+  std::size_t bytes = 8;
+  for (const std::int64_t size : shape.to_vector())
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(size), &bytes))
+      return false;
+  return bytes <= budget_;
+}
+
 bool GraphBuilder::may_evaluate(const Graph::Node& node) {
-  std::size_t bytes = 0;
   for (const int v : node.outputs) {
-    const Graph::Value& value = graph_.value(v);
-    if (value.shape.symbolic()) return false;
-    // Sizes were checked by infer for f64 at most; a product beyond 63 bits is beyond any budget.
-    std::size_t size = 16;
-    for (const std::int64_t dim : value.shape.to_vector())
-      if (__builtin_mul_overflow(size, static_cast<std::size_t>(dim), &size)) return false;
-    if (__builtin_add_overflow(bytes, size, &bytes)) return false;
+    const Shape& shape = graph_.value(v).shape;
+    if (!can_afford(shape)) return false;
+    spend(static_cast<std::size_t>(shape.elements()) * 8);
   }
-  if (bytes > budget_) return false;
-  budget_ -= bytes;
   return true;
 }
 

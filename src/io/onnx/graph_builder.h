@@ -2,6 +2,7 @@
 // once, and values that depend on leaves only are known.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
@@ -23,6 +24,10 @@ class GraphBuilder {
   int add_leaf(Graph::Kind kind, const std::string& name, Tensor tensor);
   /// All outputs of a call under the name. Throws what infer throws.
   std::vector<int> add_call(const std::string& name, Call call, std::vector<int> inputs);
+
+  /// Whether elements of eight bytes fit what may still be made.
+  bool can_afford(const Shape& shape) const;
+  void spend(std::size_t bytes) { budget_ -= std::min(bytes, budget_); }
 
   /// The elements of a value that depends on leaves only, else null. Stays valid.
   const Tensor* known(int value);

@@ -85,6 +85,7 @@ void import_eye_like(NodeImport& node) {
   const DType dtype =
       node.has("dtype") ? dtype_of_element(node, node.integer("dtype", 1)) : node.dtype(0);
   const std::int64_t k = node.integer("k", 0);
+  node.afford(shape);
   std::vector<std::int64_t> eye(static_cast<std::size_t>(shape.elements()), 0);
   for (std::int64_t row = 0; row < shape[0]; ++row)
     if (row + k >= 0 && row + k < shape[1])
@@ -117,6 +118,7 @@ void import_dropout(NodeImport& node) {
   if (node.outputs() < 2 || !by_input) return;
   const Shape shape = shape_of(node, x);
   if (shape.symbolic()) node.refuse(fmt::format("a mask of unknown shape {}", shape));
+  node.afford(shape);
   node.output(1, node.constant(Tensor::full(shape, 1, DType::boolean)));
 }
 

@@ -39,8 +39,10 @@ void import_scatter_nd(NodeImport& node) {
 /// By comparison with 0 … depth − 1: indices outside give a row of `off` values, as ONNX has it.
 void import_one_hot(NodeImport& node) {
   const std::vector<double> depths = node.reals(1);
-  if (depths.size() != 1 || depths[0] < 1) node.refuse("one depth above 0 is expected");
+  if (depths.size() != 1 || !(depths[0] >= 1 && depths[0] < 0x1p53))
+    node.refuse("one depth above 0 is expected");
   const auto depth = static_cast<std::int64_t>(depths[0]);
+  node.afford(Shape{depth});
   const int indices = cast(node, node.value(0), DType::i64);
   const int rank = shape_of(node, indices).rank() + 1;
   const int axis = axis_of(node, node.integer("axis", -1), rank);
@@ -70,6 +72,7 @@ void import_reverse_sequence(NodeImport& node) {
   if (batch_axis + time_axis != 1 || batch_axis * time_axis != 0 || shape.rank() < 2)
     node.refuse(fmt::format("batch_axis {} and time_axis {} of {}", batch_axis, time_axis, shape));
   const std::int64_t steps = size_of(node, x, static_cast<int>(time_axis));
+  node.afford(Shape{steps});
   std::vector<std::int64_t> counted;
   for (std::int64_t t = 0; t < steps; ++t) counted.push_back(t);
   const bool time_first = time_axis == 0;

@@ -105,6 +105,7 @@ class Taps {
   Tensor counts() const {
     Shape shape{1, 1};
     for (const std::int64_t n : out_) shape.append(n);
+    node_.afford(shape);
     Tensor counts = Tensor::empty(shape);
     float* to = counts.mutable_data<float>();
     std::vector<std::int64_t> place(pool_.axes(), 0);
@@ -162,6 +163,7 @@ bool is_half_type(DType dtype) { return dtype == DType::f16 || dtype == DType::b
 /// innermost.
 Tensor places_of(NodeImport& node, const Shape& x, bool column_major) {
   if (x.symbolic()) node.refuse(fmt::format("Indices need known sizes, got {}", x));
+  node.afford(x);
   Tensor places = Tensor::empty(x, DType::i64);
   auto* to = places.mutable_data<std::int64_t>();
   const std::int64_t pixels = x.elements(2, x.rank());

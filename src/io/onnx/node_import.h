@@ -53,6 +53,9 @@ class NodeImport {
 
   // --- the graph
   virtual Graph& graph() = 0;
+  /// Refuses where a constant of this shape, or as many calls, are beyond what a file of this size
+  /// may ask for. To be asked before anything is made whose size a number in the file says.
+  virtual void afford(const Shape& shape) = 0;
   /// A constant of the graph.
   virtual int constant(Tensor tensor) = 0;
   /// Appends a call under the node's name; its first output, or all of them.

@@ -152,7 +152,14 @@ Tensor NodeReader::tensor(const char* attribute) {
            : Tensor();
 }
 
+void NodeReader::afford(const Shape& shape) {
+  if (!builder_.can_afford(shape))
+    refuse(fmt::format("{} elements of its own are beyond a file of this size", shape));
+}
+
 int NodeReader::constant(Tensor tensor) {
+  afford(tensor.shape());
+  builder_.spend(tensor.bytes());
   return builder_.add_leaf(Graph::Kind::constant, name_ + ".constant", std::move(tensor));
 }
 int NodeReader::call(Call call, std::vector<int> inputs) {

@@ -42,6 +42,7 @@ class NodeReader final : public NodeImport {
   void ignore(const char* attribute) override { read_.insert(attribute); }
 
   Graph& graph() override { return builder_.graph(); }
+  void afford(const Shape& shape) override;
   int constant(Tensor tensor) override;
   int call(Call call, std::vector<int> inputs) override;
   std::vector<int> call_all(Call call, std::vector<int> inputs) override;
