@@ -84,18 +84,30 @@ PARE_INLINE float erf(float x) {
 }
 /// The normal distribution at x: Φ(x), and e^(−x²/2).
 template <class T> struct Normal { T cdf, bell; };
-/// Within 4 units in the last place, the lower tail too, where 1 + erf would lose all digits.
+/// Within 8 units in the last place, the lower tail too, where 1 + erf would lose all digits; both
+/// 0 beyond 13.19, where they are below 2^-125: so e^(−x²/2) needs one power of two.
 PARE_INLINE Normal<float> normal(float x) {
   float a = magnitude(x);
-  a = a > 14.4F ? 14.4F : a;  // from there on both are 0
-  // x² in two parts: the square of the upper half of the digits is exact.
+  const bool gone = a > 13.19F;
+  a = gone ? 13.19F : a;
+  const float half = -0.5F * a;
+  // −x²/2 in two parts: the product of the upper halves of the digits is exact.
   const float upper = float_of(bits_of(a) & 0xfffff000U);
-  const float high = -0.5F * upper * upper;
-  const float low = -0.5F * (a - upper) * (a + upper);
+  const float half_upper = float_of(bits_of(half) & 0xfffff000U);
+  const float high = half_upper * upper;
+  const float low = (a - upper) * (half + half_upper);
   const float shifted = high * 1.44269504F + kRoundingShift;
   const float n = shifted - kRoundingShift;
-  const float r = high - n * 0.693359375F;
-  const float bell = exp_reduced(r - n * -2.12194440e-4F + low, shifted);
+  const float r = (high - n * 0.693359375F) - n * -2.12194440e-4F + low;
+  // A minimax polynomial of (e^r − 1 − r) / r².
+  float p = 1.381422160e-3F;
+  p = p * r + 8.368899114e-3F;
+  p = p * r + 4.166840389e-2F;
+  p = p * r + 1.666651964e-1F;
+  p = p * r + 4.999999404e-1F;
+  p = p * (r * r) + r + 1.0F;
+  const float power = float_of(bits_of(p) + ((bits_of(shifted) - kRoundingShiftBits) << 23));
+  const float bell = gone ? 0.0F : power;
   // A minimax polynomial of Φ(−a) / bell in t.
   const float t = 1.0F / (1.0F + 0.42F * 0.707106781F * a);
   const float t2 = t * t;

@@ -114,7 +114,8 @@ void MultiheadAttention::reset(Generator& generator) {
 
 std::string MultiheadAttention::kind() const { return "MultiheadAttention"; }
 
-/// Heads of query, key and value [N, length, heads, width], and what is seen of the keys.
+/// Heads of query, key and value [N, length, heads, width], and what is seen of the keys. Those
+/// that one product gave are [N, length, 3, heads, width] in `query` alone.
 struct MultiheadAttention::Projected {
   Tensor query, key, value;
   Tensor mask;  ///< broadcasts to [N, heads, L, S]
@@ -141,13 +142,18 @@ MultiheadAttention::Projected MultiheadAttention::project(const Sequences& s,
              shape_mismatch, kWhere, "expected widths {}, {} and {}, got {}, {} and {}", e,
              options_.kdim, options_.vdim, s.query.shape(), s.key.shape(), s.value.shape());
   const Tensor bias = in_proj_bias.value();
+  const std::int64_t heads = options_.num_heads;
   Projected p;
   p.single = single;
   if (in_proj_weight.defined() && k.same_as(q) && v.same_as(q)) {
     const Tensor all = linear(q, in_proj_weight, bias);
-    p.query = part(all, 2, 0, e);
-    p.key = part(all, 2, 1, e);
-    p.value = part(all, 2, 2, e);
+    if (bias_k.defined() || options_.add_zero_attn) {
+      p.query = part(all, 2, 0, e);
+      p.key = part(all, 2, 1, e);
+      p.value = part(all, 2, 2, e);
+    } else {
+      p.query = reshape(all, {0, 0, 3, heads, e / heads});
+    }
   } else {
     const Tensor packed = in_proj_weight.value();
     const auto projected = [&](const Tensor& x, int i, const Parameter& own) {
@@ -171,25 +177,26 @@ MultiheadAttention::Projected MultiheadAttention::project(const Sequences& s,
     p.value = padded(p.value, 1, 1);
     ++more;
   }
-  const std::int64_t heads = options_.num_heads;
-  for (Tensor* t : {&p.query, &p.key, &p.value}) *t = reshape(*t, {0, 0, heads, e / heads});
+  if (p.key.defined())
+    for (Tensor* t : {&p.query, &p.key, &p.value}) *t = reshape(*t, {0, 0, heads, e / heads});
+  const std::int64_t length = q.dim(1);
+  const std::int64_t keys = k.dim(1);  // without those that were added
   // Masks know nothing of what was added, which all see.
   Tensor padding = masks.key_padding_mask;
   if (padding.defined()) {
-    PARE_CHECK(padding.rank() == (single ? 1 : 2) && padding.dim(-1) + more == p.key.dim(1),
-               shape_mismatch, kWhere, "expected a key_padding_mask of {} keys{}, got {}",
-               p.key.dim(1) - more, single ? "" : " for each sample", padding.shape());
+    PARE_CHECK(padding.rank() == (single ? 1 : 2) && padding.dim(-1) == keys, shape_mismatch,
+               kWhere, "expected a key_padding_mask of {} keys{}, got {}", keys,
+               single ? "" : " for each sample", padding.shape());
     padding = padded(padding, -1, more);
     padding = single ? reshape(padding, {1, 1, 1, -1}) : reshape(padding, {0, 1, 1, -1});
   }
   Tensor attention = masks.attn_mask;
   if (attention.defined()) {
-    PARE_CHECK((attention.rank() == 2 || attention.rank() == 3) &&
-                   attention.dim(-2) == p.query.dim(1) && attention.dim(-1) + more == p.key.dim(1),
+    PARE_CHECK((attention.rank() == 2 || attention.rank() == 3) && attention.dim(-2) == length &&
+                   attention.dim(-1) == keys,
                shape_mismatch, kWhere,
-               "expected an attn_mask of shape [{}, {}] or [N · {}, {}, {}], got {}",
-               p.query.dim(1), p.key.dim(1) - more, heads, p.query.dim(1), p.key.dim(1) - more,
-               attention.shape());
+               "expected an attn_mask of shape [{}, {}] or [N · {}, {}, {}], got {}", length, keys,
+               heads, length, keys, attention.shape());
     attention = padded(attention, -1, more);
     if (attention.rank() == 3)
       attention = reshape(attention, {-1, heads, attention.dim(1), attention.dim(2)});
@@ -219,15 +226,26 @@ Tensors MultiheadAttention::run(const Tensors& inputs) {
 Tensor MultiheadAttention::attend(const Sequences& sequences, const AttentionMasks& masks) {
   const Projected p = project(sequences, masks);
   const Call call{&kScaledDotProductAttention, masks.is_causal ? causal_attention_ : attention_};
-  const Tensor y = p.mask.defined() ? apply(call, detail::Borrowed(p.query, p.key, p.value, p.mask))
-                                    : apply(call, detail::Borrowed(p.query, p.key, p.value));
-  return finish(y, p.single);
+  if (p.mask.defined())
+    return finish(apply(call, detail::Borrowed(p.query, p.key, p.value, p.mask)), p.single);
+  if (p.key.defined())
+    return finish(apply(call, detail::Borrowed(p.query, p.key, p.value)), p.single);
+  return finish(apply(call, detail::Borrowed(p.query)), p.single);
 }
 
 std::pair<Tensor, Tensor> MultiheadAttention::attend_with_weights(const Sequences& sequences,
                                                                   const AttentionMasks& masks,
                                                                   bool averaged) {
-  const Projected p = project(sequences, masks);
+  Projected p = project(sequences, masks);
+  if (!p.key.defined()) {
+    const Tensor all = p.query;
+    const auto one = [&](std::int64_t i) {
+      return reshape(slice(all, 2, i, i + 1), {0, 0, all.dim(3), all.dim(4)});
+    };
+    p.query = one(0);
+    p.key = one(1);
+    p.value = one(2);
+  }
   const double scale = 1 / std::sqrt(static_cast<double>(options_.embed_dim / options_.num_heads));
   Tensor scores = matmul(transpose(p.query, {0, 2, 1, 3}) * scale, transpose(p.key, {0, 2, 3, 1}));
   const Tensor hidden = Tensor::scalar(-kInfinity);
