@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <deque>
-#include <set>
+#include <sstream>
 #include <unordered_set>
 
 #include "core/check.h"
@@ -301,6 +301,15 @@ int lowest_opset(const Graph& graph) {
 }
 
 }  // namespace
+
+std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata) {
+  std::set<std::string> names;
+  if (const auto at = metadata.find(kConstantsKey); at != metadata.end()) {
+    std::istringstream lines(at->second);
+    for (std::string line; std::getline(lines, line);) names.insert(line);
+  }
+  return names;
+}
 
 ModelProto export_graph(const Graph& graph, int opset, const std::string& file) {
   PARE_CHECK(opset == 0 || (opset >= kLowestOpset && opset <= kHighestOpset), invalid_argument,

@@ -1,6 +1,8 @@
 // From a Graph to a ModelProto.
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 
 #include "io/onnx/model.h"
@@ -11,6 +13,7 @@ namespace pare::onnx {
 /// Float leaves that are not trained are named in this entry of the metadata, one per line, so that
 /// they are constants again when the file is read.
 inline constexpr const char* kConstantsKey = "pare.constants";
+std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata);
 
 /// The model in opset 13 to 21, or in the lowest that holds it for 0; its memory owns the tensors.
 /// `file` is for errors. Throws unsupported with all nodes that have no form in that opset.

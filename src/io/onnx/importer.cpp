@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <cctype>
-#include <sstream>
-#include <unordered_set>
+#include <set>
 
 #include "core/check.h"
 #include "io/onnx/exporter.h"
 #include "io/onnx/node_order.h"
 #include "io/onnx/node_reader.h"
+#include "io/onnx/refused_ops.h"
 
 namespace pare::onnx {
 namespace {
@@ -21,24 +21,6 @@ constexpr std::size_t kMaxNodes = 100'000;
 constexpr std::int64_t kLowestOpset = 6;
 constexpr std::int64_t kHighestOpset = 23;
 
-/// Ops that are known and refused, with the reason.
-const char* reason_to_refuse(const NodeProto& node) {
-  const std::string& op = node.op_type;
-  if (node.domain.starts_with("ai.onnx.ml")) return "classical machine learning is not read";
-  if (node.domain.starts_with("ai.onnx.preview.training") ||
-      node.domain.starts_with("ai.onnx.training"))
-    return "training ops are not read";
-  if (!node.domain.empty()) return nullptr;
-  if (op == "Loop" || op == "Scan") return "control flow is not read";
-  if (op.starts_with("Sequence") || op == "ConcatFromSequence" || op == "SplitToSequence")
-    return "sequences are not read";
-  if (op.starts_with("Optional")) return "optional values are not read";
-  if (op.starts_with("String") || op == "RegexFullMatch" || op == "TfIdfVectorizer" ||
-      op == "LabelEncoder")
-    return "strings are not read";
-  return nullptr;
-}
-
 class ModelImporter {
  public:
   ModelImporter(const ModelProto& model, const ImportOptions& options)
@@ -48,7 +30,7 @@ class ModelImporter {
     check_opsets();
     Scope scope;
     scope.opsets = &model_.opsets;
-    read_constants();
+    constants_ = constants_named(model_.metadata);
     add_initializers(model_.graph, scope);
     for (const ValueInfo& input : model_.graph.inputs) add_input(input, scope);
     import_nodes(model_.graph.nodes, scope);
@@ -80,14 +62,6 @@ class ModelImporter {
     PARE_CHECK(at->second >= kLowestOpset && at->second <= kHighestOpset, unsupported,
                options_.file, "expected opset {} to {}, got {}", kLowestOpset, kHighestOpset,
                at->second);
-  }
-
-  /// What the exporter says of leaves that were not trained.
-  void read_constants() {
-    const auto at = model_.metadata.find(kConstantsKey);
-    if (at == model_.metadata.end()) return;
-    std::istringstream lines(at->second);
-    for (std::string line; std::getline(lines, line);) constants_.insert(line);
   }
 
   void refuse(const std::string& node, const std::string& reason,
@@ -404,7 +378,7 @@ class ModelImporter {
   const ModelProto& model_;
   const ImportOptions& options_;
   GraphBuilder builder_;
-  std::unordered_set<std::string> constants_;
+  std::set<std::string> constants_;
   std::vector<Refusal> refusals_;
   std::vector<const FunctionProto*> inside_;
   std::size_t nodes_read_ = 0;
