@@ -18,10 +18,8 @@ std::string data_folder() {
 
 /// The share of the series whose class the net tells.
 double accuracy(models::SequenceGRU& net, const data::SequenceDataset& series) {
-  const NoGrad no_grad;
-  const data::Batch all = series.padded();
-  const Tensor found = argmax(net.run({all.x, all.lengths})[0], 1);
-  return mean(cast(equal(found, all.y), DType::f32)).item();
+  data::Loader loader(series, {.batch_size = 370, .pad = data::Pad{}});
+  return train::evaluate(net, loader, {.forward = train::with_lengths}).accuracy;
 }
 
 int run(int epochs, std::uint64_t seed) {
@@ -44,16 +42,8 @@ int run(int epochs, std::uint64_t seed) {
   Generator generator(seed);
   initialize(net, generator);
   optim::AdamW adam(net.parameters(), {.lr = 2e-3, .weight_decay = 0.1});
-  for (int epoch = 0; epoch < epochs; ++epoch) {
-    ContextScope scope;
-    scope->training = true;
-    scope->generator = &generator;
-    for (const data::Batch& batch : batches) {
-      adam.zero_grad();
-      cross_entropy(net.run({batch.x, batch.lengths})[0], batch.y).backward();
-      adam.step();
-    }
-  }
+  train::fit(net, batches,
+             {.epochs = epochs, .optimizer = &adam, .forward = train::with_lengths, .seed = seed});
   std::printf("%d epochs on %lld series: accuracy %.4f on them, %.4f on the %lld of the test set\n",
               epochs, static_cast<long long>(train_set.series.size()),
               accuracy(net, train_set.series), accuracy(net, test_set.series),

@@ -122,6 +122,8 @@
 #include "pare/runtime/plan.h"
 #include "pare/train/confusion.h"
 #include "pare/train/fit.h"
+#include "pare/train/forward.h"
 #include "pare/train/loss.h"
 #include "pare/train/metrics.h"
+#include "pare/train/regression.h"
 #include "pare/version.h"

@@ -11,8 +11,8 @@
 namespace pare::nn {
 namespace {
 
-constexpr const char* kNames[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-constexpr int kWeights = 4;  // of a layer and direction
+constexpr const char* kNames[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"};
+constexpr int kWeights = 5;  // of a layer and direction
 
 /// Input i of {x, …}, undefined where it was left out.
 Tensor given(const Tensors& inputs, std::size_t i) {
@@ -48,15 +48,21 @@ Recurrent::Recurrent(const char* where, const RecurrentOptions& options, std::in
              options.input_size, options.hidden_size, options.num_layers);
   PARE_CHECK(options.dropout >= 0 && options.dropout <= 1, invalid_argument, where,
              "expected a dropout from 0 to 1, got {}", options.dropout);
+  PARE_CHECK(options.proj_size == 0 || gates == 4, invalid_argument, where,
+             "expected a proj_size of 0, which an LSTM alone has, got {}", options.proj_size);
+  PARE_CHECK(options.proj_size >= 0 && options.proj_size < options.hidden_size, invalid_argument,
+             where, "expected a proj_size from 0 to {}, below hidden_size, got {}",
+             options.hidden_size - 1, options.proj_size);
   const std::int64_t hidden = options.hidden_size;
+  const std::int64_t out = options.proj_size > 0 ? options.proj_size : hidden;
   const std::int64_t directions = options.bidirectional ? 2 : 1;
   for (std::int64_t l = 0; l < options.num_layers; ++l)
     for (std::int64_t d = 0; d < directions; ++d) {
-      weights_.emplace_back(
-          Shape{gates * hidden, l == 0 ? options.input_size : directions * hidden});
-      weights_.emplace_back(Shape{gates * hidden, hidden});
+      weights_.emplace_back(Shape{gates * hidden, l == 0 ? options.input_size : directions * out});
+      weights_.emplace_back(Shape{gates * hidden, out});
       for (int b = 0; b < 2; ++b)
         weights_.push_back(options.bias ? Parameter({gates * hidden}) : Parameter());
+      weights_.push_back(options.proj_size > 0 ? Parameter({out, hidden}) : Parameter());
     }
 }
 
@@ -120,7 +126,7 @@ Tensors Recurrent::run_layers(const Tensor& x, const States& states) {
     };
     const auto weights = [&](bool reverse) -> RecurrentWeights {
       const Parameter* p = &weights_[place(l, 0, reverse)];
-      return {p[0], p[1], p[2], p[3]};
+      return {p[0], p[1], p[2], p[3], p[4]};
     };
     const Tensors out =
         layer(y, {.weights = weights(false),

@@ -1,4 +1,4 @@
-// Accumulator: loss and accuracy over the batches of an epoch.
+// Accumulator: loss, accuracy and errors over the batches of an epoch.
 #pragma once
 
 #include <chrono>
@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "pare/train/metrics.h"
+#include "pare/train/regression.h"
 
 namespace pare::train {
 
@@ -17,10 +18,24 @@ inline double checked_item(const Tensor& loss, const char* where) {
   return loss.item();
 }
 
+inline Tensor output_of(nn::Module& module, const Batch& batch, const Forward& forward) {
+  return forward ? forward(module, batch) : module(batch.x);
+}
+
+/// Whether labels are real values that outputs are to meet, one by one.
+inline bool is_regression(const Tensor& output, const Tensor& labels) {
+  const auto real = [](const Tensor& t) {
+    return t.defined() && t.rank() >= 1 && (t.dtype() == DType::f32 || t.dtype() == DType::f64);
+  };
+  if (!real(output) || !real(labels) || output.dim(0) != labels.dim(0)) return false;
+  return output.shape() == labels.shape() ||
+         (output.elements() == output.dim(0) && labels.elements() == labels.dim(0));
+}
+
 class Accumulator {
  public:
   /// `loss` is the batch's mean. A batch whose loss is not finite counts as seen, but not in the
-  /// mean.
+  /// mean nor in the errors.
   void add(double loss, const Tensor& output, const Batch& batch) {
     const std::int64_t count = batch.x.dim(0);
     samples_ += count;
@@ -33,6 +48,13 @@ class Accumulator {
     const std::int64_t correct = count_correct(output, batch.y);
     if (correct < 0) classes_ = false;
     correct_ += correct;
+    // Padded labels may differ in width from batch to batch: then there are no targets to tell.
+    if (real_ && is_regression(output, batch.y) &&
+        (width_ < 0 || width_ * count == output.elements()))
+      width_ = count > 0 ? output.elements() / count : width_;
+    else
+      real_ = false;
+    if (real_ && std::isfinite(loss)) scores_.add(output, batch.y);
   }
   double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
@@ -44,6 +66,11 @@ class Accumulator {
     if (classes_ && samples_ > 0) {
       m.accuracy = static_cast<double>(correct_) / static_cast<double>(samples_);
     }
+    if (real_) {
+      m.mean_absolute_error = scores_.mean_absolute_error();
+      m.mean_squared_error = scores_.mean_squared_error();
+      m.r2 = scores_.r2();
+    }
     return m;
   }
 
@@ -52,6 +79,9 @@ class Accumulator {
   double loss_ = 0;
   std::int64_t samples_ = 0, counted_ = 0, correct_ = 0, non_finite_ = 0;
   bool classes_ = true;
+  bool real_ = true;
+  std::int64_t width_ = -1;  // values of a sample
+  RegressionScores scores_;
 };
 
 }  // namespace pare::train

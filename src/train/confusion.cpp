@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "pare/core/context.h"
+#include "train/accumulator.h"
 
 namespace pare::train {
 namespace {
@@ -33,12 +34,13 @@ double share(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
-template <class See> void for_each_output(nn::Module& module, data::Loader& data, See see) {
+template <class See>
+void for_each_output(nn::Module& module, data::Loader& data, const Forward& forward, See see) {
   ContextScope scope;
   scope->training = false;
   scope->observing = false;
   scope->grad = false;
-  for (const data::Batch& batch : data) see(module(batch.x), batch.y);
+  for (const data::Batch& batch : data) see(output_of(module, batch, forward), batch.y);
 }
 
 }  // namespace
@@ -148,9 +150,9 @@ std::int64_t count_top_k(const Tensor& output, const Tensor& labels, std::int64_
   return found;
 }
 
-ConfusionMatrix confusion_matrix(nn::Module& module, data::Loader& data) {
+ConfusionMatrix confusion_matrix(nn::Module& module, data::Loader& data, const Forward& forward) {
   std::optional<ConfusionMatrix> matrix;
-  for_each_output(module, data, [&](const Tensor& output, const Tensor& labels) {
+  for_each_output(module, data, forward, [&](const Tensor& output, const Tensor& labels) {
     if (!matrix) {
       check_classes("confusion_matrix", output, labels);
       matrix.emplace(output.dim(1));
@@ -163,10 +165,14 @@ ConfusionMatrix confusion_matrix(nn::Module& module, data::Loader& data) {
 }
 
 double top_k_accuracy(nn::Module& module, data::Loader& data, std::int64_t k) {
+  return top_k_accuracy(module, data, TopKOptions{.k = k});
+}
+
+double top_k_accuracy(nn::Module& module, data::Loader& data, const TopKOptions& options) {
   std::int64_t found = 0;
   std::int64_t samples = 0;
-  for_each_output(module, data, [&](const Tensor& output, const Tensor& labels) {
-    found += count_top_k(output, labels, k);
+  for_each_output(module, data, options.forward, [&](const Tensor& output, const Tensor& labels) {
+    found += count_top_k(output, labels, options.k);
     samples += output.dim(0);
   });
   PARE_CHECK(samples > 0, invalid_argument, "top_k_accuracy",

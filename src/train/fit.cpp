@@ -173,7 +173,7 @@ class Fit {
   }
 
   void step(const Batch& batch, Accumulator& sum) {
-    const Tensor output = module_(batch.x);
+    const Tensor output = output_of(module_, batch, options_.forward);
     const Tensor loss = options_.loss(output, batch);
     const double value = checked_item(loss, kPlace);
     ++progress_.batch;
@@ -246,7 +246,8 @@ class Fit {
   void validate() {
     const bool averaged = average_ && average_->updates() > 0;
     if (averaged) average_->swap();
-    const Metrics metrics = evaluate(module_, *options_.validation, options_.loss);
+    const Metrics metrics =
+        evaluate(module_, *options_.validation, EvaluateOptions{options_.loss, options_.forward});
     history_.epochs.back().validation = metrics;
     const bool comparable =
         history_.best_epoch >= 0 && (!options_.keep_best || best_.fits(module_));

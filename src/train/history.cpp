@@ -17,19 +17,31 @@ std::string number(double value, const char* none) {
 }
 
 struct Row {
-  double values[6];
+  double values[12];
   explicit Row(const EpochRecord& record) {
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     const Metrics none{.loss = kNone};
     const Metrics& validation = record.validation ? *record.validation : none;
-    const double all[] = {record.learning_rate, record.train.loss,   record.train.accuracy,
-                          validation.loss,      validation.accuracy, record.train.seconds};
+    const double all[] = {record.learning_rate,
+                          record.train.loss,
+                          record.train.accuracy,
+                          record.train.mean_absolute_error,
+                          record.train.mean_squared_error,
+                          record.train.r2,
+                          validation.loss,
+                          validation.accuracy,
+                          validation.mean_absolute_error,
+                          validation.mean_squared_error,
+                          validation.r2,
+                          record.train.seconds};
     std::copy(std::begin(all), std::end(all), values);
   }
 };
 
 constexpr const char* kNames[] = {"learning_rate",   "train_loss",          "train_accuracy",
-                                  "validation_loss", "validation_accuracy", "seconds"};
+                                  "train_mae",       "train_mse",           "train_r2",
+                                  "validation_loss", "validation_accuracy", "validation_mae",
+                                  "validation_mse",  "validation_r2",       "seconds"};
 
 }  // namespace
 

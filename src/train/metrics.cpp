@@ -18,6 +18,12 @@ std::string accuracy_text(double accuracy) {
   return std::isnan(accuracy) ? "" : fmt::format("  accuracy {:.2f} %", 100 * accuracy);
 }
 
+std::string errors_text(const Metrics& m) {
+  return std::isnan(m.mean_absolute_error)
+             ? ""
+             : fmt::format("  MAE {:.4g}  R2 {:.4g}", m.mean_absolute_error, m.r2);
+}
+
 std::string clock_text(double seconds) {
   const auto total = static_cast<std::int64_t>(std::llround(std::clamp(seconds, 0.0, 1e9)));
   if (total < 3600) return fmt::format("{}:{:02}", total / 60, total % 60);
@@ -48,14 +54,18 @@ std::int64_t count_correct(const Tensor& output, const Tensor& labels) {
 }
 
 Metrics evaluate(nn::Module& module, data::Loader& data, const Loss& loss) {
+  return evaluate(module, data, EvaluateOptions{.loss = loss});
+}
+
+Metrics evaluate(nn::Module& module, data::Loader& data, const EvaluateOptions& options) {
   ContextScope scope;
   scope->training = false;
   scope->observing = false;
   scope->grad = false;
   Accumulator sum;
   for (const Batch& batch : data) {
-    const Tensor output = module(batch.x);
-    sum.add(checked_item(loss(output, batch), "train::evaluate"), output, batch);
+    const Tensor output = output_of(module, batch, options.forward);
+    sum.add(checked_item(options.loss(output, batch), "train::evaluate"), output, batch);
   }
   return sum.metrics();
 }
@@ -63,8 +73,8 @@ Metrics evaluate(nn::Module& module, data::Loader& data, const Loss& loss) {
 std::string to_string(const Metrics& m) {
   const std::string bad =
       m.non_finite > 0 ? fmt::format(", {} batches without a finite loss", m.non_finite) : "";
-  return fmt::format("loss {:.4g}{}  ({} samples, {:.1f} s{})", m.loss, accuracy_text(m.accuracy),
-                     m.samples, m.seconds, bad);
+  return fmt::format("loss {:.4g}{}{}  ({} samples, {:.1f} s{})", m.loss, accuracy_text(m.accuracy),
+                     errors_text(m), m.samples, m.seconds, bad);
 }
 
 std::string to_string(const Progress& p) {

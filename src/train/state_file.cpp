@@ -12,13 +12,14 @@
 namespace pare::train {
 namespace {
 
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
 constexpr const char* kVersionKey = "pare.training_state";
 constexpr std::string_view kModule = "module.", kBest = "best.", kOptimizer = "optimizer.",
                            kAverage = "average.", kPlateau = "plateau.";
 // Columns of the history: the rate, then of training and of validation loss, accuracy, samples,
-// seconds, batches without a finite loss; samples of −1: no validation.
-constexpr std::int64_t kColumns = 11;
+// seconds, batches without a finite loss and the errors; samples of −1: no validation.
+constexpr std::int64_t kOfMetrics = 8;
+constexpr std::int64_t kColumns = 1 + 2 * kOfMetrics;
 
 using Tensors = std::vector<io::NamedTensor>;
 
@@ -31,7 +32,8 @@ void put_metrics(std::vector<double>& row, const std::optional<Metrics>& m) {
   const Metrics none{.samples = -1};
   const Metrics& metrics = m ? *m : none;
   row.insert(row.end(), {metrics.loss, metrics.accuracy, static_cast<double>(metrics.samples),
-                         metrics.seconds, static_cast<double>(metrics.non_finite)});
+                         metrics.seconds, static_cast<double>(metrics.non_finite),
+                         metrics.mean_absolute_error, metrics.mean_squared_error, metrics.r2});
 }
 
 Tensor history_tensor(const History& history) {
@@ -49,7 +51,10 @@ Metrics take_metrics(const double* row) {
           .accuracy = row[1],
           .samples = static_cast<std::int64_t>(row[2]),
           .seconds = row[3],
-          .non_finite = static_cast<std::int64_t>(row[4])};
+          .non_finite = static_cast<std::int64_t>(row[4]),
+          .mean_absolute_error = row[5],
+          .mean_squared_error = row[6],
+          .r2 = row[7]};
 }
 
 class Reading {
@@ -138,7 +143,8 @@ History read_history(const std::string& path, const Reading& reading, std::int64
   const double* row = table.data<double>();
   for (std::int64_t e = 0; e < epochs; ++e, row += kColumns) {
     EpochRecord record{.train = take_metrics(row + 1), .validation = {}, .learning_rate = row[0]};
-    if (row[8] >= 0) record.validation = take_metrics(row + 6);
+    const double* const validation = row + 1 + kOfMetrics;
+    if (validation[2] >= 0) record.validation = take_metrics(validation);
     history.epochs.push_back(record);
   }
   history.skipped = reading.count("skipped");

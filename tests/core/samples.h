@@ -39,6 +39,7 @@ void add_resample_samples(Samples& samples, Generator& generator);
 void add_attention_samples(Samples& samples, Generator& generator);
 void add_feature_norm_samples(Samples& samples, Generator& generator);
 void add_sequence_samples(Samples& samples, Generator& generator);
+void add_recurrent_samples(Samples& samples, Generator& generator);
 
 /// All of them, the same for every test.
 inline const Samples& samples() {
@@ -62,6 +63,7 @@ inline const Samples& samples() {
     add_attention_samples(s, generator);
     add_feature_norm_samples(s, generator);
     add_sequence_samples(s, generator);
+    add_recurrent_samples(s, generator);
     return s;
   }();
   return all;

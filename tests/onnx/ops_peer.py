@@ -163,6 +163,14 @@ for direction, directions in [("forward", 1), ("reverse", 1), ("bidirectional", 
         case(op, [f(5, 2, 3), *weights, lengths, *state], outputs=len(state) + 1, hidden_size=4, direction=direction)
 case("GRU", [f(5, 2, 3), f(1, 12, 3), f(1, 12, 4)], outputs=2, hidden_size=4, linear_before_reset=1)
 
+case("RNN", [f(5, 2, 3), f(2, 4, 3), f(2, 4, 4)], outputs=2, hidden_size=4, direction="bidirectional",
+     activations=["Affine", "LeakyRelu"], activation_alpha=[0.5, 0.25], activation_beta=[0.125], clip=1.5)
+case("GRU", [f(5, 2, 3), f(1, 12, 3), f(1, 12, 4)], outputs=2, hidden_size=4, activations=["HardSigmoid", "Softsign"])
+case("LSTM", [f(5, 2, 3), f(2, 16, 3), f(2, 16, 4), f(2, 32), np.array([5, 3], np.int32), f(2, 2, 4), f(2, 2, 4), f(2, 12)],
+     outputs=3, hidden_size=4, direction="bidirectional", clip=0.75, input_forget=1)
+case("LSTM", [f(5, 2, 3), f(1, 16, 3), f(1, 16, 4), None, None, None, None, f(1, 12)], outputs=3, hidden_size=4,
+     activations=["Sigmoid", "ScaledTanh", "Relu"], activation_alpha=[1.5], activation_beta=[0.75])
+
 
 def model_of(op, domain, opset, inputs, given, attributes, outputs):
     names = ["" if v is None else f"x{i}" for i, v in enumerate(inputs)]

@@ -98,18 +98,24 @@ TEST(HistoryText, HasALineForEveryEpoch) {
   history.epochs.push_back({.train = {.loss = 0.5, .accuracy = 0.25, .samples = 4, .seconds = 2},
                             .validation = {},
                             .learning_rate = 0.125});
-  history.epochs.push_back({.train = {.loss = 0.1, .samples = 4, .seconds = 1},
-                            .validation = Metrics{.loss = 0.75, .accuracy = 1},
-                            .learning_rate = 0.5});
+  history.epochs.push_back(
+      {.train = {.loss = 0.1, .samples = 4, .seconds = 1},
+       .validation = Metrics{.loss = 0.75, .accuracy = 1, .mean_absolute_error = 2.5, .r2 = 0.5},
+       .learning_rate = 0.5});
   history.best_epoch = 1;
   EXPECT_EQ(to_csv(history),
-            "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy,"
-            "seconds\n1,0.125,0.5,0.25,,,2\n2,0.5,0.1,,0.75,1,1\n");
+            "epoch,learning_rate,train_loss,train_accuracy,train_mae,train_mse,train_r2,"
+            "validation_loss,validation_accuracy,validation_mae,validation_mse,validation_r2,"
+            "seconds\n1,0.125,0.5,0.25,,,,,,,,,2\n2,0.5,0.1,,,,,0.75,1,2.5,,0.5,1\n");
   EXPECT_EQ(to_json(history),
             "{\"epochs\": [{\"epoch\": 1, \"learning_rate\": 0.125, \"train_loss\": 0.5, "
-            "\"train_accuracy\": 0.25, \"validation_loss\": null, \"validation_accuracy\": null, "
+            "\"train_accuracy\": 0.25, \"train_mae\": null, \"train_mse\": null, "
+            "\"train_r2\": null, \"validation_loss\": null, \"validation_accuracy\": null, "
+            "\"validation_mae\": null, \"validation_mse\": null, \"validation_r2\": null, "
             "\"seconds\": 2}, {\"epoch\": 2, \"learning_rate\": 0.5, \"train_loss\": 0.1, "
-            "\"train_accuracy\": null, \"validation_loss\": 0.75, \"validation_accuracy\": 1, "
+            "\"train_accuracy\": null, \"train_mae\": null, \"train_mse\": null, "
+            "\"train_r2\": null, \"validation_loss\": 0.75, \"validation_accuracy\": 1, "
+            "\"validation_mae\": 2.5, \"validation_mse\": null, \"validation_r2\": 0.5, "
             "\"seconds\": 1}], \"best_epoch\": 1, \"stopped\": false, \"stopped_early\": false, "
             "\"skipped\": 0}");
 }

@@ -26,6 +26,18 @@ data::TensorDataset points(std::int64_t count, std::uint64_t seed) {
   return data::TensorDataset(x, Tensor::from(labels, {count}));
 }
 
+data::SequenceDataset series(std::int64_t count) {
+  Generator generator(3);
+  std::vector<std::int64_t> lengths, labels;
+  std::int64_t steps = 0;
+  for (std::int64_t n = 0; n < count; ++n) {
+    lengths.push_back(1 + n % 4);
+    labels.push_back(n % 3);
+    steps += lengths.back();
+  }
+  return {generator.normal({steps, 2}), lengths, Tensor::from(labels, {count})};
+}
+
 class Guide : public testing::Test {
  protected:
   Guide() {
@@ -52,6 +64,16 @@ TEST_F(Guide, Fit) {
   EXPECT_EQ(history.epochs.size(), 4U);
   EXPECT_GT(history.epochs.back().validation->accuracy, 0.6);
   EXPECT_EQ(curve.substr(0, 6), "epoch,");
+}
+
+TEST_F(Guide, SequencesOfDifferentLengths) {
+  data::Loader padded(series(30), {.batch_size = 10, .shuffle = true, .pad = data::Pad{}});
+  models::SequenceGRU gru({.channels = 2, .classes = 3, .hidden = 8});
+  nn::initialize(gru, generator);
+  train::fit(gru, padded, {.epochs = 2, .forward = train::with_lengths});
+  const train::Metrics metrics = train::evaluate(gru, padded, {.forward = train::with_lengths});
+  EXPECT_EQ(metrics.samples, 30);
+  EXPECT_LT(metrics.loss, 1.5);
 }
 
 TEST_F(Guide, ALoopOfYourOwn) {

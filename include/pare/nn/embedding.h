@@ -1,6 +1,7 @@
 // Embedding and EmbeddingBag: trained tables of vectors.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "pare/core/ops/embedding.h"
@@ -8,12 +9,15 @@
 
 namespace pare::nn {
 
-/// There is no max_norm: it would change the weight while it is read.
 struct EmbeddingOptions {
   std::int64_t num_embeddings = 0;
   std::int64_t embedding_dim = 0;
   std::int64_t padding_idx = -1;    ///< a row that is zero at first and is not trained; −1: none
   bool scale_grad_by_freq = false;  ///< a row's gradient is divided by how often it was read
+  /// Every forward pass, in evaluation too, first scales the rows that it reads down to this norm,
+  /// in place and off the tape. A traced graph holds the rows as they then are, and no longer does.
+  std::optional<double> max_norm = {};
+  double norm_type = 2;  ///< p of that norm
 };
 struct EmbeddingBagOptions {
   std::int64_t num_embeddings = 0;
@@ -22,10 +26,13 @@ struct EmbeddingBagOptions {
   std::int64_t padding_idx = -1;  ///< a row that counts as nothing; −1: none
   bool scale_grad_by_freq = false;
   bool include_last_offset = false;
+  std::optional<double> max_norm = {};  ///< as Embedding's
+  double norm_type = 2;
 };
 
 /// Indices of any shape, i64 or i32 → [..., embedding_dim]. Throws invalid_argument for sizes below
-/// 1, out_of_range for a padding_idx that is no row.
+/// 1, a max_norm below 0 or a norm_type of 0 or less, out_of_range for a padding_idx that is no
+/// row; forward throws invalid_state for a max_norm of a weight that is an expression.
 struct PARE_API Embedding : Module {
   explicit Embedding(const EmbeddingOptions& options);
   void members(Members& m) override;
@@ -37,6 +44,7 @@ struct PARE_API Embedding : Module {
 
  private:
   EmbeddingAttributes attributes_;
+  std::optional<EmbeddingRenormOptions> renorm_;
 };
 
 /// Bags of indices [B, L], or [M] with offsets [B] → [B, embedding_dim]. Throws as Embedding, and
@@ -54,6 +62,7 @@ struct PARE_API EmbeddingBag : Module {
 
  private:
   EmbeddingBagAttributes attributes_;
+  std::optional<EmbeddingRenormOptions> renorm_;
 };
 
 }  // namespace pare::nn

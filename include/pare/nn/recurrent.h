@@ -17,6 +17,7 @@ struct RecurrentOptions {
   bool batch_first = false;
   double dropout = 0;  ///< in training, of what a layer gives the next one
   bool bidirectional = false;
+  std::int64_t proj_size = 0;  ///< of LSTM alone: P features of h, below hidden_size; 0: H
 };
 struct RNNOptions : RecurrentOptions {
   std::string nonlinearity = "tanh";  ///< or "relu"
@@ -24,9 +25,11 @@ struct RNNOptions : RecurrentOptions {
 
 /// What RNN, LSTM and GRU have in common. x [T, N, I], with batch_first [N, T, I], or one sample
 /// [T, I]; y the same with D·H features, D directions; states [layers·D, N, H], of one sample
-/// [layers·D, H]. Parameters are PyTorch's weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0,
+/// [layers·D, H]; where an LSTM has a projection, y has D·P features and h P. Parameters are
+/// PyTorch's weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_hr_l0 of the projection,
 /// those of the second direction with "_reverse" behind, and so on by layers. Constructors throw
-/// invalid_argument for sizes below 1 and a dropout outside [0, 1].
+/// invalid_argument for sizes below 1, a dropout outside [0, 1], a proj_size that is not below
+/// hidden_size or is not an LSTM's.
 struct PARE_API Recurrent : Module {
   void members(Members& m) override;
   void reset(Generator& generator) override;
@@ -35,7 +38,7 @@ struct PARE_API Recurrent : Module {
   /// The features of every step, from states of zero.
   Tensor forward(const Tensor& x) override;
 
-  /// The weights of a layer and direction: ih, hh, bias_ih, bias_hh.
+  /// The weights of a layer and direction: ih, hh, bias_ih, bias_hh, hr.
   Parameter& weight(std::int64_t layer, int which, bool reverse = false);
   const RecurrentOptions& options() const { return options_; }
 

@@ -8,6 +8,7 @@
 #include "pare/core/tensor.h"
 #include "pare/data/loader.h"
 #include "pare/nn/module.h"
+#include "pare/train/forward.h"
 
 namespace pare::train {
 
@@ -68,9 +69,16 @@ PARE_API std::int64_t count_top_k(const Tensor& output, const Tensor& labels, st
 
 /// Of a data set, without training, observing or gradients. Throws as ConfusionMatrix::add, and
 /// invalid_argument for a loader without a batch.
-PARE_API ConfusionMatrix confusion_matrix(nn::Module& module, data::Loader& data);
+PARE_API ConfusionMatrix confusion_matrix(nn::Module& module, data::Loader& data,
+                                          const Forward& forward = {});
 /// The share of a data set's samples whose class is among their `k` largest outputs. Throws as
 /// count_top_k, and invalid_argument for a loader without a batch.
 PARE_API double top_k_accuracy(nn::Module& module, data::Loader& data, std::int64_t k);
+
+struct TopKOptions {
+  std::int64_t k = 1;
+  Forward forward = {};  ///< empty: module(batch.x)
+};
+PARE_API double top_k_accuracy(nn::Module& module, data::Loader& data, const TopKOptions& options);
 
 }  // namespace pare::train

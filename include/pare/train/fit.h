@@ -14,6 +14,7 @@
 #include "pare/optim/moving_average.h"
 #include "pare/optim/optimizer.h"
 #include "pare/optim/schedule.h"
+#include "pare/train/forward.h"
 #include "pare/train/loss.h"
 #include "pare/train/metrics.h"
 
@@ -36,6 +37,9 @@ struct FitOptions {
   /// Sets the rate at the start of every epoch, from the optimizer's rate before the first.
   optim::Schedule schedule = {};
   Loss loss = {};
+  /// How the module sees a batch, of the validation too; with_lengths hands on the lengths of
+  /// padded sequences. Empty: module(batch.x).
+  Forward forward = {};
   /// Borrowed; lowers the rates by the loss after every epoch (accuracy where it maximizes), of the
   /// validation where there is one. Not together with a schedule.
   optim::ReduceLROnPlateau* plateau = nullptr;
@@ -96,7 +100,8 @@ PARE_API History fit(nn::Module& module, data::Loader& data, const FitOptions& o
 PARE_API History fit(nn::Module& module, data::Loader& data, Loss loss);
 
 /// The learning curve: a line of names, then one for each epoch ("epoch,learning_rate,train_loss,
-/// train_accuracy,validation_loss,validation_accuracy,seconds"); nothing stands for NaN.
+/// train_accuracy,train_mae,train_mse,train_r2,validation_loss,…,validation_r2,seconds"); nothing
+/// stands for NaN.
 PARE_API std::string to_csv(const History& history);
 /// The same as an object with "epochs", "best_epoch", "stopped", "stopped_early" and "skipped";
 /// null stands for NaN.

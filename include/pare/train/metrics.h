@@ -10,6 +10,7 @@
 #include "pare/core/tensor.h"
 #include "pare/data/loader.h"
 #include "pare/nn/module.h"
+#include "pare/train/forward.h"
 #include "pare/train/loss.h"
 
 namespace pare::train {
@@ -22,6 +23,10 @@ struct Metrics {
   std::int64_t samples = 0;
   double seconds = 0;
   std::int64_t non_finite = 0;  ///< batches whose loss was NaN or infinite
+  /// As RegressionScores; NaN where labels are not floats of the outputs' shape.
+  double mean_absolute_error = std::numeric_limits<double>::quiet_NaN();
+  double mean_squared_error = std::numeric_limits<double>::quiet_NaN();
+  double r2 = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// Where a training stands; `fit` shows it to its callback after every batch, and once more after
@@ -43,13 +48,20 @@ struct Progress {
 /// labels not i64 [N]. Of equal outputs the first counts.
 PARE_API std::int64_t count_correct(const Tensor& output, const Tensor& labels);
 
-/// Loss and accuracy on a data set, without training, observing or gradients. Throws
-/// invalid_argument for a loss that is undefined or not a scalar.
+/// Loss and accuracy, or of real labels the errors, on a data set, without training, observing or
+/// gradients. Throws invalid_argument for a loss that is undefined or not a scalar.
 PARE_API Metrics evaluate(nn::Module& module, data::Loader& data, const Loss& loss = {});
+
+struct EvaluateOptions {
+  Loss loss = {};
+  Forward forward = {};  ///< empty: module(batch.x)
+};
+PARE_API Metrics evaluate(nn::Module& module, data::Loader& data, const EvaluateOptions& options);
 
 /// "epoch 2/10 [=====>    ] 120/469  loss 0.312  accuracy 91.25 %  12345/s  0:42 left"
 PARE_API std::string to_string(const Progress& progress);
-/// "loss 0.312  accuracy 91.25 %  (10000 samples, 0.8 s)"; batches without a finite loss are told.
+/// "loss 0.312  accuracy 91.25 %  (10000 samples, 0.8 s)", of real labels "MAE 0.21  R2 0.934" in
+/// the accuracy's place; batches without a finite loss are told.
 PARE_API std::string to_string(const Metrics& metrics);
 
 }  // namespace pare::train

@@ -24,22 +24,31 @@ void check_matrix(const InferArgs& args, int input, std::int64_t rows, std::int6
              columns, input, shape);
 }
 
-void check_direction(const InferArgs& args, int first, std::int64_t gates, std::int64_t in,
-                     std::int64_t hidden) {
+struct WeightSizes {
+  std::int64_t gates, in, hidden, out;
+};
+
+void check_direction(const InferArgs& args, int direction, const WeightSizes& sizes) {
+  const int first = kWeightIh + direction * kDirectionInputs;
+  const std::int64_t rows = sizes.gates * sizes.hidden;
   const char* where = args.call.op->name;
   PARE_CHECK(args.has(first) && args.has(first + 1), invalid_argument, where,
              "expected two weights for each direction, got none as input {}",
              args.has(first) ? first + 1 : first);
-  check_matrix(args, first, gates * hidden, in);
-  check_matrix(args, first + 1, gates * hidden, hidden);
+  check_matrix(args, first, rows, sizes.in);
+  check_matrix(args, first + 1, rows, sizes.out);
+  PARE_CHECK(args.has(kWeightHr) == args.has(kWeightHr + direction), invalid_argument, where,
+             "expected a projection in each direction or none, got input {}",
+             args.has(kWeightHr) ? kWeightHr : kWeightHr + direction);
+  if (args.has(kWeightHr)) check_matrix(args, kWeightHr + direction, sizes.out, sizes.hidden);
   PARE_CHECK(args.has(first + 2) == args.has(first + 3) && args.has(first + 2) == args.has(kBiasIh),
              invalid_argument, where,
              "expected both biases in each direction or none, got input {}",
              args.has(first + 2) ? first + 2 : first + 3);
   for (int i = first + 2; i < first + 4; ++i)
-    PARE_CHECK(!args.has(i) || (args.shape(i).rank() == 1 && args.shape(i)[0] == gates * hidden),
-               shape_mismatch, where, "expected a bias of shape [{}] as input {}, got {}",
-               gates * hidden, i, args.shape(i));
+    PARE_CHECK(!args.has(i) || (args.shape(i).rank() == 1 && args.shape(i)[0] == rows),
+               shape_mismatch, where, "expected a bias of shape [{}] as input {}, got {}", rows, i,
+               args.shape(i));
 }
 
 PARE_INLINE void run_sum_columns_body(const float* x, std::int64_t rows, std::int64_t stride,
@@ -78,12 +87,13 @@ class RowProduct {
 
 }  // namespace
 
-RecurrentSizes::RecurrentSizes(const Shape& x, const Shape& weight_hh, const std::string& direction,
-                               bool x_batch_first)
+RecurrentSizes::RecurrentSizes(const Shape& x, const Shape& weight_hh, std::int64_t gates,
+                               const std::string& direction, bool x_batch_first)
     : steps(x[x_batch_first ? 1 : 0]),
       batch(x[x_batch_first ? 0 : 1]),
       in(x[2]),
-      hidden(weight_hh[1]),
+      hidden(weight_hh[0] / gates),
+      out(weight_hh[1]),
       directions(direction == "bidirectional" ? 2 : 1),
       batch_first(x_batch_first),
       reversed_alone(direction == "reverse") {}
@@ -119,6 +129,17 @@ void StepProduct::run(std::int64_t rows, const float* a, float* c, bool accumula
     engine_.multiply(rows, columns_, inner_, {a, inner_}, b_, c, columns_, accumulate);
 }
 
+void check_without_cell(const char* where, const RecurrentOperands& operands) {
+  const auto refuse = [&](const char* name, const Tensor& t) {
+    PARE_CHECK(!t.defined(), invalid_argument, where, "expected no {}, got shape {}", name,
+               t.shape());
+  };
+  refuse("c0", operands.c0);
+  refuse("peepholes", operands.peepholes);
+  refuse("weights.hr", operands.weights.hr);
+  refuse("backward.hr", operands.backward.hr);
+}
+
 void infer_recurrent(InferArgs& args, const RecurrentForm& form, const std::string& direction,
                      bool batch_first) {
   const char* where = args.call.op->name;
@@ -136,20 +157,35 @@ void infer_recurrent(InferArgs& args, const RecurrentForm& form, const std::stri
   const Shape& hh = args.shape(kWeightHh);
   PARE_CHECK(hh.rank() == 2, shape_mismatch, where, "expected a weight [{}·H, H], got {}",
              form.gates, hh);
-  const std::int64_t hidden = hh[1];
-  check_direction(args, kWeightIh, form.gates, x[2], hidden);
-  if (two) check_direction(args, kWeightIh + kDirectionInputs, form.gates, x[2], hidden);
+  const bool projected = args.has(kWeightHr);
+  PARE_CHECK(!projected || args.shape(kWeightHr).rank() == 2, shape_mismatch, where,
+             "expected a projection [P, H], got {}", args.shape(kWeightHr));
+  const std::int64_t out = hh[1];
+  const std::int64_t hidden = projected ? args.shape(kWeightHr)[1] : out;
+  const WeightSizes sizes{form.gates, x[2], hidden, out};
+  check_direction(args, 0, sizes);
+  if (two) check_direction(args, 1, sizes);
+  PARE_CHECK(two || !args.has(kWeightHr + 1), invalid_argument, where,
+             "expected weights of one direction, got input {}", kWeightHr + 1);
   for (int i = kWeightIh + kDirectionInputs; !two && i < kInitialH; ++i)
     PARE_CHECK(!args.has(i), invalid_argument, where,
                "expected weights of one direction, got input {}", i);
   const std::int64_t directions = two ? 2 : 1;
   const int batch_axis = batch_first ? 0 : 1;
-  Shape state{directions};
-  state.append(x, batch_axis);
-  state.append(hidden);
-  for (const int i : {static_cast<int>(kInitialH), static_cast<int>(kInitialC)})
-    PARE_CHECK(!args.has(i) || args.shape(i) == state, shape_mismatch, where,
-               "expected a first state of shape {}, got {}", state, args.shape(i));
+  Shape cells{directions};
+  cells.append(x, batch_axis);
+  Shape state = cells;
+  state.append(out);
+  cells.append(hidden);
+  const auto check_state = [&](int i, const Shape& expected) {
+    PARE_CHECK(!args.has(i) || args.shape(i) == expected, shape_mismatch, where,
+               "expected a first state of shape {}, got {}", expected, args.shape(i));
+  };
+  check_state(kInitialH, state);
+  check_state(kInitialC, cells);
+  PARE_CHECK(!args.has(kPeepholes) || args.shape(kPeepholes) == Shape({directions, 3 * hidden}),
+             shape_mismatch, where, "expected peepholes of shape [{}, {}], got {}", directions,
+             3 * hidden, args.shape(kPeepholes));
   if (args.has(kLengths)) {
     const Shape& lengths = args.shape(kLengths);
     PARE_CHECK(lengths.rank() == 1 && lengths.same_axis(0, x, batch_axis), shape_mismatch, where,
@@ -158,11 +194,11 @@ void infer_recurrent(InferArgs& args, const RecurrentForm& form, const std::stri
   Shape y;
   y.append(x, 0);
   y.append(x, 1);
-  y.append(directions * hidden);
+  y.append(directions * out);
   int output = 0;
   args.output(output++, y, DType::f32);
   args.output(output++, state, DType::f32);
-  if (form.cell) args.output(output++, state, DType::f32);
+  if (form.cell) args.output(output++, cells, DType::f32);
   const auto hide = [&](std::int64_t columns) {
     Shape saved{directions};
     saved.append(x, 0);
@@ -172,6 +208,7 @@ void infer_recurrent(InferArgs& args, const RecurrentForm& form, const std::stri
   };
   if (form.saved_columns > 0) hide(form.saved_columns);
   if (form.cell) hide(1);
+  if (projected) hide(1);
 }
 
 Tensor summed_bias(std::span<const Tensor> inputs, int direction, std::int64_t count) {
@@ -186,20 +223,20 @@ Tensor summed_bias(std::span<const Tensor> inputs, int direction, std::int64_t c
 
 Tensor states_before(const RecurrentSizes& sizes, const StepOrder& order, std::int64_t direction,
                      const float* y, const float* h0) {
-  const std::int64_t hidden = sizes.hidden;
-  const std::int64_t stride = sizes.directions * hidden;
-  Tensor before = Tensor::empty({sizes.rows(), hidden});
+  const std::int64_t out = sizes.out;
+  const std::int64_t stride = sizes.directions * out;
+  Tensor before = Tensor::empty({sizes.rows(), out});
   float* to = before.mutable_data<float>();
-  order.clear_inactive(to, hidden, hidden);
+  order.clear_inactive(to, out, out);
   for (std::int64_t n = 0; n < sizes.batch; ++n)
     for (std::int64_t s = 0; s < order.length(n); ++s) {
-      float* row = to + order.row(direction, s, n) * hidden;
+      float* row = to + order.row(direction, s, n) * out;
       if (s > 0)
-        std::copy_n(y + order.row(direction, s - 1, n) * stride + direction * hidden, hidden, row);
+        std::copy_n(y + order.row(direction, s - 1, n) * stride + direction * out, out, row);
       else if (h0)
-        std::copy_n(h0 + (direction * sizes.batch + n) * hidden, hidden, row);
+        std::copy_n(h0 + (direction * sizes.batch + n) * out, out, row);
       else
-        std::fill_n(row, hidden, 0.0F);
+        std::fill_n(row, out, 0.0F);
     }
   return before;
 }
@@ -212,6 +249,14 @@ Tensor gradient_or_zeros(const BackwardArgs& args, int output, const Shape& shap
 void sum_columns(const float* x, std::int64_t rows, std::int64_t stride, std::int64_t columns,
                  float* out) {
   run_sum_columns(x, rows, stride, columns, out);
+}
+
+Tensor weight_gradient(const RecurrentEngine& engine, const float* before, std::int64_t rows,
+                       std::int64_t inner, MatrixView products, std::int64_t columns) {
+  Tensor dw = Tensor::empty({columns, inner});
+  RowProduct(engine, before, rows, inner)
+      .run(columns, products.data, products.stride, dw.mutable_data<float>());
+  return dw;
 }
 
 RecurrentGradients::RecurrentGradients(BackwardArgs& args, const RecurrentSizes& sizes,
@@ -231,23 +276,21 @@ void RecurrentGradients::add(int direction, const GateGradients& g, const float*
     engine_.multiply(rows, in, g.columns, {g.data, g.stride},
                      {args_.input(kWeightIh + first).data<float>(), in}, dx_.mutable_data<float>(),
                      in, direction == 1);
-  if (args_.needs(kWeightIh + first)) {
-    Tensor dw = Tensor::empty({g.columns, in});
-    RowProduct(engine_, args_.input(kSequence).data<float>(), rows, in)
-        .run(g.columns, g.data, g.stride, dw.mutable_data<float>());
-    args_.set(kWeightIh + first, std::move(dw));
-  }
+  if (args_.needs(kWeightIh + first))
+    args_.set(kWeightIh + first, weight_gradient(engine_, args_.input(kSequence).data<float>(),
+                                                 rows, in, {g.data, g.stride}, g.columns));
   if (args_.needs(kWeightHh + first)) {
-    Tensor dw = Tensor::empty({g.columns, hidden});
+    const std::int64_t out = sizes_.out;
+    Tensor dw = Tensor::empty({g.columns, out});
     float* to = dw.mutable_data<float>();
-    float* last = to + together * hidden;
-    const RowProduct product(engine_, before, rows, hidden);
+    float* last = to + together * out;
+    const RowProduct product(engine_, before, rows, out);
     if (g.last_of_h == together && !last_before) {
       product.run(g.columns, g.data, g.stride, to);
     } else {
       product.run(together, g.data, g.stride, to);
       if (last_before)
-        RowProduct(engine_, last_before, rows, hidden)
+        RowProduct(engine_, last_before, rows, out)
             .run(hidden, g.data + g.last_of_h, g.stride, last);
       else
         product.run(hidden, g.data + g.last_of_h, g.stride, last);
@@ -270,23 +313,34 @@ void RecurrentGradients::finish() {
   if (dx_.defined()) args_.set(kSequence, std::move(dx_));
 }
 
-void link_recurrent(const RecurrentForm& form, bool bidirectional, ChannelLinks& links) {
-  const std::int64_t hidden = links.shape(in(kWeightHh))[1];
+void link_recurrent(const RecurrentForm& form, bool bidirectional, bool rests,
+                    ChannelLinks& links) {
+  const bool projected = links.has(in(kWeightHr));
+  const std::int64_t out_features = links.shape(in(kWeightHh))[1];
+  const std::int64_t hidden = links.shape(in(kWeightHh))[0] / form.gates;
   const Operand h_n = out(1);
-  // Zero rows and columns of the weights leave every gate of unit k at its value for 0, with which
-  // a state that began at 0 stays there: removed is zeroed.
-  for (const int i : {static_cast<int>(kInitialH), static_cast<int>(kInitialC)})
-    if (links.has(in(i))) links.tie(in(i), 2, h_n, 2);
-  if (form.cell) links.tie(out(2), 2, h_n, 2);
+  // Zero rows and columns of the weights leave every gate of unit k at its value for 0. Where the
+  // functions of candidate and cell are 0 there, a state that began at 0 stays there: removed is
+  // zeroed. A feature that is projected is 0 whatever the functions are.
+  const bool features_free = projected || rests;
+  const Operand cells = projected || form.cell ? out(2) : h_n;
+  if (features_free && links.has(in(kInitialH))) links.tie(in(kInitialH), 2, h_n, 2);
+  if (rests && links.has(in(kInitialC))) links.tie(in(kInitialC), 2, cells, 2);
+  if (rests && form.cell && !projected) links.tie(cells, 2, h_n, 2);
   for (int d = 0; d < (bidirectional ? 2 : 1); ++d) {
     const int first = d * kDirectionInputs;
     links.reduce(in(kSequence), 2, in(kWeightIh + first), 1);
-    links.tie(in(kWeightHh + first), 1, h_n, 2);
-    for (std::int64_t k = 0; k < hidden; ++k) {
-      links.tie_at(out(0), 2, d * hidden + k, h_n, 2, k);
+    if (projected) links.tie(in(kWeightHr + d), 0, h_n, 2);
+    if (projected && rests) links.tie(in(kWeightHr + d), 1, cells, 2);
+    if (features_free) links.tie(in(kWeightHh + first), 1, h_n, 2);
+    for (std::int64_t k = 0; features_free && k < out_features; ++k)
+      links.tie_at(out(0), 2, d * out_features + k, h_n, 2, k);
+    for (std::int64_t k = 0; rests && k < hidden; ++k) {
       for (std::int64_t g = 0; g < form.gates; ++g)
         for (int i = kWeightIh; i <= kBiasHh; ++i)
-          if (links.has(in(i + first))) links.tie_at(in(i + first), 0, g * hidden + k, h_n, 2, k);
+          if (links.has(in(i + first))) links.tie_at(in(i + first), 0, g * hidden + k, cells, 2, k);
+      for (std::int64_t p = 0; p < 3 && links.has(in(kPeepholes)); ++p)
+        links.tie_at(in(kPeepholes), 1, p * hidden + k, cells, 2, k);
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "core/ops/gemm.h"
 #include "core/ops/packed_matrix.h"
+#include "core/ops/recurrent_functions.h"
 #include "pare/core/op.h"
 #include "pare/core/ops/recurrent.h"
 #include "pare/core/parallel.h"
@@ -22,14 +23,16 @@ enum RecurrentInput : int {
   kBiasHh = 4,
   kInitialH = 9,
   kLengths = 10,
-  kInitialC = 11
+  kInitialC = 11,
+  kPeepholes = 12,
+  kWeightHr = 13  // of the second direction 14
 };
 inline constexpr int kDirectionInputs = 4;
 
 /// The sequence and the matrices of both directions; the state between steps is not rounded.
 inline constexpr std::uint32_t kRecurrentProducts = 0b1100111;
-/// What every direction's record says of its saved inputs: x, the matrices, states, lengths.
-inline constexpr std::uint32_t kSavedRecurrent = 0b111001100111;
+/// What every record says of its saved inputs: x, the matrices, states, lengths.
+inline constexpr std::uint32_t kSavedRecurrent = 0b011001100111;
 
 /// Whether the op has an input; those at the end may be missing.
 inline bool has_input(std::span<const Tensor> inputs, int i) {
@@ -49,9 +52,11 @@ inline const float* data_of(const BackwardArgs& args, int i) {
 }
 
 struct RecurrentSizes {
-  RecurrentSizes(const Shape& x, const Shape& weight_hh, const std::string& direction,
-                 bool x_batch_first);
-  std::int64_t steps, batch, in, hidden;
+  RecurrentSizes(const Shape& x, const Shape& weight_hh, std::int64_t gates,
+                 const std::string& direction, bool x_batch_first);
+  std::int64_t steps, batch, in;
+  std::int64_t hidden;  ///< cells
+  std::int64_t out;     ///< features of h: fewer where it is projected
   std::int64_t directions;
   bool batch_first;
   bool reversed_alone;  ///< the one direction is the reverse one
@@ -111,13 +116,15 @@ class StepProduct {
   PackedMatrix packed_;
 };
 
-/// Checks the operands of a layer with so many gates and states y, h_n (and c_n), and the hidden
-/// output `saved` of [D, T, N, saved_columns] (−1: none), from output `first_hidden` on.
+/// Checks the operands of a layer with so many gates and states y, h_n (and c_n), and states its
+/// outputs. Hidden ones, [D, T, N, …]: `saved_columns`·H, the cells, what is projected.
 struct RecurrentForm {
   int gates;
   bool cell;                   ///< has c beside h
   std::int64_t saved_columns;  ///< columns of the hidden output in units of H, 0: none
 };
+/// For rnn and gru: throws invalid_argument where there is what only an lstm has.
+void check_without_cell(const char* where, const RecurrentOperands& operands);
 void infer_recurrent(InferArgs& args, const RecurrentForm& form, const std::string& direction,
                      bool batch_first);
 
@@ -147,7 +154,7 @@ inline void copy_or_clear(const float* from, std::int64_t count, float* to) {
 /// b_ih + b_hh of one direction, zeros where there are none: [count].
 Tensor summed_bias(std::span<const Tensor> inputs, int direction, std::int64_t count);
 
-/// h before each step, by rows as in x: zeros where there is no step. [rows, H]
+/// h before each step, by rows as in x: zeros where there is no step. [rows, out]
 Tensor states_before(const RecurrentSizes& sizes, const StepOrder& order, std::int64_t direction,
                      const float* y, const float* h0);
 
@@ -170,8 +177,8 @@ class RecurrentGradients {
  public:
   RecurrentGradients(BackwardArgs& args, const RecurrentSizes& sizes,
                      const RecurrentEngine& engine);
-  /// Of one direction's weights; adds to that of x. `before` [rows, H] is what W_hh was multiplied
-  /// with, and `last_before` what its last H rows were (null: the same).
+  /// Of one direction's weights; adds to that of x. `before` [rows, out] is what W_hh was
+  /// multiplied with, and `last_before` what its last H rows were (null: the same).
   void add(int direction, const GateGradients& g, const float* before, const float* last_before);
   /// Gives the gradient of x.
   void finish();
@@ -183,15 +190,22 @@ class RecurrentGradients {
   Tensor dx_;
 };
 
+/// The gradient of a weight [columns, inner] with which rows of `before` [rows, inner] were
+/// multiplied, given that of the products [rows, columns], `stride` apart.
+Tensor weight_gradient(const RecurrentEngine& engine, const float* before, std::int64_t rows,
+                       std::int64_t inner, MatrixView products, std::int64_t columns);
+
 /// The channel rule: hidden unit k is row k of every gate, column k of W_hh, feature k of each
-/// direction's y and of every state.
-void link_recurrent(const RecurrentForm& form, bool bidirectional, ChannelLinks& links);
+/// direction's y and of every state; with a projection, cell k is column k of W_hr and the features
+/// of h are its rows. `rests`: a unit without weights stays 0, else hidden units are fixed.
+void link_recurrent(const RecurrentForm& form, bool bidirectional, bool rests, ChannelLinks& links);
 
 struct RecurrentOnnx {
   const char* op_type;
   std::vector<std::int64_t> gates;  ///< ours in ONNX's order
+  const GateSettings& settings;
   bool linear_before_reset = false;
-  const char* activation = nullptr;  ///< where it is not ONNX's default
+  bool input_forget = false;
 };
 void emit_recurrent(OnnxEmitter& e, const RecurrentOnnx& form, const std::string& direction,
                     bool batch_first);

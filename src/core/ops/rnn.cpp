@@ -1,4 +1,4 @@
-// rnn: a simple recurrent layer of tanh or relu units.
+// rnn: a simple recurrent layer of tanh or relu units, or any of ONNX's functions.
 #include <algorithm>
 
 #include "core/check.h"
@@ -10,13 +10,33 @@
 namespace pare {
 namespace {
 
-constexpr RecurrentForm kForm{.gates = 1, .cell = false, .saved_columns = 0};
-enum Output : int { kY, kHn };
+enum Output : int { kY, kHn, kSums };
 
 const RnnAttributes& attributes_of(const Call& call) { return call.attributes.as<RnnAttributes>(); }
 RecurrentSizes sizes_of(const Call& call, const Shape& x, const Shape& weight_hh) {
   const RnnAttributes& a = attributes_of(call);
-  return {x, weight_hh, a.direction, a.batch_first};
+  return {x, weight_hh, 1, a.direction, a.batch_first};
+}
+GateSettings settings_of(const Call& call) {
+  const RnnAttributes& a = attributes_of(call);
+  return {"rnn",
+          {a.nonlinearity == "relu" ? "Relu" : "Tanh"},
+          {a.activations, a.activation_alpha, a.activation_beta, a.clip},
+          a.direction};
+}
+
+/// Which function a call has.
+struct Function {
+  explicit Function(const Call& call) : settings(settings_of(call)) {
+    rectified = settings.are({GateFunction::Kind::relu});
+    usual = settings.clip() == 0 && (rectified || settings.are({GateFunction::Kind::tanh}));
+  }
+  GateSettings settings;
+  bool rectified;
+  bool usual;  // else what the function gets is saved, before it is clipped
+};
+RecurrentForm form_of(const Function& function) {
+  return {.gates = 1, .cell = false, .saved_columns = function.usual ? 0 : 1};
 }
 
 struct Forward {
@@ -44,6 +64,13 @@ PARE_INLINE void forward_step_body(const Forward& s, bool rectified) {
 }
 PARE_MULTIVERSION(void, forward_step, (const Forward& s, bool rectified), (s, rectified))
 
+void general_forward(const Forward& s, const GateFunctions& f, float* sums) {
+  for (std::int64_t k = 0; k < s.hidden; ++k) {
+    sums[k] = s.from_x[k] + s.recurrent[k] + s.bias[k];
+    s.y[k] = s.h[k] = f.at(0, sums[k]);
+  }
+}
+
 struct Backward {
   std::int64_t hidden;
   const float* y;
@@ -68,11 +95,20 @@ PARE_INLINE void backward_step_body(const Backward& s, bool rectified) {
 }
 PARE_MULTIVERSION(void, backward_step, (const Backward& s, bool rectified), (s, rectified))
 
+void general_backward(const Backward& s, const GateFunctions& f, const float* sums) {
+  for (std::int64_t k = 0; k < s.hidden; ++k) {
+    s.dgate[k] = s.dense[k] = (s.dy[k] + s.dh[k]) * f.slope(0, sums[k]);
+    s.dh[k] = 0;
+  }
+}
+
 void infer_rnn(InferArgs& args) {
   const RnnAttributes& a = attributes_of(args.call);
   PARE_CHECK(a.nonlinearity == "tanh" || a.nonlinearity == "relu", invalid_argument, "rnn",
              "expected the nonlinearity tanh or relu, got '{}'", a.nonlinearity);
-  infer_recurrent(args, kForm, a.direction, a.batch_first);
+  PARE_CHECK(a.activations.empty() || a.nonlinearity == "tanh", invalid_argument, "rnn",
+             "expected activations or the nonlinearity relu, got '{}' and it", a.activations);
+  infer_recurrent(args, form_of(Function(args.call)), a.direction, a.batch_first);
 }
 
 }  // namespace
@@ -80,11 +116,15 @@ void infer_rnn(InferArgs& args) {
 void rnn_forward(const RecurrentEngine& engine, const Call& call, std::span<const Tensor> inputs,
                  std::span<Tensor> outputs) {
   const RecurrentSizes sizes = sizes_of(call, inputs[kSequence].shape(), inputs[kWeightHh].shape());
-  const bool rectified = attributes_of(call).nonlinearity == "relu";
+  const Function function(call);
   const StepOrder order("rnn", sizes, has_input(inputs, kLengths) ? inputs[kLengths] : Tensor());
   const std::int64_t hidden = sizes.hidden;
   const std::int64_t y_stride = sizes.directions * hidden;
   const std::int64_t state = sizes.batch * hidden;
+  Tensor saved = function.usual
+                     ? Tensor()
+                     : or_scratch(outputs[kSums], {sizes.directions, sizes.rows(), hidden});
+  float* sums = function.usual ? nullptr : saved.mutable_data<float>();
   Tensor product_of_x = Tensor::empty({sizes.rows(), hidden});
   float* from_x = product_of_x.mutable_data<float>();
   float* y = outputs[kY].mutable_data<float>();
@@ -109,9 +149,17 @@ void rnn_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
         for (std::int64_t i = 0; i < count; ++i) {
           if (!order.active(s, begin + i)) continue;
           const std::int64_t row = order.row(d, s, begin + i);
-          forward_step({hidden, from_x + row * hidden, recurrent + i * hidden, bias.data<float>(),
-                        h + i * hidden, y + row * y_stride + d * hidden},
-                       rectified);
+          const Forward step{hidden,
+                             from_x + row * hidden,
+                             recurrent + i * hidden,
+                             bias.data<float>(),
+                             h + i * hidden,
+                             y + row * y_stride + d * hidden};
+          if (function.usual)
+            forward_step(step, function.rectified);
+          else
+            general_forward(step, function.settings.of(d),
+                            sums + (d * sizes.rows() + row) * hidden);
         }
       }
     });
@@ -121,12 +169,13 @@ void rnn_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
 void rnn_backward(const RecurrentEngine& engine, BackwardArgs& args) {
   const RecurrentSizes sizes =
       sizes_of(args.call(), args.input_shape(kSequence), args.input_shape(kWeightHh));
-  const bool rectified = attributes_of(args.call()).nonlinearity == "relu";
+  const Function function(args.call());
   const StepOrder order("rnn", sizes, has_input(args, kLengths) ? args.input(kLengths) : Tensor());
   const std::int64_t hidden = sizes.hidden;
   const std::int64_t y_stride = sizes.directions * hidden;
   const std::int64_t state = sizes.batch * hidden;
   const float* y = args.output(kY).data<float>();
+  const float* sums = function.usual ? nullptr : args.output(kSums).data<float>();
   const Tensor dy = gradient_or_zeros(args, kY, args.output(kY).shape());
   Tensor dh_all = gradient_or_zeros(args, kHn, {sizes.directions, sizes.batch, hidden}).clone();
   float* dh_data = dh_all.mutable_data<float>();
@@ -147,9 +196,13 @@ void rnn_backward(const RecurrentEngine& engine, BackwardArgs& args) {
           if (!order.active(s, begin + i)) continue;
           const std::int64_t row = order.row(d, s, begin + i);
           const std::int64_t place = row * y_stride + d * hidden;
-          backward_step({hidden, y + place, dy.data<float>() + place, dh + i * hidden,
-                         to + row * hidden, dense + i * hidden},
-                        rectified);
+          const Backward step{hidden,          y + place,         dy.data<float>() + place,
+                              dh + i * hidden, to + row * hidden, dense + i * hidden};
+          if (function.usual)
+            backward_step(step, function.rectified);
+          else
+            general_backward(step, function.settings.of(d),
+                             sums + (d * sizes.rows() + row) * hidden);
         }
         product.run(count, dense, dh, true);
       }
@@ -166,35 +219,34 @@ constinit const OpDef kRnn = {
     .min_inputs = 3,
     .max_inputs = 11,
     .visible_outputs = 2,
+    .hidden_outputs = 1,
     .infer = infer_rnn,
     .forward = [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                   const Context&) { rnn_forward(kPlainEngine, call, inputs, outputs); },
     .backward = [](BackwardArgs& args) { rnn_backward(kPlainEngine, args); },
-    .saves_inputs = kSavedRecurrent & ~(1U << kInitialC),
-    .saves_outputs = 1U << kY,
+    .saves_inputs = kSavedRecurrent,
+    .saves_outputs = 1U << kY | 1U << kSums,
     .products = kRecurrentProducts,
     .kernels = &kernels::kRnn,
     .defaults = [] { return Attributes::of(RnnAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,
                  .rule =
                      [](const Call& call, ChannelLinks& links) {
-                       link_recurrent(kForm, attributes_of(call).direction == "bidirectional",
-                                      links);
+                       const Function function(call);
+                       link_recurrent(form_of(function),
+                                      attributes_of(call).direction == "bidirectional",
+                                      function.settings.rest(0), links);
                      }},
     // There is no integer form of its products yet: it stays float. W_ih has its output channels.
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
     .onnx = {.op_type = "RNN", .opset = 14, .emit = [](const Call& call, OnnxEmitter& e) {
                const RnnAttributes& a = attributes_of(call);
-               emit_recurrent(e,
-                              {.op_type = "RNN",
-                               .gates = {0},
-                               .activation = a.nonlinearity == "relu" ? "Relu" : nullptr},
+               emit_recurrent(e, {.op_type = "RNN", .gates = {0}, .settings = settings_of(call)},
                               a.direction, a.batch_first);
              }}};
 
 Tensors rnn(const Tensor& x, const RecurrentOperands& operands, const RnnAttributes& attributes) {
-  PARE_CHECK(!operands.c0.defined(), invalid_argument, "rnn", "expected no c0, got shape {}",
-             operands.c0.shape());
+  check_without_cell("rnn", operands);
   const RecurrentWeights& w = operands.weights;
   const RecurrentWeights& b = operands.backward;
   return apply_all({&kRnn, Attributes::of(attributes)},

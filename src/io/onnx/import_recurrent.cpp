@@ -14,8 +14,7 @@ enum Input : int { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kPeepholes };
 /// What the three have in common; `gates` are pare's gates as numbers of ONNX's.
 class Recurrent {
  public:
-  Recurrent(NodeImport& node, std::vector<std::int64_t> gates,
-            const std::vector<std::string>& usual)
+  Recurrent(NodeImport& node, std::vector<std::int64_t> gates)
       : node_(node), gates_(std::move(gates)) {
     direction_ = node.string("direction", "forward");
     batch_first_ = node.integer("layout", 0) != 0;
@@ -24,10 +23,6 @@ class Recurrent {
     if (node.integer("hidden_size", hidden_) != hidden_)
       node.refuse(fmt::format("hidden_size = {} with weights of {}",
                               node.integer("hidden_size", hidden_), hidden_));
-    const std::vector<std::string> words = node.strings("activations");
-    for (std::size_t i = 0; i < words.size(); ++i)
-      if (words[i] != usual[i % usual.size()])
-        node.refuse(fmt::format("the activation {}", words[i]));
     node.ignore("output_sequence");  // of opset 1: Y is given where it is named
     const auto rows = static_cast<std::int64_t>(gates_.size()) * hidden_;
     for (const int i : {static_cast<int>(kW), static_cast<int>(kR)})
@@ -37,8 +32,22 @@ class Recurrent {
             fmt::format("expected weights [{}, {}, …], got {}", directions_, rows, node.shape(i)));
   }
 
-  const std::string& direction() const { return direction_; }
-  bool batch_first() const { return batch_first_; }
+  /// What the attributes of the three have in common.
+  template <class A> A attributes() {
+    A a;
+    a.direction = direction_;
+    a.batch_first = batch_first_;
+    a.activations = fmt::format("{}", fmt::join(node_.strings("activations"), ","));
+    // Numbers beside the usual functions, which have none, say nothing.
+    std::vector<double> alpha = node_.reals("activation_alpha");
+    std::vector<double> beta = node_.reals("activation_beta");
+    if (!a.activations.empty()) {
+      a.activation_alpha = std::move(alpha);
+      a.activation_beta = std::move(beta);
+    }
+    a.clip = node_.real("clip", 0);
+    return a;
+  }
 
   /// x, weights, states and lengths in pare's order; c0 is the last.
   std::vector<int> inputs() {
@@ -60,6 +69,15 @@ class Recurrent {
   int state(int input) {
     const int h = as_f32(node_, node_.value(input));
     return batch_first_ ? transpose(node_, h, {1, 0, 2}) : h;
+  }
+
+  /// ONNX's are of i o f, pare's of i f o.
+  int peepholes() {
+    std::vector<std::int64_t> columns;
+    for (const std::int64_t gate : {0, 2, 1})
+      for (std::int64_t k = 0; k < hidden_; ++k) columns.push_back(gate * hidden_ + k);
+    return call(node_, kGather, GatherAttributes{1},
+                {as_f32(node_, node_.value(kPeepholes)), integers(node_, columns)});
   }
 
   /// Y with its directions as an axis of its own, then the last states.
@@ -113,33 +131,29 @@ class Recurrent {
 };
 
 void import_lstm(NodeImport& node) {
-  Recurrent layer(node, {0, 2, 3, 1}, {"Sigmoid", "Tanh", "Tanh"});
-  if (node.has(kPeepholes)) node.refuse("peepholes");
-  LstmAttributes attributes;
-  attributes.direction = layer.direction();
-  attributes.batch_first = layer.batch_first();
+  Recurrent layer(node, {0, 2, 3, 1});
+  auto attributes = layer.attributes<LstmAttributes>();
+  attributes.input_forget = node.integer("input_forget", 0) != 0;
   std::vector<int> inputs = layer.inputs();
   inputs.push_back(node.has(kInitialC) ? layer.state(kInitialC) : -1);
+  if (node.has(kPeepholes)) inputs.push_back(layer.peepholes());
   layer.give(node.call_all({&kLstm, Attributes::of(attributes)}, std::move(inputs)));
 }
 
 void import_gru(NodeImport& node) {
-  Recurrent layer(node, {1, 0, 2}, {"Sigmoid", "Tanh"});
-  GruAttributes attributes;
-  attributes.direction = layer.direction();
-  attributes.batch_first = layer.batch_first();
+  Recurrent layer(node, {1, 0, 2});
+  auto attributes = layer.attributes<GruAttributes>();
   attributes.linear_before_reset = node.integer("linear_before_reset", 0) != 0;
   layer.give(node.call_all({&kGru, Attributes::of(attributes)}, layer.inputs()));
 }
 
 void import_rnn(NodeImport& node) {
-  const std::vector<std::string> words = node.strings("activations");
-  const bool relu = !words.empty() && words[0] == "Relu";
-  Recurrent layer(node, {0}, {relu ? "Relu" : "Tanh"});
-  RnnAttributes attributes;
-  attributes.nonlinearity = relu ? "relu" : "tanh";
-  attributes.direction = layer.direction();
-  attributes.batch_first = layer.batch_first();
+  Recurrent layer(node, {0});
+  auto attributes = layer.attributes<RnnAttributes>();
+  if (attributes.activations == "Relu" || attributes.activations == "Relu,Relu") {
+    attributes.activations = {};  // PyTorch's word for it
+    attributes.nonlinearity = "relu";
+  }
   layer.give(node.call_all({&kRnn, Attributes::of(attributes)}, layer.inputs()));
 }
 

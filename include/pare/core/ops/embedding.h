@@ -46,4 +46,14 @@ PARE_API Tensor embedding(const Tensor& indices, const Tensor& weight,
 PARE_API Tensor embedding_bag(const EmbeddingBagOperands& operands,
                               const EmbeddingBagAttributes& attributes = {});
 
+struct EmbeddingRenormOptions {
+  double max_norm = 1;   ///< at least 0
+  double norm_type = 2;  ///< p of the p-norm, above 0; infinity: the largest magnitude
+};
+/// Scales, in place and off the tape, the rows of weight [V, E], f32 or f64, that the indices name
+/// and whose norm exceeds max_norm, down to that norm (PyTorch's embedding_renorm_). Throws as
+/// embedding, and invalid_argument for options outside of what they say; then nothing has changed.
+PARE_API void embedding_renorm(Tensor& weight, const Tensor& indices,
+                               const EmbeddingRenormOptions& options = {});
+
 }  // namespace pare
