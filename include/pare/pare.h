@@ -32,6 +32,7 @@
 #include "pare/core/ops/resample.h"
 #include "pare/core/ops/sort.h"
 #include "pare/core/ops/trigonometry.h"
+#include "pare/core/ops/value.h"
 #include "pare/core/parallel.h"
 #include "pare/core/precision.h"
 #include "pare/core/ref.h"

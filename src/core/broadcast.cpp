@@ -5,6 +5,7 @@
 #include "core/convert.h"
 #include "core/dtype_switch.h"
 #include "core/reduce.h"
+#include "core/size_agreement.h"
 
 namespace pare {
 
@@ -25,9 +26,9 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* where) {
     } else if (is_one(a, i)) {
       out.append(b, j);
     } else {
-      PARE_CHECK(a.same_axis(i, b, j), shape_mismatch, where,
+      PARE_CHECK(can_agree(a, i, b, j), shape_mismatch, where,
                  "expected shapes that broadcast, got {} and {}", a, b);
-      out.append(a, i);
+      append_agreed(out, a, i, b, j);
     }
   }
   return out;

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "graph/infer_node.h"
+#include "graph/size_values.h"
 #include "pare/graph/graph.h"
 
 namespace pare {
@@ -52,11 +53,11 @@ int Graph::add_node(const std::string& name, Call call, std::vector<int> inputs)
     PARE_CHECK(v >= -1 && v < static_cast<int>(values_.size()), out_of_range, "Graph::add_node",
                "expected values of the graph as inputs of '{}', got number {} of {}", name, v,
                values_.size());
-  const auto inferred = infer_node(*this, name, call, inputs);
   Node node;
   node.name = unique_name(name);
   node.call = std::move(call);
   node.inputs = std::move(inputs);
+  const auto inferred = infer_node(*this, node.name, node.call, node.inputs);
   const int id = static_cast<int>(nodes_.size());
   for (int k = 0; k < node.call.op->visible_outputs; ++k) {
     Value value;
@@ -64,11 +65,40 @@ int Graph::add_node(const std::string& name, Call call, std::vector<int> inputs)
     value.shape = inferred[static_cast<std::size_t>(k)].shape;
     value.dtype = inferred[static_cast<std::size_t>(k)].dtype;
     value.producer = id;
+    if (k == 0) value.sizes = size_values(*this, node, value.shape, value.dtype);
     values_.push_back(std::move(value));
     node.outputs.push_back(static_cast<int>(values_.size()) - 1);
   }
   nodes_.push_back(std::move(node));
   return id;
+}
+
+void Graph::set_outputs(std::vector<int> outputs) {
+  if (outputs.size() != output_names_.size()) output_names_.clear();
+  outputs_ = std::move(outputs);
+}
+
+void Graph::set_outputs(std::vector<int> outputs, std::vector<std::string> names) {
+  PARE_CHECK(names.size() == outputs.size(), invalid_argument, "Graph::set_outputs",
+             "expected a name for each of {} outputs, got {}", outputs.size(), names.size());
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& name : names)
+    PARE_CHECK(!name.empty() && seen.insert(name).second, invalid_argument, "Graph::set_outputs",
+               "expected names that are different and not empty, got '{}'", name);
+  outputs_ = std::move(outputs);
+  output_names_ = std::move(names);
+}
+
+std::vector<std::string> Graph::output_names() const {
+  if (!output_names_.empty()) return output_names_;
+  std::vector<std::string> names;
+  for (const int v : outputs_) {
+    std::string name = value(v).name;
+    for (int k = 1; std::ranges::find(names, name) != names.end(); ++k)
+      name = fmt::format("{}_{}", value(v).name, k);
+    names.push_back(std::move(name));
+  }
+  return names;
 }
 
 void Graph::replace_uses(int from, int to, int except) {

@@ -17,7 +17,7 @@ constexpr double kSmallestFactor = 1e-20;
 
 class Folder {
  public:
-  explicit Folder(const Graph& graph) : graph_(graph), leaf_(leaf_values(graph)) {}
+  explicit Folder(Graph graph) : graph_(std::move(graph)), leaf_(leaf_values(graph_)) {}
 
   PassResult run() {
     const int count = static_cast<int>(graph_.nodes().size());
@@ -151,6 +151,6 @@ class Folder {
 
 }  // namespace
 
-PassResult fold_batch_norm(const Graph& graph) { return Folder(graph).run(); }
+PassResult fold_batch_norm(Graph graph) { return Folder(std::move(graph)).run(); }
 
 }  // namespace pare

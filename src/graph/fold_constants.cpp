@@ -12,8 +12,8 @@ namespace {
 
 class ConstantFolder {
  public:
-  ConstantFolder(const Graph& graph, const FoldConstantsOptions& options)
-      : graph_(graph), options_(options) {}
+  ConstantFolder(Graph graph, const FoldConstantsOptions& options)
+      : graph_(std::move(graph)), options_(options) {}
 
   PassResult run() {
     ContextScope scope;
@@ -81,8 +81,8 @@ class ConstantFolder {
 
 }  // namespace
 
-PassResult fold_constants(const Graph& graph, const FoldConstantsOptions& options) {
-  return ConstantFolder(graph, options).run();
+PassResult fold_constants(Graph graph, const FoldConstantsOptions& options) {
+  return ConstantFolder(std::move(graph), options).run();
 }
 
 }  // namespace pare

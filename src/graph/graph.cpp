@@ -75,6 +75,7 @@ Graph::Graph(const Graph& other)
       values_(other.values_),
       inputs_(other.inputs_),
       outputs_(other.outputs_),
+      output_names_(other.output_names_),
       metadata_(other.metadata_) {
   Cloner clone;
   for (Value& value : values_)
@@ -109,6 +110,7 @@ Graph Graph::share() const {
   shared.values_ = values_;
   shared.inputs_ = inputs_;
   shared.outputs_ = outputs_;
+  shared.output_names_ = output_names_;
   shared.metadata_ = metadata_;
   return shared;
 }

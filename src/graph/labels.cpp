@@ -15,15 +15,31 @@ namespace {
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // The graph with every symbolic axis of its inputs bound to one element.
-Graph bound(const Graph& graph) {
+Graph bound(const Graph& graph, std::int64_t size) {
   Graph copy = graph.share();
   for (const int input : copy.inputs()) {
     Shape& shape = copy.edit_value(input).shape;
     for (int a = 0; a < shape.rank(); ++a)
-      if (shape.symbolic(a)) shape.set(a, 1);
+      if (shape.symbolic(a)) shape.set(a, a == 0 ? 1 : size);
   }
   copy.infer_shapes();
+  for (const Graph::Value& value : copy.values())
+    PARE_CHECK(!value.shape.symbolic(), unsupported, "channels",
+               "expected sizes that do not depend on values, got {} of '{}'", value.shape,
+               value.name);
   return copy;
+}
+
+// As small as the ops take it: windows need pictures that are larger than themselves.
+Graph bound(const Graph& graph) {
+  for (const std::int64_t size : {1, 8, 64}) {
+    try {
+      return bound(graph, size);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::shape_mismatch) throw;
+    }
+  }
+  return bound(graph, 256);
 }
 
 // Per index of an output axis the labels that it carries; whether those sets are a clean image of
@@ -151,12 +167,19 @@ std::string AxisLabels::why_fixed(const Graph& graph, int value, int axis,
   return fmt::format("{} ({}) needs all channels", node.name, node.call.op->name);
 }
 
+/// Shapes and bounds that are computed say what moves where: nothing can be cut.
+bool has_value_inputs(const Graph::Node& node) {
+  return node.call.op->min_inputs == 1 && node.call.op->max_inputs > 1 &&
+         std::any_of(node.inputs.begin() + 1, node.inputs.end(), [](int v) { return v >= 0; });
+}
+
 void AxisLabels::label(const Graph& graph, int number) {
   const Graph::Node& node = graph.node(number);
   switch (node.call.op->channels.kind) {
     case ChannelFact::Kind::elementwise:
       return label_elementwise(node);
     case ChannelFact::Kind::movement:
+      if (has_value_inputs(node)) break;
       return label_movement(graph, number);
     case ChannelFact::Kind::rule:
       return label_rule(node, number);

@@ -27,12 +27,12 @@ const char* identity(const Graph& graph, const Graph::Node& node) {
 
 }  // namespace
 
-PassResult remove_identities(const Graph& graph) {
-  PassResult result{graph, {}};
-  for (int n = 0; n < static_cast<int>(graph.nodes().size()); ++n) {
-    const char* reason = identity(graph, graph.node(n));
+PassResult remove_identities(Graph graph) {
+  PassResult result{std::move(graph), {}};
+  for (int n = 0; n < static_cast<int>(result.graph.nodes().size()); ++n) {
+    // An identity before this one is bridged already, by a value of the same shape and type.
+    const char* reason = identity(result.graph, result.graph.node(n));
     if (!reason) continue;
-    // The copy's inputs: an identity before this one is bridged already.
     const Graph::Node& node = result.graph.node(n);
     result.graph.replace_uses(node.outputs[0], node.inputs[0]);
     result.report.done.push_back({node.name, reason});

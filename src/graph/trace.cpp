@@ -2,6 +2,7 @@
 #include "pare/graph/trace.h"
 
 #include <cstring>
+#include <map>
 #include <optional>
 
 #include "core/check.h"
@@ -14,15 +15,19 @@ namespace {
 
 constexpr const char* kPlace = "trace";
 
-/// What the module is run on the second time: one row more, and other values, so that whatever
-/// depends on either shows.
-Tensors second_example(const Tensors& examples, bool longer) {
+/// What the module is run on the second time: more than twice the rows, so that a half of them is
+/// another number too, twice what other axes have, and other values: whatever depends on them shows.
+Tensors second_example(const Tensors& examples, const TraceOptions& options) {
   ContextScope scope;
   scope->grad = false;
   scope->tracer = nullptr;
   Tensors second;
-  for (const Tensor& x : examples) {
-    Tensor y = longer && x.rank() > 0 ? concat({x, slice(x, 0, 0, 1)}, 0) : x.clone();
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const Tensor& x = examples[i];
+    const bool longer = options.symbolic_batch && x.rank() > 0;
+    Tensor y = longer ? concat({x, x, slice(x, 0, 0, 1)}, 0) : x.clone();
+    for (const SymbolicAxis& a : options.axes)
+      if (static_cast<std::size_t>(a.input) == i) y = concat({y, y}, a.axis);
     if (y.dtype() == DType::f32) y = neg(y);
     second.push_back(y);
   }
@@ -100,7 +105,10 @@ class Builder {
     for (std::size_t e = 0; e < a_.entries.size(); ++e) add_entry(a_.entries[e], b_.entries[e]);
     std::vector<int> outputs;
     for (const int v : a_.outputs) outputs.push_back(number(v, "the module's output"));
-    graph_.set_outputs(std::move(outputs));
+    if (source_ && source_->outputs().size() == outputs.size())
+      graph_.set_outputs(std::move(outputs), source_->output_names());
+    else
+      graph_.set_outputs(std::move(outputs));
     if (source_) graph_.metadata() = source_->metadata();
     graph_.compact();
     graph_.verify();
@@ -132,6 +140,8 @@ class Builder {
     for (std::size_t i = 0; i < a_.values.size() && a_.values[i].input; ++i) {
       Shape shape = a_.values[i].shape;
       if (options_.symbolic_batch && shape.rank() > 0) shape.set_symbol(0, options_.batch_symbol);
+      for (const SymbolicAxis& a : options_.axes)
+        if (static_cast<std::size_t>(a.input) == i) shape.set_symbol(a.axis, a.symbol);
       const std::string name = source_ ? source_->value(source_->inputs()[i]).name : "input";
       numbers_[i] = graph_.add_input(name, shape, a_.values[i].tensor.dtype());
     }
@@ -258,6 +268,27 @@ class Builder {
   std::vector<std::string> origins_;  ///< the parameter a value depends on alone, or empty
 };
 
+void check_axes(const Tensors& examples, const TraceOptions& options) {
+  std::map<std::string, std::int64_t> sizes;
+  for (const SymbolicAxis& a : options.axes) {
+    PARE_CHECK(a.input >= 0 && static_cast<std::size_t>(a.input) < examples.size() &&
+                   !a.symbol.empty() && a.symbol != options.batch_symbol,
+               invalid_argument, kPlace,
+               "expected symbolic axes of {} inputs, with names other than '{}', got '{}' of input "
+               "{}",
+               examples.size(), options.batch_symbol, a.symbol, a.input);
+    const Tensor& x = examples[static_cast<std::size_t>(a.input)];
+    const int first = options.symbolic_batch ? 1 : 0;
+    PARE_CHECK(a.axis >= first && a.axis < x.rank(), out_of_range, kPlace,
+               "expected symbolic axes of {} from {} to {}, got {}", x.shape(), first,
+               x.rank() - 1, a.axis);
+    const auto [at, fresh] = sizes.try_emplace(a.symbol, x.dim(a.axis));
+    PARE_CHECK(x.dim(a.axis) > 0 && at->second == x.dim(a.axis), shape_mismatch, kPlace,
+               "expected one size of '{}', at least 1, got {} and {}", a.symbol, at->second,
+               x.dim(a.axis));
+  }
+}
+
 void check_examples(const Tensors& examples, bool symbolic) {
   const Tensor* ranked = nullptr;  // the first that has a batch axis
   for (std::size_t i = 0; i < examples.size(); ++i) {
@@ -280,16 +311,17 @@ Graph trace(nn::Module& module, const Tensor& example, const TraceOptions& optio
 
 Graph trace(nn::Module& module, const Tensors& examples, const TraceOptions& options) {
   check_examples(examples, options.symbolic_batch);
+  check_axes(examples, options);
   const Leaves leaves = leaves_of(module);
   const Parts parts = parts_of(module);
   const Recording first = record_run(module, leaves, parts, distinct(examples));
   Recording second;
   try {
-    second = record_run(module, leaves, parts, second_example(examples, options.symbolic_batch));
+    second = record_run(module, leaves, parts, second_example(examples, options));
   } catch (const Error& error) {
     fail(ErrorCode::unsupported, kPlace,
          "expected a module that runs on any values{}, got an error in a second run: {}",
-         options.symbolic_batch ? " and any batch" : "", error.what());
+         options.symbolic_batch ? " and any batch" : options.axes.empty() ? "" : " and any size", error.what());
   }
   const auto* graph = dynamic_cast<const Graph*>(&module);
   return Builder(first, second, options, graph).build();

@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "graph/infer_node.h"
+#include "graph/size_values.h"
 #include "pare/graph/graph.h"
 
 namespace pare {
@@ -114,25 +115,6 @@ class Verifier {
 
 }  // namespace
 
-std::vector<InferArgs::Output> infer_node(const Graph& graph, const std::string& name,
-                                          const Call& call, const std::vector<int>& inputs) {
-  std::vector<InferArgs::Input> known;
-  for (const int v : inputs) {
-    if (v < 0) {
-      known.push_back({nullptr, DType::f32, nullptr});
-      continue;
-    }
-    const Graph::Value& value = graph.value(v);
-    const bool constant = value.kind == Graph::Kind::constant;
-    known.push_back({&value.shape, value.dtype, constant ? &value.tensor : nullptr});
-  }
-  try {
-    return infer(call, known);
-  } catch (const Error& error) {
-    throw error.within(name);
-  }
-}
-
 void Graph::infer_shapes() {
   for (Value& value : values_) {
     if (!value.is_leaf()) continue;
@@ -145,6 +127,7 @@ void Graph::infer_shapes() {
       Value& value = edit_value(node.outputs[k]);
       value.shape = inferred[k].shape;
       value.dtype = inferred[k].dtype;
+      if (k == 0) value.sizes = size_values(*this, node, value.shape, value.dtype);
     }
   }
 }

@@ -25,10 +25,10 @@ Plan compile(const Graph& graph, const CompileOptions& options) {
   PassResult result = remove_identities(graph);
   append(report, result.report);
   for (const auto pass : {fold_batch_norm, remove_identities}) {
-    result = pass(result.graph);
+    result = pass(std::move(result.graph));
     append(report, result.report);
   }
-  result = fold_constants(result.graph, {});
+  result = fold_constants(std::move(result.graph), {});
   append(report, result.report);
   const int threads = options.threads ? options.threads : max_threads();
   return Plan(

@@ -126,6 +126,11 @@ bool Lowering::lower_integer_pool(const QuantizedGroup& group) {
 
 bool Lowering::lower_integer_movement(const QuantizedGroup& group) {
   if (group.activation >= 0) return false;
+  // Shapes and bounds that are inputs are read when the plan runs.
+  const Graph::Node& movement = node(group.op);
+  if (movement.call.op->min_inputs == 1 && movement.inputs.size() > 1 &&
+      movement.call.op->max_inputs > 1)
+    return false;
   const QuantizedResult to = *result_of(group.quantize);
   Moved moved;
   moved.to = group.result;

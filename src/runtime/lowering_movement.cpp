@@ -28,6 +28,8 @@ void store_fill(std::array<std::byte, 8>& fill, DType dtype, double value) {
 bool Lowering::lower_movement(int n) {
   const Graph::Node& movement = node(n);
   if (!is_movement(movement.call.op)) return false;
+  // What is moved where is known when the plan runs: the op does it itself.
+  if (movement.call.op != &kConcat && movement.inputs.size() > 1) return false;
   Moved moved;
   moved.from = movement.inputs;
   if (movement.call.op == &kReshape) moved.from.resize(1);

@@ -192,10 +192,14 @@ TEST(Convolution, BatchesMayBeSymbols) {
   line.append_symbol("length");
   const Attributes same = Attributes::of(ConvTranspose1dAttributes{.padding = {1, 1}});
   EXPECT_EQ(inferred({&kConvTranspose1d, same}, {line, {3, 3, 3}}), line);
-  EXPECT_ERROR(inferred({&kConvTranspose1d, kConvTranspose1d.defaults()}, {line, {3, 3, 3}}),
-               unsupported, "known length");
-  EXPECT_ERROR(inferred({&kConv1d, kConv1d.defaults()}, {line, {3, 3, 3}}), unsupported,
-               "known length");
+  const auto length = [&](const Call& call) { return inferred(call, {line, {3, 3, 3}}).symbol(2); };
+  EXPECT_EQ(length({&kConvTranspose1d, kConvTranspose1d.defaults()}), "length+2");
+  EXPECT_EQ(length({&kConvTranspose1d, Attributes::of(ConvTranspose1dAttributes{
+                                           .stride = {2}, .output_padding = {1}})}),
+            "2*length+2");
+  EXPECT_EQ(length({&kConv1d, kConv1d.defaults()}), "length-2");
+  EXPECT_EQ(length({&kConv1d, Attributes::of(Conv1dAttributes{.stride = {2}, .padding = {1, 1}})}),
+            "(length+1)/2");
 }
 
 TEST(Convolution, BadInput) {

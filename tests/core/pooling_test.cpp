@@ -78,6 +78,20 @@ TEST(AdaptivePooling, IsOrdinaryPoolingWhereWindowsAreAlike) {
   }
 }
 
+TEST(Pooling, SizesOfNamedPictures) {
+  Shape x{2, 3};
+  x.append_symbol("height");
+  x.append_symbol("width");
+  const InferArgs::Input input{&x, DType::f32, nullptr};
+  const auto shape = [&](const Pool2dAttributes& attributes) {
+    return infer({&kMaxPool2d, Attributes::of(attributes)}, {&input, 1})[0].shape.to_string();
+  };
+  EXPECT_EQ(shape({.kernel = {2, 3}, .stride = {2, 2}, .padding = {0, 1, 0, 1}}),
+            "[2, 3, height/2, (width+1)/2]");
+  EXPECT_EQ(shape({.kernel = {3, 3}, .stride = {2, 2}, .ceil_mode = true}),
+            "[2, 3, min((height+1)/2,height/2), min((width+1)/2,width/2)]");
+}
+
 TEST(AdaptivePooling, OneElementNeedsNoKnownPicture) {
   Shape x{2, 3};
   x.append_symbol("height");

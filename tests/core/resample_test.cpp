@@ -94,7 +94,10 @@ TEST(Resize, BatchMayBeASymbol) {
   };
   EXPECT_EQ(shape({.sizes = {-1, -1, 8, 2}}), "[batch, 3, 8, 2]");
   EXPECT_EQ(shape({.scales = {1, 1, 2, 0.5}}), "[batch, 3, 8, 2]");
-  EXPECT_ERROR(shape({.scales = {2, 1, 2, 2}}), unsupported, "resize", "batch");
+  EXPECT_EQ(shape({.scales = {2, 1, 2, 2}}), "[2*batch, 3, 8, 10]");
+  EXPECT_EQ(shape({.scales = {0.75, 1, 2, 2}}), "[3*batch/4, 3, 8, 10]");
+  EXPECT_EQ(shape({.scales = {0.7123, 1, 2, 2}}), "[?:0, 3, 8, 10]");
+  EXPECT_EQ(shape({.sizes = {4, -1, 8, 2}}), "[4, 3, 8, 2]");
 }
 
 TEST(Resize, BadInput) {

@@ -40,6 +40,7 @@ void add_attention_samples(Samples& samples, Generator& generator);
 void add_feature_norm_samples(Samples& samples, Generator& generator);
 void add_sequence_samples(Samples& samples, Generator& generator);
 void add_recurrent_samples(Samples& samples, Generator& generator);
+void add_value_samples(Samples& samples, Generator& generator);
 
 /// All of them, the same for every test.
 inline const Samples& samples() {
@@ -64,6 +65,7 @@ inline const Samples& samples() {
     add_feature_norm_samples(s, generator);
     add_sequence_samples(s, generator);
     add_recurrent_samples(s, generator);
+    add_value_samples(s, generator);
     return s;
   }();
   return all;

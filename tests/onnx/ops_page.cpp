@@ -42,8 +42,8 @@ std::string page() {
       "What `pare::onnx::load` reads, of opsets 6 to 23. Written from the tables of the importers "
       "by\n"
       "`cmake --build build/release --target onnx_ops_page`; a test keeps it true. Half types are\n"
-      "computed in f32 where pare's op knows that alone. Shapes, axes and counts may arrive as\n"
-      "constants or from arithmetic on constants.\n";
+      "computed in f32 where pare's op knows that alone. Shapes, bounds, axes and counts may be\n"
+      "computed where the graph runs.\n";
   for (const auto& [domain, ops] : taken) {
     out += fmt::format("\n## {}: {} ops\n\n| op | note |\n|---|---|\n", title(domain), ops.size());
     for (const std::string& op : ops) out += fmt::format("| {} | {} |\n", op, note_of(domain, op));

@@ -21,3 +21,4 @@
 #include "pare/core/ops/reduction.h"
 #include "pare/core/ops/resample.h"
 #include "pare/core/ops/sort.h"
+#include "pare/core/ops/value.h"

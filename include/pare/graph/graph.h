@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,9 @@ class PARE_API Graph : public nn::Module {
     Tensor tensor;  ///< of parameters, buffers and constants
     bool trainable = false;
     int producer = -1;  ///< the node, of a result
+    /// Of a small integer tensor that shape arithmetic computes: its elements, as far as they are
+    /// known, as numbers and expressions of symbols ("3", "height-1"), "" for others. Else null.
+    std::shared_ptr<const std::vector<std::string>> sizes;
     bool is_leaf() const {
       return kind == Kind::parameter || kind == Kind::buffer || kind == Kind::constant;
     }
@@ -61,6 +65,9 @@ class PARE_API Graph : public nn::Module {
   const Value& value(int id) const { return values_[checked(id, values_.size(), "value")]; }
   const std::vector<int>& inputs() const { return inputs_; }
   const std::vector<int>& outputs() const { return outputs_; }
+  /// One name for each output, all different: those given to set_outputs, else the values' names.
+  /// They stay when an edit puts other values in the outputs' places.
+  std::vector<std::string> output_names() const;
   /// −1 if there is none of that name.
   int find_value(std::string_view name) const;
   int find_node(std::string_view name) const;
@@ -75,6 +82,8 @@ class PARE_API Graph : public nn::Module {
   std::map<std::string, std::string>& metadata() { return metadata_; }
   /// A table of the nodes, for people.
   std::string to_string() const;
+  /// The same as a drawing: the text of a file for Graphviz (dot -Tsvg).
+  std::string to_dot() const;
 
   // --- running
   /// The interpreter, through apply: trains where gradients are on; a convolution or matrix product
@@ -109,7 +118,10 @@ class PARE_API Graph : public nn::Module {
   /// and its first output get the name, made unique. Gives the node's number. Throws out_of_range
   /// for inputs that are no values of the graph, and what infer throws, naming the node.
   int add_node(const std::string& name, Call call, std::vector<int> inputs);
-  void set_outputs(std::vector<int> outputs) { outputs_ = std::move(outputs); }
+  /// Names given before stay where there are as many outputs as then.
+  void set_outputs(std::vector<int> outputs);
+  /// The same with names. Throws invalid_argument for names that are empty, equal, or not as many.
+  void set_outputs(std::vector<int> outputs, std::vector<std::string> names);
   /// All readers (and the graph's outputs) of `from` read `to` instead; `except` node apart.
   void replace_uses(int from, int to, int except = -1);
   Node& edit_node(int id) { return nodes_[checked(id, nodes_.size(), "node")]; }
@@ -139,6 +151,7 @@ class PARE_API Graph : public nn::Module {
   std::vector<Value> values_;
   std::vector<int> inputs_;
   std::vector<int> outputs_;
+  std::vector<std::string> output_names_;  ///< empty: those of the values
   std::map<std::string, std::string> metadata_;
 };
 

@@ -1,5 +1,6 @@
 // Passes: rewrites of a whole graph. Each gives a new graph that owns its tensors, and throws
-// `internal` for a graph that is not legal (Graph::verify).
+// `internal` for a graph that is not legal (Graph::verify). Of a graph that is moved in no tensor is
+// cloned.
 #pragma once
 
 #include <string>
@@ -31,7 +32,7 @@ struct PassResult {
 /// W' and b' are calls on the leaves, so masks stay masks and everything still trains. Under a
 /// per-channel fake_quantize, symmetric around 0, the factor goes below it and the scale follows:
 /// s' = s·|f|.
-PARE_API PassResult fold_batch_norm(const Graph& graph);
+PARE_API PassResult fold_batch_norm(Graph graph);
 
 struct FoldConstantsOptions {
   bool parameters = true;  ///< take trainable leaves for constants
@@ -39,10 +40,29 @@ struct FoldConstantsOptions {
 };
 /// Evaluates, as in inference, what depends on leaves only. Dequantization stays: it is the form of
 /// a quantized weight. Throws what a call throws that cannot be evaluated, naming the node.
-PARE_API PassResult fold_constants(const Graph& graph, const FoldConstantsOptions& options = {});
+PARE_API PassResult fold_constants(Graph graph, const FoldConstantsOptions& options = {});
 
 /// Removes what passes its input through in inference: dropout, detach, changes of memory format,
 /// and casts, reshapes, expansions and transpositions that change nothing.
-PARE_API PassResult remove_identities(const Graph& graph);
+PARE_API PassResult remove_identities(Graph graph);
+
+/// Makes one call of calls with the same op, attributes and inputs, and one constant of small equal
+/// ones. Calls that draw random numbers, observe or have state stay.
+PARE_API PassResult merge_equal(Graph graph);
+
+/// Evaluates shape arithmetic (shape, gather, concat, … of integers) on numbers and named sizes:
+/// what comes out as numbers becomes constants, and shapes, bounds and axes that arrive as tensors
+/// become attributes, with 0 and −1 for named sizes. `left` names the calls whose values show only
+/// where the graph runs.
+PARE_API PassResult fold_shapes(Graph graph);
+
+/// Replaces what exporters write out by the op it stands for: silu, hardsigmoid, hardswish, gelu
+/// (through erf and tanh), layer_norm and rms_norm with weight and bias, attention. Equal up to
+/// rounding.
+PARE_API PassResult recognize(Graph graph);
+
+/// Joins transposes and reshapes in a row, moving transposes through elementwise calls of one input
+/// where another transpose waits behind them.
+PARE_API PassResult simplify_movement(Graph graph);
 
 }  // namespace pare

@@ -1,6 +1,8 @@
 // concat: tensors one after another along an axis.
 #include "core/check.h"
 #include "core/ops/strided.h"
+#include "core/size_agreement.h"
+#include "core/size_expression.h"
 #include "pare/core/ops/movement.h"
 
 namespace pare {
@@ -11,23 +13,23 @@ void infer_concat(InferArgs& args) {
   const int axis =
       normalize_axis(args.call.attributes.as<ConcatAttributes>().axis, first.rank(), "concat");
   movable_bytes(args.dtype(0), "concat");
-  std::int64_t total = 0;
+  Shape y = first;
+  SizeExpression total;
   for (int i = 0; i < args.inputs(); ++i) {
     const Shape& x = args.shape(i);
     PARE_CHECK(args.dtype(i) == args.dtype(0), dtype_mismatch, "concat",
                "expected inputs of one dtype, got {} and {} (input {})", args.dtype(0),
                args.dtype(i), i);
     bool fits = x.rank() == first.rank();
-    for (int a = 0; fits && a < first.rank(); ++a) fits = a == axis || x.same_axis(a, first, a);
+    for (int a = 0; fits && a < first.rank(); ++a) fits = a == axis || can_agree(x, a, first, a);
     PARE_CHECK(fits, shape_mismatch, "concat",
                "expected inputs equal but for axis {}, got {} and {} (input {})", axis, first, x,
                i);
-    PARE_CHECK(args.inputs() == 1 || !x.symbolic(axis), unsupported, "concat",
-               "expected known sizes along axis {}, got {} (input {})", axis, x, i);
-    if (!x.symbolic(axis)) total += x[axis];
+    total = total + SizeExpression::of(x, axis);
+    for (int a = 0; a < first.rank(); ++a)
+      if (a != axis && y.symbolic(a) && !x.symbolic(a)) y.set(a, x[a]);
   }
-  Shape y = first;
-  if (args.inputs() > 1) y.set(axis, total);
+  total.set_in(y, axis);
   args.output(0, y, args.dtype(0));
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/ops/axis_name.h"
+#include "core/size_expression.h"
 
 namespace pare {
 namespace {
@@ -56,9 +57,8 @@ void append_output_axis(Shape& y, const ConvolutionAttributes<N>& attr, const Sh
   const std::int64_t reach = attr.dilation[i] * (weight[2 + a] - 1) + 1;
   const std::int64_t padding = attr.padding[i] + attr.padding[i + N];
   if (x.symbolic(2 + a)) {
-    PARE_CHECK(attr.stride[i] == 1 && padding == reach - 1, unsupported, where,
-               "expected a known {} where the convolution changes it, got x {}", name, x);
-    y.append(x, 2 + a);
+    const SizeExpression room = SizeExpression::of(x, 2 + a) + (padding - reach);
+    (room.divided_down(attr.stride[i]) + 1).append_to(y);
     return;
   }
   const std::int64_t padded = x[2 + a] + padding;
@@ -77,9 +77,7 @@ void append_transposed_axis(Shape& y, const ConvTransposeAttributes<N>& attr, co
   const std::int64_t reach = attr.dilation[i] * (weight[2 + a] - 1) + 1;
   const std::int64_t added = attr.output_padding[i] - attr.padding[i] - attr.padding[i + N];
   if (x.symbolic(2 + a)) {
-    PARE_CHECK(attr.stride[i] == 1 && reach - 1 + added == 0, unsupported, where,
-               "expected a known {} where the convolution changes it, got x {}", name, x);
-    y.append(x, 2 + a);
+    ((SizeExpression::of(x, 2 + a) - 1) * attr.stride[i] + (reach + added)).append_to(y);
     return;
   }
   PARE_CHECK(x[2 + a] >= 1 && x[2 + a] <= kLimit, shape_mismatch, where,
@@ -99,7 +97,7 @@ Shape convolution_shape(const ConvolutionAttributes<N>& attr, const Shape& x, co
   check(attr, x, weight, "O, C/groups", where);
   PARE_CHECK(weight[0] % attr.groups == 0, shape_mismatch, where,
              "expected output channels divisible by {} groups, got weight {}", attr.groups, weight);
-  PARE_CHECK(x[1] == weight[1] * attr.groups, shape_mismatch, where,
+  PARE_CHECK(x.symbolic(1) || x[1] == weight[1] * attr.groups, shape_mismatch, where,
              "expected x with {} channels ({} groups of {}), got x {} for weight {}",
              weight[1] * attr.groups, attr.groups, weight[1], x, weight);
   Shape y;

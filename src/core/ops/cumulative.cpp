@@ -5,6 +5,7 @@
 #include "core/dtype_switch.h"
 #include "core/ops/lines.h"
 #include "core/ops/reduced.h"
+#include "core/ops/value_inputs.h"
 #include "core/reduce_kernels.h"
 #include "pare/core/ops/reduction.h"
 
@@ -24,6 +25,17 @@ void infer_cumulative(InferArgs& args) {
              args.call.op->name, "expected a floating type, i32 or i64, got {}", d);
   axis_of(args.call, args.shape(0).rank());
   args.output(0, args.shape(0), d);
+}
+
+/// Whatever the axis is, the shape stays.
+void infer_unknown_axis(InferArgs& args) {
+  args.output(0, args.shape(0), args.dtype(0));
+}
+
+Attributes bind_cumulative(const Call& call, const Shape&, const Values& values) {
+  CumulativeAttributes attr = call.attributes.as<CumulativeAttributes>();
+  attr.axis = values.integer(1, call.op->name, "an axis");
+  return Attributes::of(attr);
 }
 
 /// Lines that are worked on together: their sums do not wait for one another.
@@ -149,6 +161,7 @@ void backward_cumprod(BackwardArgs& args) {
 
 /// The axis itself stays as it is: what is cut to zero still has a sum.
 void link_cumulative(const Call& call, ChannelLinks& links) {
+  if (has_value_inputs(links)) return;
   const int rank = links.shape(in(0)).rank();
   const int own = axis_of(call, rank);
   for (int axis = 0; axis < rank; ++axis)
@@ -157,7 +170,9 @@ void link_cumulative(const Call& call, ChannelLinks& links) {
 
 void emit_cumulative(const Call& call, OnnxEmitter& e, const char* op_type) {
   const auto& a = call.attributes.as<CumulativeAttributes>();
-  const std::string axis = e.constant(Tensor::scalar(static_cast<double>(a.axis), DType::i64));
+  const std::string axis =
+      e.has_input(1) ? e.input(1)
+                     : e.constant(Tensor::scalar(static_cast<double>(a.axis), DType::i64));
   e.node(op_type, {e.input(0), axis}, {e.output(0)})
       .attribute("exclusive", std::int64_t{a.exclusive})
       .attribute("reverse", std::int64_t{a.reverse});
@@ -165,14 +180,21 @@ void emit_cumulative(const Call& call, OnnxEmitter& e, const char* op_type) {
 
 Attributes default_cumulative() { return Attributes::of(CumulativeAttributes{}); }
 
+constexpr ValueForm kSumForm{bind_cumulative, infer_unknown_axis, infer_cumulative,
+                             forward_cumulative<Sum>, backward_cumsum};
+constexpr ValueForm kProductForm{bind_cumulative, infer_unknown_axis, infer_cumulative,
+                                 forward_cumulative<Product>, backward_cumprod};
+
 }  // namespace
 
 constinit const OpDef kCumsum = {
     .name = "cumsum",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_cumulative,
-    .forward = forward_cumulative<Sum>,
-    .backward = backward_cumsum,
+    .infer = infer_values<kSumForm>,
+    .forward = forward_values<kSumForm>,
+    .backward = backward_values<kSumForm>,
+    .saves_inputs = 0b10,
     .defaults = default_cumulative,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_cumulative},
     .onnx = {.op_type = "CumSum", .opset = 11, .emit = [](const Call& call, OnnxEmitter& e) {
@@ -181,11 +203,12 @@ constinit const OpDef kCumsum = {
 
 constinit const OpDef kCumprod = {
     .name = "cumprod",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_cumulative,
-    .forward = forward_cumulative<Product>,
-    .backward = backward_cumprod,
-    .saves_inputs = 1,
+    .infer = infer_values<kProductForm>,
+    .forward = forward_values<kProductForm>,
+    .backward = backward_values<kProductForm>,
+    .saves_inputs = 0b11,
     .defaults = default_cumulative,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_cumulative},
     .onnx = {.op_type = "CumProd", .opset = 26, .emit = [](const Call& call, OnnxEmitter& e) {

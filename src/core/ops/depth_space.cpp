@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "core/ops/strided.h"
+#include "core/size_expression.h"
 #include "pare/core/ops/movement.h"
 #include "pare/core/ops/resample.h"
 #include "pare/core/parallel.h"
@@ -30,9 +31,11 @@ void infer_depth_to_space(InferArgs& args) {
   Shape y = x;
   y.set(1, x[1] / (block * block));
   for (const int a : {2, 3}) {
-    PARE_CHECK(!x.symbolic(a) || block == 1, unsupported, "depth_to_space",
-               "expected a known height and width, got x {}", x);
     if (block == 1) continue;
+    if (x.symbolic(a)) {
+      (SizeExpression::of(x, a) * block).set_in(y, a);
+      continue;
+    }
     std::int64_t size = 0;
     PARE_CHECK(!__builtin_mul_overflow(x[a], block, &size), invalid_argument, "depth_to_space",
                "expected axes below 2^63 elements, got x {} and block {}", x, block);
@@ -52,7 +55,11 @@ void infer_space_to_depth(InferArgs& args) {
   y.set(1, channels);
   for (const int a : {2, 3}) {
     if (block == 1) continue;
-    PARE_CHECK(!x.symbolic(a) && x[a] % block == 0, shape_mismatch, "space_to_depth",
+    if (x.symbolic(a)) {
+      SizeExpression::of(x, a).divided_down(block).set_in(y, a);
+      continue;
+    }
+    PARE_CHECK(x[a] % block == 0, shape_mismatch, "space_to_depth",
                "expected height and width in multiples of {}, got x {}", block, x);
     y.set(a, x[a] / block);
   }

@@ -1,15 +1,57 @@
 // expand: axes of size 1, and new ones in front, repeated.
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/ops/layout.h"
 #include "core/ops/strided.h"
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/movement.h"
 #include "pare/core/ops/reduction.h"
 
 namespace pare {
 namespace {
 
+/// ONNX's form: a size of 1 on either side takes the other's.
+void infer_broadcast(InferArgs& args) {
+  const Shape& x = args.shape(0);
+  const KnownSizes target = known_sizes(args, 1, "a shape");
+  const int count = static_cast<int>(target.size());
+  const int rank = std::max(count, x.rank());
+  PARE_CHECK(rank <= Shape::kMaxRank, shape_mismatch, "expand", "expected at most {} axes, got {}",
+             Shape::kMaxRank, rank);
+  const SizeExpression one(1);
+  Shape y;
+  for (int a = 0; a < rank; ++a) {
+    const int own = a - (rank - x.rank());
+    const int given = a - (rank - count);
+    const SizeExpression size = own < 0 ? one : SizeExpression::of(x, own);
+    if (given >= 0 && !target[static_cast<std::size_t>(given)]) {
+      // An axis of several elements stays; one whose size is not known may be one element.
+      if (size.is_number() && size != one)
+        y.append(size.constant());
+      else
+        append_unknown(y);
+      continue;
+    }
+    const SizeExpression wanted = given < 0 ? one : *target[static_cast<std::size_t>(given)];
+    const bool fits = size == one || wanted == one || size == wanted || !size.is_number() ||
+                      !wanted.is_number();
+    PARE_CHECK(fits && (!wanted.is_number() || wanted.constant() >= 0), shape_mismatch, "expand",
+               "expected a shape that broadcasts with {}, got a size of {} at axis {}", x,
+               wanted.to_string(), a);
+    // A symbol beside a number: whatever it is, the result has the number's size.
+    const bool takes_own = wanted == one || (size != one && size.is_number());
+    (takes_own ? size : wanted).append_to(y);
+  }
+  args.output(0, y, args.dtype(0));
+}
+
 void infer_expand(InferArgs& args) {
   const Shape& x = args.shape(0);
+  if (args.has(1)) {
+    movable_bytes(args.dtype(0), "expand");
+    return infer_broadcast(args);
+  }
   const std::vector<std::int64_t>& target = args.call.attributes.as<ExpandAttributes>().shape;
   movable_bytes(args.dtype(0), "expand");
   const int added = static_cast<int>(target.size()) - x.rank();
@@ -74,7 +116,9 @@ void emit_expand(const Call& call, OnnxEmitter& emitter) {
   for (std::int64_t& size : shape)
     if (size == -1) size = 1;
   const std::string target =
-      emitter.constant(Tensor::from(shape, Shape{static_cast<std::int64_t>(shape.size())}));
+      emitter.has_input(1)
+          ? emitter.input(1)
+          : emitter.constant(Tensor::from(shape, Shape{static_cast<std::int64_t>(shape.size())}));
   emitter.node("Expand", {emitter.input(0), target}, {emitter.output(0)});
 }
 
@@ -82,6 +126,7 @@ void emit_expand(const Call& call, OnnxEmitter& emitter) {
 
 constinit const OpDef kExpand = {
     .name = "expand",
+    .max_inputs = 2,
     .format = FormatRule::keep,
     .infer = infer_expand,
     .forward = forward_expand,

@@ -31,12 +31,9 @@ void infer_gather_elements(InferArgs& args) {
   check_indices(args.dtype(1), "gather_elements");
   bool fits = indices.rank() == x.rank();
   for (int a = 0; fits && a < x.rank(); ++a)
-    fits = a == axis || indices.same_axis(a, x, a) ||
-           (!indices.symbolic(a) && !x.symbolic(a) && indices[a] <= x[a]);
+    fits = a == axis || indices.symbolic(a) || x.symbolic(a) || indices[a] <= x[a];
   PARE_CHECK(fits, shape_mismatch, "gather_elements",
              "expected indices no longer than x {} but for axis {}, got {}", x, axis, indices);
-  PARE_CHECK(!x.symbolic(axis), unsupported, "gather_elements",
-             "expected a known size of axis {}, got {}", axis, x);
   args.output(0, indices, args.dtype(0));
 }
 

@@ -5,6 +5,7 @@
 #include "core/kernels.h"
 #include "core/ops/gemm.h"
 #include "core/ops/layout.h"
+#include "core/size_agreement.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/parallel.h"
 
@@ -29,7 +30,7 @@ void infer_linear(InferArgs& args) {
              args.has(2) ? fmt::format(", bias {}", args.dtype(2)) : "");
   PARE_CHECK(weight.rank() == 2, shape_mismatch, "linear",
              "expected a weight of shape [out, in], got {}", weight);
-  PARE_CHECK(x.rank() >= 1 && x.same_axis(x.rank() - 1, weight, 1), shape_mismatch, "linear",
+  PARE_CHECK(x.rank() >= 1 && can_agree(x, x.rank() - 1, weight, 1), shape_mismatch, "linear",
              "expected x of shape [..., {}] for a weight of shape {}, got {}", weight[1], weight,
              x);
   if (args.has(2)) {

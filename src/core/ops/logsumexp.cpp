@@ -91,15 +91,19 @@ void backward_logsumexp(BackwardArgs& args) {
   });
 }
 
+constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>, infer_logsumexp, forward_logsumexp,
+                          backward_logsumexp};
+
 }  // namespace
 
 constinit const OpDef kLogSumExp = {
     .name = "logsumexp",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_logsumexp,
-    .forward = forward_logsumexp,
-    .backward = backward_logsumexp,
-    .saves_inputs = 1,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b11,
     .saves_outputs = 1,
     .defaults = [] { return Attributes::of(ReduceAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,

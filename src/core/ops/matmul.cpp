@@ -6,6 +6,7 @@
 #include "core/ops/gemm.h"
 #include "core/ops/layout.h"
 #include "core/ops/matmul.h"
+#include "core/size_agreement.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/parallel.h"
 
@@ -48,7 +49,7 @@ MatmulPlan::MatmulPlan(const Shape& a, const Shape& b) {
 Shape matmul_shape(const Shape& a, const Shape& b) {
   PARE_CHECK(a.rank() >= 1 && b.rank() >= 1, shape_mismatch, "matmul",
              "expected operands of rank 1 or more, got {} and {}", a, b);
-  PARE_CHECK(a.same_axis(a.rank() - 1, b, std::max(0, b.rank() - 2)), shape_mismatch, "matmul",
+  PARE_CHECK(can_agree(a, a.rank() - 1, b, std::max(0, b.rank() - 2)), shape_mismatch, "matmul",
              "expected the last axis of the left side to equal the {} of the right, got {} and {}",
              b.rank() == 1 ? "length" : "last but one", a, b);
   Shape y;
@@ -60,9 +61,11 @@ Shape matmul_shape(const Shape& a, const Shape& b) {
     const int ib = i - (batch - batch_b);
     const bool one_a = ia < 0 || (!a.symbolic(ia) && a[ia] == 1);
     const bool one_b = ib < 0 || (!b.symbolic(ib) && b[ib] == 1);
-    PARE_CHECK(one_a || one_b || a.same_axis(ia, b, ib), shape_mismatch, "matmul",
+    PARE_CHECK(one_a || one_b || can_agree(a, ia, b, ib), shape_mismatch, "matmul",
                "expected batch axes that broadcast, got {} and {}", a, b);
-    if (ia >= 0 && (!one_a || ib < 0)) {
+    if (!one_a && !one_b) {
+      append_agreed(y, a, ia, b, ib);
+    } else if (ia >= 0 && (!one_a || ib < 0)) {
       y.append(a, ia);
     } else {
       y.append(b, ib);

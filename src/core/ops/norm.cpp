@@ -152,15 +152,19 @@ void emit_norm(const Call& call, OnnxEmitter& e) {
   e.node("Pow", {sum, e.constant(Tensor::scalar(1.0 / a.p, d))}, {e.output(0)});
 }
 
+constexpr ValueForm kForm{bind_axes<NormAttributes>, infer_unknown_axes<NormAttributes>, infer_norm, forward_norm,
+                          backward_norm};
+
 }  // namespace
 
 constinit const OpDef kNorm = {
     .name = "norm",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_norm,
-    .forward = forward_norm,
-    .backward = backward_norm,
-    .saves_inputs = 1,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b11,
     .saves_outputs = 1,
     .defaults = [] { return Attributes::of(NormAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/ops/pads.h"
 #include "core/ops/strided.h"
 #include "pare/core/ops/movement.h"
 
@@ -21,8 +22,10 @@ void infer_pad(InferArgs& args) {
   for (int a = 0; a < x.rank(); ++a) {
     const auto i = static_cast<std::size_t>(a);
     if (attr.before[i] == 0 && attr.after[i] == 0) continue;
-    PARE_CHECK(!x.symbolic(a), unsupported, "pad",
-               "expected a known size of padded axis {}, got {}", a, x);
+    if (x.symbolic(a)) {
+      (SizeExpression::of(x, a) + attr.before[i] + attr.after[i]).set_in(y, a);
+      continue;
+    }
     const std::int64_t cropped_before = std::min<std::int64_t>(0, attr.before[i]);
     const std::int64_t cropped_after = std::min<std::int64_t>(0, attr.after[i]);
     PARE_CHECK(cropped_before >= -x[a] && cropped_after >= -x[a] - cropped_before, shape_mismatch,
@@ -123,25 +126,44 @@ bool resize_pad(Call& call, const ChannelResize& resize) {
   return true;
 }
 
+Attributes bind_pad(const Call& call, const Shape& x, const Values& values) {
+  PadAttributes attr = call.attributes.as<PadAttributes>();
+  if (values.has(1)) bind_pads(values, x, "pad", attr.before, attr.after);
+  if (values.has(3)) {
+    PARE_CHECK(values[3].elements() == 1, shape_mismatch, "pad",
+               "expected a value of one element, got {}", values[3].shape());
+    attr.value = values[3].item();
+  }
+  return Attributes::of(attr);
+}
+
+/// The pads alone say the shape, where only the value is not known.
+void infer_unknown_pad(InferArgs& args) {
+  if (!args.has(1)) return infer_pad(args);
+  movable_bytes(args.dtype(0), "pad");
+  infer_unknown_pads(args);
+}
+
 void emit_pad(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<PadAttributes>();
-  std::vector<std::int64_t> pads = attr.before;
-  pads.insert(pads.end(), attr.after.begin(), attr.after.end());
-  const std::string amounts =
-      emitter.constant(Tensor::from(pads, Shape{static_cast<std::int64_t>(pads.size())}));
-  const std::string value = emitter.constant(Tensor::scalar(attr.value, emitter.input_dtype(0)));
-  emitter.node("Pad", {emitter.input(0), amounts, value}, {emitter.output(0)})
-      .attribute("mode", "constant");
+  const std::string value =
+      emitter.has_input(3) ? emitter.input(3)
+                           : emitter.constant(Tensor::scalar(attr.value, emitter.input_dtype(0)));
+  emit_value_pad(emitter, attr.before, attr.after, value, "constant");
 }
+
+constexpr ValueForm kForm{bind_pad, infer_unknown_pad, infer_pad, forward_pad, backward_pad};
 
 }  // namespace
 
 constinit const OpDef kPad = {
     .name = "pad",
+    .max_inputs = 4,
     .format = FormatRule::keep,
-    .infer = infer_pad,
-    .forward = forward_pad,
-    .backward = backward_pad,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b1110,
     .defaults = [] { return Attributes::of(PadAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::movement, .resize = resize_pad},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},

@@ -6,6 +6,7 @@
 #include "core/broadcast.h"
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/ops/pads.h"
 #include "core/ops/strided.h"
 #include "pare/core/ops/arrange.h"
 
@@ -34,8 +35,10 @@ void infer_pad_border(InferArgs& args) {
     PARE_CHECK(before >= 0 && after >= 0, invalid_argument, "pad",
                "expected a border of 0 or more in mode {}, got {} and {}", attr.mode, before,
                after);
-    PARE_CHECK(!x.symbolic(a), unsupported, "pad",
-               "expected a known size of padded axis {}, got {}", a, x);
+    if (x.symbolic(a)) {
+      (SizeExpression::of(x, a) + before + after).set_in(y, a);
+      continue;
+    }
     const std::int64_t size = x[a];
     const std::int64_t most = attr.mode == "reflect"    ? size - 1
                               : attr.mode == "circular" ? size
@@ -196,8 +199,21 @@ void backward_pad_border(BackwardArgs& args) {
   args.set(0, in_dtype(gx, own));
 }
 
+Attributes bind_pad_border(const Call& call, const Shape& x, const Values& values) {
+  PadBorderAttributes attr = call.attributes.as<PadBorderAttributes>();
+  if (values.has(1)) bind_pads(values, x, "pad", attr.before, attr.after);
+  return Attributes::of(attr);
+}
+
+void infer_unknown_pad_border(InferArgs& args) {
+  PARE_CHECK(args.has(1), invalid_argument, "pad", "expected amounts for the axes, got none");
+  movable_bytes(args.dtype(0), "pad");
+  infer_unknown_pads(args);
+}
+
 /// Axes without a border.
 void link_pad_border(const Call& call, ChannelLinks& links) {
+  if (has_value_inputs(links)) return;
   const auto& attr = call.attributes.as<PadBorderAttributes>();
   const Shape& x = links.shape(in(0));
   for (int a = 0; a < x.rank(); ++a)
@@ -208,24 +224,25 @@ void link_pad_border(const Call& call, ChannelLinks& links) {
 
 void emit_pad_border(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<PadBorderAttributes>();
-  std::vector<std::int64_t> pads = attr.before;
-  pads.insert(pads.end(), attr.after.begin(), attr.after.end());
-  const std::string amounts =
-      emitter.constant(Tensor::from(pads, Shape{static_cast<std::int64_t>(pads.size())}));
-  emitter.node("Pad", {emitter.input(0), amounts}, {emitter.output(0)})
-      .attribute("mode", attr.mode == "replicate"  ? "edge"
-                         : attr.mode == "circular" ? "wrap"
-                                                   : "reflect");
+  const char* mode = attr.mode == "replicate"  ? "edge"
+                     : attr.mode == "circular" ? "wrap"
+                                               : "reflect";
+  emit_value_pad(emitter, attr.before, attr.after, "", mode);
 }
+
+constexpr ValueForm kForm{bind_pad_border, infer_unknown_pad_border, infer_pad_border,
+                          forward_pad_border, backward_pad_border};
 
 }  // namespace
 
 constinit const OpDef kPadBorder = {
     .name = "pad_border",
+    .max_inputs = 3,
     .format = FormatRule::keep,
-    .infer = infer_pad_border,
-    .forward = forward_pad_border,
-    .backward = backward_pad_border,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b110,
     .defaults = [] { return Attributes::of(PadBorderAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_pad_border},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},

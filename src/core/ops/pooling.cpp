@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/ops/axis_name.h"
+#include "core/size_expression.h"
 
 namespace pare {
 namespace {
@@ -25,9 +26,15 @@ void append_output_axis(Shape& y, const PoolAttributes<N>& attr, const Shape& x,
   const std::int64_t padding = attr.padding[i] + attr.padding[i + N];
   const std::int64_t reach = (attr.kernel[i] - 1) * attr.dilation[i] + 1;
   if (x.symbolic(2 + a)) {
-    PARE_CHECK(attr.stride[i] == 1 && padding == reach - 1, unsupported, where,
-               "expected a known {} where pooling changes it, got x {}", name, x);
-    y.append(x, 2 + a);
+    const SizeExpression size = SizeExpression::of(x, 2 + a);
+    const SizeExpression room = size + (padding - reach);
+    if (!attr.ceil_mode) {
+      (room.divided_down(attr.stride[i]) + 1).append_to(y);
+      return;
+    }
+    // As below: no window begins beyond the picture and its first padding.
+    const SizeExpression inside = (size + attr.padding[i]).divided_up(attr.stride[i]);
+    min(room.divided_up(attr.stride[i]) + 1, inside).append_to(y);
     return;
   }
   const std::int64_t size = x[2 + a];

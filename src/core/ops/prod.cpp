@@ -97,15 +97,19 @@ void backward_prod(BackwardArgs& args) {
   args.set(0, in_dtype(dx, given));
 }
 
+constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>, infer_prod, forward_prod,
+                          backward_prod};
+
 }  // namespace
 
 constinit const OpDef kProd = {
     .name = "prod",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_prod,
-    .forward = forward_prod,
-    .backward = backward_prod,
-    .saves_inputs = 1,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b11,
     .defaults = [] { return Attributes::of(ReduceAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,
                  .rule =

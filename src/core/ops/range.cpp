@@ -4,6 +4,7 @@
 
 #include "core/dtype_switch.h"
 #include "core/multiversion.h"
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/arrange.h"
 
 namespace pare {
@@ -43,16 +44,38 @@ template <class T> std::int64_t count_of(T start, T limit, T delta) {
   }
 }
 
+/// Bounds that are sizes give a size; of others the data know how many steps there are.
+void infer_computed(InferArgs& args) {
+  Shape y;
+  std::optional<SizeExpression> count;
+  if (args.dtype(0) == DType::i64 || args.dtype(0) == DType::i32) {
+    KnownSizes bounds;
+    for (int i = 0; i < 3; ++i) bounds.push_back(known_sizes(args, i, "a bound").at(0));
+    if (bounds[0] && bounds[1] && bounds[2] && bounds[2]->is_number() &&
+        bounds[2]->constant() != 0) {
+      const std::int64_t delta = bounds[2]->constant();
+      const SizeExpression span = delta > 0 ? *bounds[1] - *bounds[0] : *bounds[0] - *bounds[1];
+      count = span.divided_up(SizeExpression(std::abs(std::max(delta, -(std::int64_t{1} << 62)))));
+      if (count->is_number() && count->constant() < 0) count = SizeExpression(0);
+    }
+  }
+  if (count)
+    count->append_to(y);
+  else
+    append_unknown(y);
+  args.output(0, y, args.dtype(0));
+}
+
 void infer_range(InferArgs& args) {
   for (int i = 0; i < 3; ++i) {
     PARE_CHECK(args.dtype(i) == args.dtype(0), dtype_mismatch, "range",
                "expected start, limit and delta of one dtype, got {} and {}", args.dtype(0),
                args.dtype(i));
-    PARE_CHECK(args.value(i), unsupported, "range",
-               "expected start, limit and delta known in advance, got a computed one");
-    PARE_CHECK(args.value(i)->elements() == 1, shape_mismatch, "range",
+    PARE_CHECK(args.shape(i).symbolic() || args.shape(i).elements() == 1, shape_mismatch, "range",
                "expected start, limit and delta of one element, got {}", args.shape(i));
   }
+  visit_range(args.dtype(0), [](auto) {});
+  if (!args.value(0) || !args.value(1) || !args.value(2)) return infer_computed(args);
   visit_range(args.dtype(0), [&](auto type) {
     using T = decltype(type);
     const auto value = [&](int i) { return *args.value(i)->template data<T>(); };

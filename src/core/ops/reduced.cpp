@@ -1,6 +1,7 @@
 // What the reductions share: which axes they take, where their results lie, their channel rule.
 #include "core/ops/reduced.h"
 
+#include "core/check.h"
 #include "core/dtype_switch.h"
 
 namespace pare {
@@ -48,6 +49,7 @@ std::int64_t reduced_count(const Shape& x, std::uint32_t mask) {
 }
 
 void link_reduced(ChannelLinks& links, std::uint32_t mask, bool keepdim, bool zeros_vanish) {
+  if (has_value_inputs(links)) return;
   const int rank = links.shape(in(0)).rank();
   int next = 0;
   for (int axis = 0; axis < rank; ++axis) {
@@ -61,12 +63,37 @@ void link_reduced(ChannelLinks& links, std::uint32_t mask, bool keepdim, bool ze
 void emit_reduced(OnnxEmitter& e, const char* op_type, int axes_input_since, const std::string& x,
                   const std::string& y, const std::vector<std::int64_t>& axes, bool keepdim) {
   std::vector<std::string> inputs{x};
+  // A norm that is written out has its weight there.
+  if (e.has_input(1) && !is_floating(e.input_dtype(1))) {
+    PARE_CHECK(e.opset() >= axes_input_since, unsupported, op_type,
+               "expected opset {} or later for axes that are computed, got {}", axes_input_since,
+               e.opset());
+    inputs.push_back(e.input(1));
+    e.node(op_type, std::move(inputs), {y}).attribute("keepdims", std::int64_t{keepdim});
+    return;
+  }
   if (!axes.empty() && e.opset() >= axes_input_since)
     inputs.push_back(e.constant(Tensor::from(axes, Shape{static_cast<std::int64_t>(axes.size())})));
   auto& node = e.node(op_type, std::move(inputs), {y});
   if (!axes.empty() && e.opset() < axes_input_since)
     node.attribute("axes", std::span<const std::int64_t>(axes));
   node.attribute("keepdims", std::int64_t{keepdim});
+}
+
+void infer_unknown_axes(InferArgs& args, bool keepdim) {
+  const Shape& x = args.shape(0);
+  const auto count = static_cast<int>(known_sizes(args, 1, "axes").size());
+  PARE_CHECK(count <= x.rank(), invalid_argument, args.call.op->name,
+             "expected at most {} axes of x {}, got {}", x.rank(), x, count);
+  const bool all = count == 0 || count == x.rank();
+  Shape y;
+  for (int a = 0; a < (keepdim ? x.rank() : all ? 0 : x.rank() - count); ++a) {
+    if (all)
+      y.append(1);
+    else
+      append_unknown(y);
+  }
+  args.output(0, y, args.dtype(0));
 }
 
 DType computed_type(DType d) { return is_half(d) ? DType::f32 : d; }

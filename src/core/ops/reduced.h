@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/ops/value_inputs.h"
 #include "core/strides.h"
 #include "pare/core/op.h"
 
@@ -27,8 +28,19 @@ std::int64_t reduced_count(const Shape& x, std::uint32_t mask);
 /// contribute nothing to the result (`zeros_vanish`).
 void link_reduced(ChannelLinks& links, std::uint32_t mask, bool keepdim, bool zeros_vanish);
 
+/// The reductions take their axes as a second input too.
+void infer_unknown_axes(InferArgs& args, bool keepdim);
+template <class A> void infer_unknown_axes(InferArgs& args) {
+  infer_unknown_axes(args, args.call.attributes.as<A>().keepdim);
+}
+template <class A> Attributes bind_axes(const Call& call, const Shape&, const Values& values) {
+  A attributes = call.attributes.as<A>();
+  attributes.axes = values.integers(1, call.op->name, "axes");
+  return Attributes::of(attributes);
+}
+
 /// Begins ReduceSum and its like: from input `x` to `y`, axes as an input since the given opset, an
-/// attribute before.
+/// attribute before. Throws unsupported for computed axes where they are an attribute.
 void emit_reduced(OnnxEmitter& e, const char* op_type, int axes_input_since, const std::string& x,
                   const std::string& y, const std::vector<std::int64_t>& axes, bool keepdim);
 

@@ -109,14 +109,22 @@ void emit_reduce(const Call& call, OnnxEmitter& e, const char* op_type, int axes
 
 Attributes default_axes() { return Attributes::of(ReduceAttributes{}); }
 
+template <bool Floating> void infer_attributes(InferArgs& args) { infer_reduce(args, Floating); }
+
+template <Reduction Kind, bool Floating, auto Backward>
+constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>,
+                          infer_attributes<Floating>, forward_reduce<Kind>, Backward};
+
 }  // namespace
 
 constinit const OpDef kSum = {
     .name = "sum",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = [](InferArgs& args) { infer_reduce(args, false); },
-    .forward = forward_reduce<Reduction::sum>,
-    .backward = backward_spread<false>,
+    .infer = infer_values<kForm<Reduction::sum, false, backward_spread<false>>>,
+    .forward = forward_values<kForm<Reduction::sum, false, backward_spread<false>>>,
+    .backward = backward_values<kForm<Reduction::sum, false, backward_spread<false>>>,
+    .saves_inputs = 0b10,
     .defaults = default_axes,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_reduce<true>},
     .onnx = {.op_type = "ReduceSum", .emit = [](const Call& call, OnnxEmitter& e) {
@@ -125,10 +133,12 @@ constinit const OpDef kSum = {
 
 constinit const OpDef kMean = {
     .name = "mean",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = [](InferArgs& args) { infer_reduce(args, true); },
-    .forward = forward_reduce<Reduction::mean>,
-    .backward = backward_spread<true>,
+    .infer = infer_values<kForm<Reduction::mean, true, backward_spread<true>>>,
+    .forward = forward_values<kForm<Reduction::mean, true, backward_spread<true>>>,
+    .backward = backward_values<kForm<Reduction::mean, true, backward_spread<true>>>,
+    .saves_inputs = 0b10,
     .defaults = default_axes,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_reduce<false>},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},
@@ -138,11 +148,12 @@ constinit const OpDef kMean = {
 
 constinit const OpDef kMax = {
     .name = "max",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = [](InferArgs& args) { infer_reduce(args, false); },
-    .forward = forward_reduce<Reduction::max>,
-    .backward = backward_extreme,
-    .saves_inputs = 1,
+    .infer = infer_values<kForm<Reduction::max, false, backward_extreme>>,
+    .forward = forward_values<kForm<Reduction::max, false, backward_extreme>>,
+    .backward = backward_values<kForm<Reduction::max, false, backward_extreme>>,
+    .saves_inputs = 0b11,
     .saves_outputs = 1,
     .defaults = default_axes,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_reduce<false>},
@@ -153,11 +164,12 @@ constinit const OpDef kMax = {
 
 constinit const OpDef kMin = {
     .name = "min",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = [](InferArgs& args) { infer_reduce(args, false); },
-    .forward = forward_reduce<Reduction::min>,
-    .backward = backward_extreme,
-    .saves_inputs = 1,
+    .infer = infer_values<kForm<Reduction::min, false, backward_extreme>>,
+    .forward = forward_values<kForm<Reduction::min, false, backward_extreme>>,
+    .backward = backward_values<kForm<Reduction::min, false, backward_extreme>>,
+    .saves_inputs = 0b11,
     .saves_outputs = 1,
     .defaults = default_axes,
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_reduce<false>},

@@ -3,8 +3,7 @@
 
 #include "core/check.h"
 #include "core/ops/layout.h"
-#include "core/ops/monomial.h"
-
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/movement.h"
 
 namespace pare {
@@ -16,53 +15,82 @@ bool has_no_elements(const Shape& shape) {
   return false;
 }
 
+KnownSizes targets_of(const InferArgs& args) {
+  if (args.has(1)) return known_sizes(args, 1, "a shape");
+  KnownSizes sizes;
+  for (const std::int64_t size : args.call.attributes.as<ReshapeAttributes>().shape)
+    sizes.emplace_back(size);
+  return sizes;
+}
+
+std::string written(const KnownSizes& sizes) {
+  std::string text = "[";
+  for (const auto& size : sizes) {
+    if (text.size() > 1) text += ", ";
+    text += size ? size->to_string() : "?";
+  }
+  return text + "]";
+}
+
 void infer_reshape(InferArgs& args) {
   const Shape& x = args.shape(0);
-  const std::vector<std::int64_t>& target = args.call.attributes.as<ReshapeAttributes>().shape;
+  const KnownSizes target = targets_of(args);
   PARE_CHECK(target.size() <= Shape::kMaxRank, invalid_argument, "reshape",
              "expected at most {} axes, got {}", Shape::kMaxRank, target.size());
-  int unknown = -1;
-  Shape y;
-  Monomial named;
+  const auto is = [](const std::optional<SizeExpression>& size, std::int64_t number) {
+    return size && *size == SizeExpression(number);
+  };
+  const auto copied = [&](std::size_t i) { return is(target[i], 0); };
   // Axes that are copied count on neither side, so that an empty batch leaves the -1 determined.
-  Monomial rest;
+  SizeExpression rest(1);
+  SizeExpression named(1);
   for (int a = 0; a < x.rank(); ++a)
-    if (static_cast<std::size_t>(a) >= target.size() || target[static_cast<std::size_t>(a)] != 0)
-      rest.multiply(x, a);
+    if (static_cast<std::size_t>(a) >= target.size() || !copied(static_cast<std::size_t>(a)))
+      rest = rest * SizeExpression::of(x, a);
+  int open = -1;      // the axis of the -1, or the only one of an unknown size
+  int unknowns = 0;
   for (std::size_t i = 0; i < target.size(); ++i) {
     const int axis = static_cast<int>(i);
-    if (target[i] == 0) {
+    if (copied(i)) {
       PARE_CHECK(axis < x.rank(), shape_mismatch, "reshape",
                  "expected an axis {} to copy (0), got x {}", axis, x);
-      y.append(x, axis);
-    } else if (target[i] == -1) {
-      PARE_CHECK(unknown < 0, invalid_argument, "reshape", "expected at most one -1, got [{}]",
-                 fmt::join(target, ", "));
-      unknown = axis;
-      y.append(1);
+    } else if (is(target[i], -1)) {
+      PARE_CHECK(open < 0 || !target[static_cast<std::size_t>(open)], invalid_argument, "reshape",
+                 "expected at most one -1, got {}", written(target));
+      open = axis;
+    } else if (!target[i]) {
+      ++unknowns;
+      if (open < 0) open = axis;
     } else {
-      PARE_CHECK(target[i] > 0, invalid_argument, "reshape",
-                 "expected sizes of -1, 0 or more, got [{}]", fmt::join(target, ", "));
-      y.append(target[i]);
-      named.multiply(target[i]);
+      PARE_CHECK(!target[i]->is_number() || target[i]->constant() >= 0, invalid_argument, "reshape",
+                 "expected sizes of -1, 0 or more, got {}", written(target));
+      named = named * *target[i];
     }
   }
-  const bool empty = unknown < 0 && has_no_elements(x) && has_no_elements(y);
-  const bool fits = empty || rest.divide(named);
-  PARE_CHECK(fits && (unknown >= 0 || empty || rest.to_string() == "1"), shape_mismatch, "reshape",
-             "expected a shape of {} elements, got [{}] for x {}", product_of(x).to_string(),
-             fmt::join(target, ", "), x);
-  if (unknown >= 0) {
-    Shape whole;
-    for (int a = 0; a < y.rank(); ++a) {
-      if (a == unknown) {
-        rest.append_to(whole);
-      } else {
-        whole.append(y, a);
-      }
-    }
-    y = whole;
+  const bool has_rest = open >= 0 && is(target[static_cast<std::size_t>(open)], -1);
+  const bool one_open = unknowns + (has_rest ? 1 : 0) == 1;
+  std::optional<SizeExpression> quotient = rest.divided_exactly(named);
+  // What does not go into it for certain may do so where the graph runs.
+  if (!quotient && !rest.is_number() && (!named.is_number() || named.constant() > 0))
+    quotient = rest.divided_down(named);
+  Shape y;
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    const int axis = static_cast<int>(i);
+    if (copied(i))
+      y.append(x, axis);
+    else if (axis == open && one_open && quotient)
+      quotient->append_to(y);
+    else if (!target[i] || is(target[i], -1))
+      append_unknown(y);
+    else
+      target[i]->append_to(y);
   }
+  const SizeExpression difference = rest - named;
+  const bool same = !difference.is_number() || difference.constant() == 0 ||
+                    (has_no_elements(x) && has_no_elements(y));
+  const bool fits = open < 0 ? same : unknowns > 0 || quotient;
+  PARE_CHECK(fits, shape_mismatch, "reshape", "expected a shape of {} elements, got {} for x {}",
+             SizeExpression::product_of(x).to_string(), written(target), x);
   args.output(0, y, args.dtype(0));
 }
 
@@ -116,8 +144,10 @@ bool resize_reshape(Call& call, const ChannelResize& resize) {
 
 void emit_reshape(const Call& call, OnnxEmitter& emitter) {
   const std::vector<std::int64_t>& shape = call.attributes.as<ReshapeAttributes>().shape;
-  const std::string target =
-      emitter.constant(Tensor::from(shape, Shape{static_cast<std::int64_t>(shape.size())}));
+  const Shape count{static_cast<std::int64_t>(shape.size())};
+  const std::string target = emitter.has_input(1)
+                                 ? emitter.input(1)
+                                 : emitter.constant(Tensor::from(shape, count));
   emitter.node("Reshape", {emitter.input(0), target}, {emitter.output(0)});
 }
 
@@ -125,6 +155,7 @@ void emit_reshape(const Call& call, OnnxEmitter& emitter) {
 
 constinit const OpDef kReshape = {
     .name = "reshape",
+    .max_inputs = 2,
     .format = FormatRule::keep,
     .infer = infer_reshape,
     .forward = forward_reshape,

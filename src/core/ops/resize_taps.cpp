@@ -94,6 +94,9 @@ void check_resize(const ResizeAttributes& attr) {
              attr.nearest);
   PARE_CHECK(!attr.antialias || attr.mode != "nearest", invalid_argument, "resize",
              "expected mode linear or cubic with antialias, got {}", attr.mode);
+  PARE_CHECK(one_of(attr.policy, std::array<Words, 3>{"stretch", "not_larger", "not_smaller"}),
+             invalid_argument, "resize",
+             "expected policy stretch, not_larger or not_smaller, got '{}'", attr.policy);
   PARE_CHECK(std::isfinite(attr.cubic_coefficient), invalid_argument, "resize",
              "expected a finite cubic_coefficient, got {}", attr.cubic_coefficient);
 }

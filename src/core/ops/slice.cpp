@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/ops/strided.h"
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/movement.h"
 
 namespace pare {
@@ -28,6 +29,9 @@ Range range_of(std::int64_t start, std::int64_t end, std::int64_t step, std::int
   return {first, step, span <= 0 ? 0 : (span - 1) / stride + 1};
 }
 
+/// Within what −step can be written: beyond it one element is taken all the same.
+std::int64_t bounded_step(std::int64_t step) { return std::max(step, -kToTheEnd); }
+
 /// Per axis, what is taken. Axes that are not sliced are whole.
 struct Selection {
   Selection(const SliceAttributes& attr, const Shape& x) {
@@ -46,13 +50,7 @@ struct Selection {
       seen[axis] = true;
       PARE_CHECK(attr.steps[i] != 0, invalid_argument, "slice",
                  "expected a step other than 0 for axis {}", axis);
-      if (x.symbolic(axis)) {
-        PARE_CHECK(attr.starts[i] == 0 && attr.steps[i] == 1 &&
-                       attr.ends[i] >= std::numeric_limits<std::int32_t>::max(),
-                   unsupported, "slice",
-                   "expected a known size of axis {} where only a part is taken, got {}", axis, x);
-        continue;
-      }
+      if (x.symbolic(axis)) continue;
       ranges[axis] = range_of(attr.starts[i], attr.ends[i], attr.steps[i], x[axis]);
     }
   }
@@ -74,14 +72,113 @@ struct Selection {
   Range ranges[Shape::kMaxRank];
 };
 
+/// The elements from `start` to `end` of an axis whose size is not a number, or bounds that are not.
+std::optional<SizeExpression> count_of(const std::optional<SizeExpression>& start,
+                                       const std::optional<SizeExpression>& end,
+                                       std::int64_t step, const SizeExpression& size) {
+  if (!start || !end) return std::nullopt;
+  // Beyond 31 bits a bound means the end of the axis.
+  constexpr std::int64_t kFar = std::numeric_limits<std::int32_t>::max();
+  const bool forward = step > 0;
+  const SizeExpression low(forward ? 0 : -1);
+  const SizeExpression high = forward ? size : size - 1;
+  // A named size is taken to hold the near bound, and a named bound to lie within a known size.
+  const auto place = [&](const SizeExpression& bound, bool far) {
+    if (!bound.is_number()) {
+      const SizeExpression beyond = bound - high;
+      if (beyond.is_number()) return beyond.constant() >= 0 ? high : bound;
+      return size.is_number() || !far ? bound : min(bound, high);
+    }
+    const std::int64_t n = bound.constant();
+    if (n >= kFar) return high;
+    if (n <= -kFar) return low;
+    if (n < 0) return size.is_number() ? max(bound + size, low) : bound + size;
+    return size.is_number() || (far && n > 0) ? min(bound, high) : bound;
+  };
+  const SizeExpression span = forward ? place(*end, true) - place(*start, false)
+                                      : place(*start, true) - place(*end, false);
+  if (span.is_number() && span.constant() <= 0) return SizeExpression(0);
+  return span.divided_up(SizeExpression(forward ? step : -step));
+}
+
 void infer_slice(InferArgs& args) {
   const Shape& x = args.shape(0);
   movable_bytes(args.dtype(0), "slice");
-  const Selection selection(args.call.attributes.as<SliceAttributes>(), x);
+  const auto& attr = args.call.attributes.as<SliceAttributes>();
+  const Selection selection(attr, x);
   Shape y = x;
   for (int a = 0; a < x.rank(); ++a)
     if (!x.symbolic(a)) y.set(a, selection.ranges[a].count);
+  for (std::size_t i = 0; i < attr.axes.size(); ++i) {
+    const int axis = normalize_axis(attr.axes[i], x.rank(), "slice");
+    if (!x.symbolic(axis)) continue;
+    const auto count = count_of(SizeExpression(attr.starts[i]), SizeExpression(attr.ends[i]),
+                                bounded_step(attr.steps[i]), SizeExpression::of(x, axis));
+    count->set_in(y, axis);
+  }
   args.output(0, y, args.dtype(0));
+}
+
+/// Which axes the call with value inputs slices; nothing where they are not known.
+std::optional<std::vector<std::int64_t>> sliced_axes(const InferArgs& args, std::size_t count) {
+  std::vector<std::int64_t> axes(count);
+  for (std::size_t i = 0; i < count; ++i) axes[i] = static_cast<std::int64_t>(i);
+  if (!args.has(3)) return axes;
+  const KnownSizes known = known_sizes(args, 3, "axes");
+  PARE_CHECK(known.size() == count, invalid_argument, "slice",
+             "expected an axis for each of {} starts, got {}", count, known.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!known[i] || !known[i]->is_number()) return std::nullopt;
+    axes[i] = known[i]->constant();
+  }
+  return axes;
+}
+
+void infer_unknown_slice(InferArgs& args) {
+  const Shape& x = args.shape(0);
+  movable_bytes(args.dtype(0), "slice");
+  PARE_CHECK(args.has(1) && args.has(2), invalid_argument, "slice",
+             "expected starts and ends, got one without the other");
+  const KnownSizes starts = known_sizes(args, 1, "starts");
+  const KnownSizes ends = known_sizes(args, 2, "ends");
+  const KnownSizes steps = args.has(4) ? known_sizes(args, 4, "steps")
+                                       : KnownSizes(starts.size(), SizeExpression(1));
+  PARE_CHECK(ends.size() == starts.size() && steps.size() == starts.size(), invalid_argument,
+             "slice", "expected one start, end and step for each axis, got {}, {} and {}",
+             starts.size(), ends.size(), steps.size());
+  const auto axes = sliced_axes(args, starts.size());
+  Shape y = x;
+  if (!axes)
+    for (int a = 0; a < x.rank(); ++a) set_unknown(y, a);
+  for (std::size_t i = 0; axes && i < axes->size(); ++i) {
+    const int axis = normalize_axis((*axes)[i], x.rank(), "slice");
+    std::optional<SizeExpression> count;
+    if (steps[i] && steps[i]->is_number() && steps[i]->constant() != 0)
+      count = count_of(starts[i], ends[i], bounded_step(steps[i]->constant()),
+                       SizeExpression::of(x, axis));
+    if (count)
+      count->set_in(y, axis);
+    else
+      set_unknown(y, axis);
+  }
+  args.output(0, y, args.dtype(0));
+}
+
+Attributes bind_slice(const Call&, const Shape&, const Values& values) {
+  PARE_CHECK(values.has(1) && values.has(2), invalid_argument, "slice",
+             "expected starts and ends, got one without the other");
+  SliceAttributes attr;
+  attr.starts = values.integers(1, "slice", "starts");
+  attr.ends = values.integers(2, "slice", "ends");
+  if (values.has(3)) {
+    attr.axes = values.integers(3, "slice", "axes");
+  } else {
+    for (std::size_t i = 0; i < attr.starts.size(); ++i)
+      attr.axes.push_back(static_cast<std::int64_t>(i));
+  }
+  attr.steps = values.has(4) ? values.integers(4, "slice", "steps")
+                             : std::vector<std::int64_t>(attr.starts.size(), 1);
+  return Attributes::of(attr);
 }
 
 void forward_slice(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
@@ -162,6 +259,13 @@ bool resize_slice(Call& call, const ChannelResize& resize) {
 
 void emit_slice(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<SliceAttributes>();
+  if (has_value_inputs(emitter)) {
+    std::vector<std::string> inputs;
+    for (int i = 0; i < 5; ++i) inputs.push_back(emitter.has_input(i) ? emitter.input(i) : "");
+    while (inputs.back().empty()) inputs.pop_back();
+    emitter.node("Slice", inputs, {emitter.output(0)});
+    return;
+  }
   const auto constant = [&](const std::vector<std::int64_t>& values) {
     return emitter.constant(Tensor::from(values, Shape{static_cast<std::int64_t>(values.size())}));
   };
@@ -171,14 +275,19 @@ void emit_slice(const Call& call, OnnxEmitter& emitter) {
                {emitter.output(0)});
 }
 
+constexpr ValueForm kForm{bind_slice, infer_unknown_slice, infer_slice, forward_slice,
+                          backward_slice};
+
 }  // namespace
 
 constinit const OpDef kSlice = {
     .name = "slice",
+    .max_inputs = 5,
     .format = FormatRule::keep,
-    .infer = infer_slice,
-    .forward = forward_slice,
-    .backward = backward_slice,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b11110,
     .defaults = [] { return Attributes::of(SliceAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::movement, .resize = resize_slice},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},

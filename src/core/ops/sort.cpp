@@ -5,6 +5,7 @@
 #include "core/dtype_switch.h"
 #include "core/ops/lines.h"
 #include "core/ops/reduced.h"
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/sort.h"
 
 namespace pare {
@@ -158,6 +159,7 @@ void backward_sorted(BackwardArgs& args, std::int64_t axis) {
 }
 
 void link_sorted(ChannelLinks& links, std::int64_t axis, const char* where) {
+  if (has_value_inputs(links)) return;
   const int rank = links.shape(in(0)).rank();
   const int own = normalize_axis(axis, rank, where);
   for (int a = 0; a < rank; ++a)
@@ -165,8 +167,44 @@ void link_sorted(ChannelLinks& links, std::int64_t axis, const char* where) {
       if (a != own && links.has(out(o))) links.tie(in(0), a, out(o), a);
 }
 
+void forward_topk(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
+                  const Context& context) {
+  if (is_half(inputs[0].dtype())) return forward_through_float(call, inputs, outputs, context);
+  const auto& a = call.attributes.as<TopkAttributes>();
+  forward_sorted(inputs, outputs, a.axis, a.largest, "topk");
+}
+
+void backward_topk(BackwardArgs& args) {
+  backward_sorted(args, args.call().attributes.as<TopkAttributes>().axis);
+}
+
+Attributes bind_topk(const Call& call, const Shape&, const Values& values) {
+  TopkAttributes attr = call.attributes.as<TopkAttributes>();
+  attr.k = values.integer(1, "topk", "k");
+  return Attributes::of(attr);
+}
+
+void infer_unknown_topk(InferArgs& args) {
+  Shape shape = args.shape(0);
+  const int axis =
+      normalize_axis(args.call.attributes.as<TopkAttributes>().axis, shape.rank(), "topk");
+  const KnownSizes k = known_sizes(args, 1, "k");
+  PARE_CHECK(k.size() == 1, shape_mismatch, "topk", "expected k of one element, got {}", k.size());
+  if (k[0])
+    k[0]->set_in(shape, axis);
+  else
+    set_unknown(shape, axis);
+  args.output(0, shape, args.dtype(0));
+  args.output(1, shape, DType::i64);
+}
+
+constexpr ValueForm kTopkForm{bind_topk, infer_unknown_topk, infer_sort, forward_topk,
+                              backward_topk};
+
 void emit_topk(OnnxEmitter& e, std::int64_t k, std::int64_t axis, bool largest) {
-  const std::string count = e.constant(Tensor::from(std::vector<std::int64_t>{k}, {1}));
+  const std::string count = e.has_input(1)
+                                ? e.input(1)
+                                : e.constant(Tensor::from(std::vector<std::int64_t>{k}, {1}));
   e.node("TopK", {e.input(0), count}, {e.output(0), e.output(1)})
       .attribute("axis", axis)
       .attribute("largest", std::int64_t{largest})
@@ -210,21 +248,13 @@ constinit const OpDef kSort = {
 
 constinit const OpDef kTopk = {
     .name = "topk",
+    .max_inputs = 2,
     .visible_outputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_sort,
-    .forward =
-        [](const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-           const Context& context) {
-          if (is_half(inputs[0].dtype()))
-            return forward_through_float(call, inputs, outputs, context);
-          const auto& a = call.attributes.as<TopkAttributes>();
-          forward_sorted(inputs, outputs, a.axis, a.largest, "topk");
-        },
-    .backward =
-        [](BackwardArgs& args) {
-          backward_sorted(args, args.call().attributes.as<TopkAttributes>().axis);
-        },
+    .infer = infer_values<kTopkForm>,
+    .forward = forward_values<kTopkForm>,
+    .backward = backward_values<kTopkForm>,
+    .saves_inputs = 0b10,
     .saves_outputs = 2,
     .defaults = [] { return Attributes::of(TopkAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule,

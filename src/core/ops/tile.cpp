@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/ops/layout.h"
 #include "core/ops/strided.h"
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/arrange.h"
 #include "pare/core/ops/reduction.h"
 #include "pare/core/parallel.h"
@@ -28,12 +29,34 @@ void infer_tile(InferArgs& args) {
     PARE_CHECK(count >= 0, invalid_argument, "tile", "expected repeats of 0 or more, got [{}]",
                fmt::join(repeats, ", "));
     if (count == 1) continue;
-    PARE_CHECK(!x.symbolic(a), unsupported, "tile",
-               "expected a known size of repeated axis {}, got {}", a, x);
+    if (x.symbolic(a)) {
+      (SizeExpression::of(x, a) * count).set_in(y, a);
+      continue;
+    }
     std::int64_t size = 0;
     PARE_CHECK(!__builtin_mul_overflow(x[a], count, &size), invalid_argument, "tile",
                "expected axis {} of x {} to stay below 2^63 elements, got {} repeats", a, x, count);
     y.set(a, size);
+  }
+  args.output(0, y, args.dtype(0));
+}
+
+Attributes bind_tile(const Call&, const Shape&, const Values& values) {
+  return Attributes::of(TileAttributes{values.integers(1, "tile", "repeats")});
+}
+
+void infer_unknown_tile(InferArgs& args) {
+  const Shape& x = args.shape(0);
+  movable_bytes(args.dtype(0), "tile");
+  const KnownSizes repeats = known_sizes(args, 1, "repeats");
+  PARE_CHECK(static_cast<int>(repeats.size()) == x.rank(), invalid_argument, "tile",
+             "expected {} repeats for x {}, got {}", x.rank(), x, repeats.size());
+  Shape y = x;
+  for (int a = 0; a < x.rank(); ++a) {
+    if (const auto& count = repeats[static_cast<std::size_t>(a)])
+      (SizeExpression::of(x, a) * *count).set_in(y, a);
+    else
+      set_unknown(y, a);
   }
   args.output(0, y, args.dtype(0));
 }
@@ -112,6 +135,7 @@ void backward_tile(BackwardArgs& args) {
 
 /// Element i and its repeats belong together.
 void link_tile(const Call& call, ChannelLinks& links) {
+  if (has_value_inputs(links)) return;
   const Shape& x = links.shape(in(0));
   for (int a = 0; a < x.rank(); ++a) {
     if (x.symbolic(a)) continue;
@@ -123,18 +147,24 @@ void link_tile(const Call& call, ChannelLinks& links) {
 void emit_tile(const Call& call, OnnxEmitter& emitter) {
   const std::vector<std::int64_t>& repeats = repeats_of(call);
   const Shape shape{static_cast<std::int64_t>(repeats.size())};
-  emitter.node("Tile", {emitter.input(0), emitter.constant(Tensor::from(repeats, shape))},
-               {emitter.output(0)});
+  const std::string counts = emitter.has_input(1)
+                                 ? emitter.input(1)
+                                 : emitter.constant(Tensor::from(repeats, shape));
+  emitter.node("Tile", {emitter.input(0), counts}, {emitter.output(0)});
 }
+
+constexpr ValueForm kForm{bind_tile, infer_unknown_tile, infer_tile, forward_tile, backward_tile};
 
 }  // namespace
 
 constinit const OpDef kTile = {
     .name = "tile",
+    .max_inputs = 2,
     .format = FormatRule::keep,
-    .infer = infer_tile,
-    .forward = forward_tile,
-    .backward = backward_tile,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b10,
     .defaults = [] { return Attributes::of(TileAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_tile},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/ops/strided.h"
+#include "core/ops/value_inputs.h"
 #include "pare/core/ops/arrange.h"
 #include "pare/core/parallel.h"
 
@@ -58,8 +59,15 @@ void backward_trilu(BackwardArgs& args) {
   args.set(0, std::move(gx));
 }
 
+Attributes bind_trilu(const Call& call, const Shape&, const Values& values) {
+  TriluAttributes attr = call.attributes.as<TriluAttributes>();
+  attr.diagonal = values.integer(1, "trilu", "a diagonal");
+  return Attributes::of(attr);
+}
+
 /// The matrices stay whole.
 void link_trilu(const Call&, ChannelLinks& links) {
+  if (has_value_inputs(links)) return;
   const Shape& x = links.shape(in(0));
   for (int a = 0; a < x.rank() - 2; ++a)
     if (!x.symbolic(a)) links.tie(in(0), a, out(0), a);
@@ -68,18 +76,24 @@ void link_trilu(const Call&, ChannelLinks& links) {
 void emit_trilu(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<TriluAttributes>();
   const std::string diagonal =
-      emitter.constant(Tensor::from(std::vector<std::int64_t>{attr.diagonal}, {}));
+      emitter.has_input(1)
+          ? emitter.input(1)
+          : emitter.constant(Tensor::from(std::vector<std::int64_t>{attr.diagonal}, {}));
   emitter.node("Trilu", {emitter.input(0), diagonal}, {emitter.output(0)})
       .attribute("upper", std::int64_t{attr.upper});
 }
+
+constexpr ValueForm kForm{bind_trilu, infer_trilu, infer_trilu, forward_trilu, backward_trilu};
 
 }  // namespace
 
 constinit const OpDef kTrilu = {
     .name = "trilu",
-    .infer = infer_trilu,
-    .forward = forward_trilu,
-    .backward = backward_trilu,
+    .max_inputs = 2,
+    .infer = infer_values<kForm>,
+    .forward = forward_values<kForm>,
+    .backward = backward_values<kForm>,
+    .saves_inputs = 0b10,
     .defaults = [] { return Attributes::of(TriluAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_trilu},
     .quantization = {.kind = QuantizationFact::Kind::own_range},

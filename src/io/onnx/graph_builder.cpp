@@ -189,6 +189,8 @@ Graph GraphBuilder::finish(std::vector<int> outputs) {
   settle_kinds();
   graph_.set_outputs(std::move(outputs));
   graph_.compact();
+  // Sizes that only the data know are named after nodes, which have got their names since.
+  graph_.infer_shapes();
   graph_.verify();
   return std::move(graph_);
 }

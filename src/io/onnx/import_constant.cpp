@@ -58,18 +58,22 @@ void import_shape(NodeImport& node) {
   };
   const int start = clamped(node.integer("start", 0));
   const int end = clamped(node.integer("end", shape.rank()));
+  for (int a = start; a < end; ++a)
+    if (shape.symbolic(a)) {
+      node.output(0, call(node, kShape, ShapeAttributes{start, end}, {node.value(0)}));
+      return;
+    }
   std::vector<std::int64_t> sizes;
-  for (int a = start; a < end; ++a) {
-    if (shape.symbolic(a))
-      node.refuse(fmt::format("it needs a known size of axis {} of {}", a, shape));
-    sizes.push_back(shape[a]);
-  }
+  for (int a = start; a < end; ++a) sizes.push_back(shape[a]);
   node.output(0, integers(node, sizes));
 }
 
 void import_size(NodeImport& node) {
   const Shape shape = node.shape(0);
-  if (shape.symbolic()) node.refuse(fmt::format("it needs known sizes, got {}", shape));
+  if (shape.symbolic()) {
+    node.output(0, call(node, kSize, {node.value(0)}));
+    return;
+  }
   node.output(0, node.constant(Tensor::from(std::vector<std::int64_t>{shape.elements()}, Shape{})));
 }
 

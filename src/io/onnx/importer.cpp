@@ -1,5 +1,6 @@
 // The import of a whole model: names, order, branches, functions, refusals.
 #include "io/onnx/importer.h"
+#include "io/onnx/import_computed.h"
 
 #include <algorithm>
 #include <cctype>
@@ -232,7 +233,7 @@ class ModelImporter {
     const OpImport* op = find_import(node.domain, node.op_type);
     if (!op) throw Error(ErrorCode::unsupported, "pare has no such op");
     NodeReader reader(node, name_of_calls(node, scope), scope, builder_, options_.external);
-    op->run(reader);
+    if (!import_computed(reader)) op->run(reader);
     reader.finish();
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const std::string& name = node.outputs[i];

@@ -11,7 +11,8 @@ namespace pare {
 
 PARE_API extern const OpDef kResize, kDepthToSpace, kSpaceToDepth, kUnfold, kFold;
 
-/// ONNX's Resize. Either sizes or scales are given, one per axis.
+/// ONNX's Resize. Either sizes or scales are given, one per axis (of `axes`, where those are named).
+/// The record takes them as tensors too: resize (x, sizes, scales), one of them left out.
 struct ResizeAttributes {
   std::string mode = "nearest";          ///< "nearest", "linear" or "cubic"
   std::vector<std::int64_t> sizes = {};  ///< of the result; −1 keeps the input's
@@ -24,6 +25,10 @@ struct ResizeAttributes {
   double cubic_coefficient = -0.75;
   bool exclude_outside = false;  ///< weights outside the input are 0 and the others scaled up
   bool antialias = false;        ///< linear and cubic: a wider filter where the result is smaller
+  std::vector<std::int64_t> axes = {};  ///< that sizes and scales are for; empty: all
+  /// What sizes mean: "stretch", or one scale for all their axes with a result "not_larger" or
+  /// "not_smaller" than they say.
+  std::string policy = "stretch";
   void fields(AttributeVisitor& visit) {
     visit("mode", mode);
     visit("sizes", sizes);
@@ -33,6 +38,8 @@ struct ResizeAttributes {
     visit("cubic_coefficient", cubic_coefficient);
     visit("exclude_outside", exclude_outside);
     visit("antialias", antialias);
+    visit("axes", axes);
+    visit("policy", policy);
   }
 };
 /// `order` says which part of the channel axis is the place in the block: "DCR" the first

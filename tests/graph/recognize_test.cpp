@@ -1,0 +1,204 @@
+// recognize, merge_equal and simplify_movement: what exporters write out, and what it becomes.
+#include <gmock/gmock.h>
+
+#include "graph/nets.h"
+
+namespace pare::test {
+namespace {
+
+using testing::HasSubstr;
+using Body = std::function<Tensor(const Tensor& x)>;
+
+/// A module that is one function, with leaves of its own for norms.
+struct Written : nn::Module {
+  explicit Written(Body b) : body(std::move(b)) { fill(*this); }
+  Body body;
+  nn::LayerNorm leaves{{.shape = {6}}};
+  void members(nn::Members& m) override { m("leaves", leaves); }
+  Tensor forward(const Tensor& x) override { return body(x); }
+};
+
+/// What a pass makes of a function's graph: one op, and the same values within rounding.
+void expect_becomes(const OpDef& op, const Body& body, const Shape& shape = {4, 5, 6}) {
+  SCOPED_TRACE(op.name);
+  Written net(body);
+  Graph graph = trace(net, random(shape));
+  auto [found, report] = recognize(graph);
+  std::vector<std::string> ops;
+  for (const Graph::Node& node : found.nodes()) ops.emplace_back(node.call.op->name);
+  EXPECT_EQ(ops, std::vector<std::string>{op.name}) << report.to_string();
+  const Tensor x = random(shape, 9);
+  EXPECT_LT(difference(run_one(found, x), run_one(graph, x)), 2e-6);
+  EXPECT_EQ(graph.output_names(), found.output_names());
+}
+
+/// …and of one that only resembles it: nothing.
+void expect_stays(const Body& body, const Shape& shape = {4, 5, 6}) {
+  Written net(body);
+  Graph graph = trace(net, random(shape));
+  EXPECT_EQ(recognize(graph).graph.to_string(), graph.to_string());
+}
+
+Tensor constant(float value) { return Tensor::scalar(value); }
+
+TEST(Recognize, Silu) {
+  expect_becomes(kSilu, [](const Tensor& x) { return x * sigmoid(x); });
+  expect_becomes(kSilu, [](const Tensor& x) { return sigmoid(x) * x; });
+  expect_stays([](const Tensor& x) { return x * sigmoid(relu(x)); });
+}
+
+TEST(Recognize, Hardswish) {
+  const auto gate = [](const Tensor& x) { return clamp(x + constant(3), 0, 6); };
+  expect_becomes(kHardsigmoid, [&](const Tensor& x) { return gate(x) / constant(6); });
+  expect_becomes(kHardsigmoid, [](const Tensor& x) { return relu6(x + constant(3)) * (1.0F / 6); });
+  expect_becomes(kHardswish, [&](const Tensor& x) { return x * (gate(x) / constant(6)); });
+  expect_becomes(kHardswish, [&](const Tensor& x) { return x * gate(x) / constant(6); });
+  expect_stays([](const Tensor& x) { return clamp(x + constant(3), 0, 5) / constant(6); });
+  expect_stays([&](const Tensor& x) { return gate(x) / constant(5); });
+}
+
+TEST(Recognize, Gelu) {
+  const auto gate = [](const Tensor& x) {
+    return erf(x / constant(1.41421356F)) + constant(1);
+  };
+  expect_becomes(kGelu, [&](const Tensor& x) { return x * gate(x) * constant(0.5F); });
+  expect_becomes(kGelu, [&](const Tensor& x) { return x * constant(0.5F) * gate(x); });
+  expect_becomes(kGelu, [&](const Tensor& x) { return x * (gate(x) * constant(0.5F)); });
+  expect_stays([&](const Tensor& x) { return x * gate(x) * constant(0.4F); });
+  const auto curve = [](const Tensor& x, const Tensor& cube) {
+    return tanh((x + cube * constant(0.044715F)) * constant(0.7978845608F)) + constant(1);
+  };
+  expect_becomes(kGelu, [&](const Tensor& x) {
+    return x * constant(0.5F) * curve(x, pow(x, constant(3)));
+  });
+  expect_becomes(kGelu, [&](const Tensor& x) {
+    return constant(0.5F) * (x * curve(x, x * (x * x)));
+  });
+  expect_stays([&](const Tensor& x) { return x * constant(0.5F) * curve(x, pow(x, constant(2))); });
+}
+
+Tensor centred(const Tensor& x, std::vector<std::int64_t> axes = {-1}) {
+  return x - mean(x, axes, true);
+}
+
+TEST(Recognize, LayerNorm) {
+  const auto plain = [](const Tensor& x) {
+    const Tensor c = centred(x);
+    return c / sqrt(mean(pow(c, constant(2)), {-1}, true) + constant(1e-5F));
+  };
+  expect_becomes(kLayerNorm, plain);
+  expect_becomes(kLayerNorm, [](const Tensor& x) {
+    const Tensor c = centred(x, {1, 2});
+    return c * rsqrt(mean(c * c, {1, 2}, true) + constant(1e-3F));
+  });
+  expect_stays([](const Tensor& x) {
+    const Tensor c = centred(x, {1});
+    return c / sqrt(mean(c * c, {1}, true) + constant(1e-5F));
+  });
+  Written net(plain);
+  const auto body = net.body;
+  net.body = [&](const Tensor& x) {
+    return body(x) * Tensor(net.leaves.weight) + Tensor(net.leaves.bias);
+  };
+  Graph graph = trace(net, random(Shape{4, 6}));
+  Graph found = recognize(graph).graph;
+  ASSERT_EQ(found.nodes().size(), 1U);
+  EXPECT_EQ(found.node(0).call.op, &kLayerNorm);
+  EXPECT_EQ(found.node(0).inputs.size(), 3U);
+  const Tensor x = random(Shape{3, 6}, 4);
+  EXPECT_LT(difference(run_one(found, x), run_one(graph, x)), 2e-6);
+}
+
+TEST(Recognize, RmsNorm) {
+  expect_becomes(kRmsNorm, [](const Tensor& x) {
+    return x * rsqrt(mean(x * x, {-1}, true) + constant(1e-6F));
+  });
+  expect_becomes(kRmsNorm, [](const Tensor& x) {
+    return x * reciprocal(sqrt(constant(1e-6F) + mean(square(x), {-1}, true)));
+  });
+}
+
+TEST(Recognize, Attention) {
+  const auto turned = [](const Tensor& k) { return transpose(k, {0, 1, 3, 2}); };
+  const Shape shape{2, 3, 5, 4};
+  expect_becomes(kScaledDotProductAttention, [&](const Tensor& x) {
+    return matmul(softmax(matmul(x, turned(x)) / constant(2), -1), x);
+  }, shape);
+  const Tensor mask = triu(Tensor::full({5, 5}, -1e4), 1);
+  expect_becomes(kScaledDotProductAttention, [&](const Tensor& x) {
+    return matmul(softmax(matmul(x, turned(x)) * constant(0.5F) + mask, -1), x);
+  }, shape);
+  expect_stays([&](const Tensor& x) {
+    return matmul(softmax(matmul(x, turned(x)), 1), x);
+  }, shape);
+}
+
+TEST(MergeEqual, CallsAndConstants) {
+  Written net([](const Tensor& x) {
+    return exp(x + Tensor::scalar(2)) * exp(x + Tensor::scalar(2)) + exp(x + Tensor::scalar(3));
+  });
+  Graph graph = trace(net, random(Shape{2, 3}));
+  auto [merged, report] = merge_equal(graph);
+  EXPECT_EQ(graph.nodes().size(), 8U);
+  EXPECT_EQ(merged.nodes().size(), 6U);
+  EXPECT_THAT(report.to_string(), HasSubstr("exp_2: is 'exp_1'"));
+  const Tensor x = random(Shape{3, 3}, 2);
+  expect_identical(run_one(merged, x), run_one(graph, x));
+}
+
+TEST(MergeEqual, RandomCallsStay) {
+  Written net([](const Tensor& x) { const Attributes half = kDropout.defaults();
+    return dropout(x, half) + dropout(x, half); });
+  Graph graph = trace(net, random(Shape{2, 3}));
+  EXPECT_EQ(merge_equal(graph).graph.nodes().size(), graph.nodes().size());
+}
+
+TEST(SimplifyMovement, TransposesMeetThroughElementwiseCalls) {
+  Written net([](const Tensor& x) {
+    const Tensor y = relu(tanh(transpose(x, {0, 2, 1})));
+    return exp(transpose(y, {0, 2, 1}));
+  });
+  Graph graph = trace(net, random(Shape{2, 3, 4}));
+  auto [moved, report] = simplify_movement(graph);
+  EXPECT_EQ(moved.nodes().size(), 3U) << moved.to_string();
+  EXPECT_THAT(report.to_string(), HasSubstr("moved behind"));
+  const Tensor x = random(Shape{5, 3, 4}, 2);
+  expect_identical(run_one(moved, x), run_one(graph, x));
+}
+
+TEST(SimplifyMovement, WhatMeetsBecomesOne) {
+  Written net([](const Tensor& x) {
+    const Tensor y = transpose(transpose(x, {0, 2, 1}), {2, 0, 1});
+    return reshape(reshape(y, {3, -1}), {-1, 2});
+  });
+  Graph graph = trace(net, random(Shape{2, 3, 4}), {.symbolic_batch = false});
+  auto [moved, report] = simplify_movement(graph);
+  EXPECT_EQ(moved.nodes().size(), 2U) << moved.to_string();
+  const Tensor x = random(Shape{2, 3, 4}, 2);
+  expect_identical(run_one(moved, x), run_one(graph, x));
+  // One that another reader needs as it is stays.
+  Written twice([](const Tensor& t) {
+    const Tensor y = transpose(t, {0, 2, 1});
+    return concat({relu(y), y}, 1);
+  });
+  graph = trace(twice, random(Shape{2, 3, 4}));
+  EXPECT_EQ(simplify_movement(graph).graph.to_string(), graph.to_string());
+}
+
+TEST(Passes, AMovedGraphIsNotCloned) {
+  Written net([&](const Tensor& x) { return x + Tensor::scalar(1); });
+  const Written* self = &net;
+  net.body = [self](const Tensor& x) { return x * Tensor(self->leaves.weight) * sigmoid(x); };
+  Graph graph = trace(net, random(Shape{2, 6})).copy();
+  const void* weight = graph.value(graph.find_value("leaves.weight")).tensor.raw();
+  Graph after = merge_equal(
+                    recognize(simplify_movement(fold_shapes(remove_identities(std::move(graph)).graph)
+                                                    .graph)
+                                  .graph)
+                        .graph)
+                    .graph;
+  EXPECT_EQ(after.value(after.find_value("leaves.weight")).tensor.raw(), weight);
+}
+
+}  // namespace
+}  // namespace pare::test
