@@ -95,24 +95,123 @@ PARE_MULTIVERSION(void, dot_rows,
                    std::int64_t row_step, std::int64_t column_step),
                   (a, rows, b, columns, length, out, row_step, column_step))
 
-/// The patches of one row of output pixels of one group, taps in the order (ky, kx, c); what lies
-/// outside the picture stays 0.
-void gather_row(const ConvolutionSizes& s, const std::int16_t* picture, std::int64_t oy,
+/// One axis of a convolution or transposed convolution: which index of the source a tap of an
+/// output reads.
+struct Axis {
+  std::int64_t size, out, kernel, stride, padding, dilation;
+  bool transposed;
+  /// −1 where nothing is.
+  std::int64_t source(std::int64_t o, std::int64_t tap) const {
+    const std::int64_t at =
+        transposed ? o + padding - tap * dilation : o * stride + tap * dilation - padding;
+    if (transposed && (at < 0 || at % stride != 0)) return -1;
+    const std::int64_t i = transposed ? at / stride : at;
+    return i >= 0 && i < size ? i : -1;
+  }
+};
+
+/// Either kind, seen from its result.
+struct Lattice {
+  Axis z, y, x;
+  std::int64_t batch, groups, group_channels, group_outputs;
+  std::int64_t channels() const { return groups * group_channels; }
+  std::int64_t outputs() const { return groups * group_outputs; }
+  std::int64_t taps() const { return group_channels * z.kernel * y.kernel * x.kernel; }
+  std::int64_t pixels() const { return z.out * y.out * x.out; }
+  std::int64_t source_pixels() const { return z.size * y.size * x.size; }
+};
+
+Lattice lattice_of(const ConvolutionSizes& s) {
+  return {
+      .z = {s.depth, s.out_depth, s.kernel_depth, s.stride_z, s.pad_front, s.dilation_z, false},
+      .y = {s.height, s.out_height, s.kernel_height, s.stride_y, s.pad_top, s.dilation_y, false},
+      .x = {s.width, s.out_width, s.kernel_width, s.stride_x, s.pad_left, s.dilation_x, false},
+      .batch = s.batch,
+      .groups = s.groups,
+      .group_channels = s.group_channels,
+      .group_outputs = s.group_outputs};
+}
+
+/// Of the transposed convolution that goes against the convolution of these sizes.
+Lattice transposed_lattice(const ConvolutionSizes& s) {
+  return {.z = {s.out_depth, s.depth, s.kernel_depth, s.stride_z, s.pad_front, s.dilation_z, true},
+          .y = {s.out_height, s.height, s.kernel_height, s.stride_y, s.pad_top, s.dilation_y, true},
+          .x = {s.out_width, s.width, s.kernel_width, s.stride_x, s.pad_left, s.dilation_x, true},
+          .batch = s.batch,
+          .groups = s.groups,
+          .group_channels = s.group_outputs,
+          .group_outputs = s.group_channels};
+}
+
+/// The patches of one row of output pixels of one group, taps in the order (kz, ky, kx, c); what
+/// no pixel of the source meets stays 0.
+void gather_row(const Lattice& l, const std::int16_t* picture, std::int64_t oz, std::int64_t oy,
                 std::int64_t group, Codes& patches) {
   std::fill(patches.begin(), patches.end(), std::int16_t{0});
-  for (std::int64_t ky = 0; ky < s.kernel_height; ++ky) {
-    const std::int64_t iy = oy * s.stride_y + ky * s.dilation_y - s.pad_top;
-    if (iy < 0 || iy >= s.height) continue;
-    for (std::int64_t ox = 0; ox < s.out_width; ++ox)
-      for (std::int64_t kx = 0; kx < s.kernel_width; ++kx) {
-        const std::int64_t ix = ox * s.stride_x + kx * s.dilation_x - s.pad_left;
-        if (ix < 0 || ix >= s.width) continue;
-        std::copy_n(picture + (iy * s.width + ix) * s.channels + group * s.group_channels,
-                    s.group_channels,
-                    patches.begin() + ox * s.taps + (ky * s.kernel_width + kx) * s.group_channels);
-      }
-  }
+  const std::int64_t taps = l.taps();
+  for (std::int64_t kz = 0; kz < l.z.kernel; ++kz)
+    for (std::int64_t ky = 0; ky < l.y.kernel; ++ky) {
+      const std::int64_t iz = l.z.source(oz, kz);
+      const std::int64_t iy = l.y.source(oy, ky);
+      if (iz < 0 || iy < 0) continue;
+      const std::int16_t* row = picture + (iz * l.y.size + iy) * l.x.size * l.channels();
+      for (std::int64_t ox = 0; ox < l.x.out; ++ox)
+        for (std::int64_t kx = 0; kx < l.x.kernel; ++kx) {
+          const std::int64_t ix = l.x.source(ox, kx);
+          if (ix < 0) continue;
+          const std::int64_t tap = (kz * l.y.kernel + ky) * l.x.kernel + kx;
+          std::copy_n(row + ix * l.channels() + group * l.group_channels, l.group_channels,
+                      patches.begin() + ox * taps + tap * l.group_channels);
+        }
+    }
 }
+
+/// Sums of x's codes, less `x_zero`, times `weights` [outputs, kz, ky, kx, c] into y, i32.
+void convolve(const Lattice& l, const Tensor& x, std::int32_t x_zero, const Codes& weights,
+              Tensor& y, const char* where) {
+  const std::int64_t taps = l.taps();
+  check_bound(weights.data(), l.outputs(), taps, x.dtype(), x_zero, where);
+  const Codes pictures = centred(in_format(x, MemoryFormat::channels_last), x_zero);
+  std::int32_t* out = y.mutable_data<std::int32_t>();
+  const bool last = y.channels_last();
+  parallel_for(0, l.batch * l.z.out * l.y.out, 1, [&](std::int64_t begin, std::int64_t end) {
+    Codes patches(static_cast<std::size_t>(l.x.out * taps));
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t oy = row % l.y.out;
+      const std::int64_t oz = row / l.y.out % l.z.out;
+      const std::int64_t n = row / l.y.out / l.z.out;
+      const std::int64_t pixel = (oz * l.y.out + oy) * l.x.out;
+      for (std::int64_t g = 0; g < l.groups; ++g) {
+        gather_row(l, pictures.data() + n * l.source_pixels() * l.channels(), oz, oy, g, patches);
+        const std::int64_t o = g * l.group_outputs;
+        std::int32_t* to = out + n * l.outputs() * l.pixels() +
+                           (last ? pixel * l.outputs() + o : o * l.pixels() + pixel);
+        dot_rows(patches.data(), l.x.out, weights.data() + o * taps, l.group_outputs, taps, to,
+                 last ? l.outputs() : 1, last ? 1 : l.pixels());
+      }
+    }
+  });
+}
+
+/// A transposed convolution's weight [C, O/groups, …] as [O, …, C/groups].
+Codes from_outputs(const Lattice& l, const Tensor& weight) {
+  const Codes from = centred(in_format(weight, MemoryFormat::row_major), 0);
+  const std::int64_t kernel = l.z.kernel * l.y.kernel * l.x.kernel;
+  Codes to(from.size());
+  for (std::int64_t o = 0; o < l.outputs(); ++o)
+    for (std::int64_t tap = 0; tap < kernel; ++tap)
+      for (std::int64_t c = 0; c < l.group_channels; ++c) {
+        const std::int64_t channel = o / l.group_outputs * l.group_channels + c;
+        to[static_cast<std::size_t>((o * kernel + tap) * l.group_channels + c)] =
+            from[static_cast<std::size_t>(
+                (channel * l.group_outputs + o % l.group_outputs) * kernel + tap)];
+      }
+  return to;
+}
+
+constexpr const char* kConvolutions[] = {"conv1d_integer", "conv2d_integer", "conv3d_integer"};
+constexpr const char* kTransposed[] = {"conv_transpose1d_integer", "conv_transpose2d_integer",
+                                       "conv_transpose3d_integer"};
 
 /// b [k, n] of one product, transposed: rows of k.
 void transpose_into(const std::int16_t* b, std::int64_t k, std::int64_t n, Codes& out) {
@@ -122,36 +221,45 @@ void transpose_into(const std::int16_t* b, std::int64_t k, std::int64_t n, Codes
 
 }  // namespace
 
-Tensor conv2d_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight,
-                      const Conv2dAttributes& attributes) {
-  check_codes(x, x_zero, "conv2d_integer");
-  check_codes(weight, 0, "conv2d_integer");
-  const Shape shape = convolution_shape(attributes, x.shape(), weight.shape(), "conv2d_integer");
+template <std::size_t N>
+Tensor convolution_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight,
+                           const ConvolutionAttributes<N>& attributes) {
+  const char* where = kConvolutions[N - 1];
+  check_codes(x, x_zero, where);
+  check_codes(weight, 0, where);
+  const Shape shape = convolution_shape(attributes, x.shape(), weight.shape(), where);
   Tensor y = Tensor::empty(shape, DType::i32, x.format());
-  const ConvolutionSizes s(attributes, x.shape(), weight.shape(), shape);
-  const Codes pictures = centred(in_format(x, MemoryFormat::channels_last), x_zero);
   const Codes weights = centred(in_format(weight, MemoryFormat::channels_last), 0);
-  check_bound(weights.data(), s.outputs, s.taps, x.dtype(), x_zero, "conv2d_integer");
-  std::int32_t* out = y.mutable_data<std::int32_t>();
-  const bool last = y.channels_last();
-  parallel_for(0, s.batch * s.out_height, 1, [&](std::int64_t begin, std::int64_t end) {
-    Codes patches(static_cast<std::size_t>(s.out_width * s.taps));
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t n = row / s.out_height;
-      const std::int64_t oy = row % s.out_height;
-      const std::int64_t pixel = oy * s.out_width;
-      for (std::int64_t g = 0; g < s.groups; ++g) {
-        gather_row(s, pictures.data() + n * s.height * s.width * s.channels, oy, g, patches);
-        const std::int64_t o = g * s.group_outputs;
-        std::int32_t* to =
-            out + n * s.outputs * s.pixels + (last ? pixel * s.outputs + o : o * s.pixels + pixel);
-        dot_rows(patches.data(), s.out_width, weights.data() + o * s.taps, s.group_outputs, s.taps,
-                 to, last ? s.outputs : 1, last ? 1 : s.pixels);
-      }
-    }
-  });
+  convolve(lattice_of({attributes, x.shape(), weight.shape(), shape}), x, x_zero, weights, y,
+           where);
   return y;
 }
+template Tensor convolution_integer(const Tensor&, std::int32_t, const Tensor&,
+                                    const Conv1dAttributes&);
+template Tensor convolution_integer(const Tensor&, std::int32_t, const Tensor&,
+                                    const Conv2dAttributes&);
+template Tensor convolution_integer(const Tensor&, std::int32_t, const Tensor&,
+                                    const Conv3dAttributes&);
+
+template <std::size_t N>
+Tensor conv_transpose_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight,
+                              const ConvTransposeAttributes<N>& attributes) {
+  const char* where = kTransposed[N - 1];
+  check_codes(x, x_zero, where);
+  check_codes(weight, 0, where);
+  const Shape shape = conv_transpose_shape(attributes, x.shape(), weight.shape(), where);
+  Tensor y = Tensor::empty(shape, DType::i32, x.format());
+  const Lattice lattice =
+      transposed_lattice({convolution_of(attributes), shape, weight.shape(), x.shape()});
+  convolve(lattice, x, x_zero, from_outputs(lattice, weight), y, where);
+  return y;
+}
+template Tensor conv_transpose_integer(const Tensor&, std::int32_t, const Tensor&,
+                                       const ConvTranspose1dAttributes&);
+template Tensor conv_transpose_integer(const Tensor&, std::int32_t, const Tensor&,
+                                       const ConvTranspose2dAttributes&);
+template Tensor conv_transpose_integer(const Tensor&, std::int32_t, const Tensor&,
+                                       const ConvTranspose3dAttributes&);
 
 Tensor linear_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight) {
   check_codes(x, x_zero, "linear_integer");

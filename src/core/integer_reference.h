@@ -10,10 +10,15 @@ namespace pare {
 // zero point that is no code, and out_of_range where the weights and the range of x admit a sum
 // beyond int32 (no order of summation could then be relied on).
 
-/// x [N, C, H, W], weight i8 or u8 [O, C/groups, kH, kW] with zero point 0; the result is in x's
-/// memory format. Padding counts as x_zero.
-Tensor conv2d_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight,
-                      const Conv2dAttributes& attributes);
+/// x [N, C, …] over one to three axes, weight i8 or u8 [O, C/groups, …] with zero point 0; the
+/// result is in x's memory format. Padding counts as x_zero.
+template <std::size_t N>
+Tensor convolution_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight,
+                           const ConvolutionAttributes<N>& attributes);
+/// The same of a transposed convolution, weight [C, O/groups, …].
+template <std::size_t N>
+Tensor conv_transpose_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight,
+                              const ConvTransposeAttributes<N>& attributes);
 /// x [..., in], weight [out, in] with zero point 0.
 Tensor linear_integer(const Tensor& x, std::int32_t x_zero, const Tensor& weight);
 /// NumPy's matmul of (a − a_zero) and (b − b_zero).

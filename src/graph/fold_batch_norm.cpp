@@ -40,6 +40,8 @@ class Folder {
  private:
   int producer(int norm) const { return graph_.value(graph_.node(norm).inputs[0]).producer; }
   const OpDef* op(int node) const { return graph_.node(node).call.op; }
+  /// The axis of a layer's weight that its output channels are.
+  int weight_axis(int layer) const { return op(layer)->quantization.weight_axis; }
 
   /// Why a batch norm stays.
   std::optional<std::string> obstacle(int norm) const {
@@ -59,17 +61,17 @@ class Folder {
     if (weight >= 0 && op(weight) == &kDequantizeLinear)
       return fmt::format("the weight of '{}' is quantized already", node.name);
     if (weight >= 0 && op(weight) == &kFakeQuantize)
-      if (const char* reason = commutes_not(graph_.node(weight)))
+      if (const char* reason = commutes_not(graph_.node(weight), weight_axis(layer)))
         return fmt::format("the weight of '{}' is fake-quantized {}", node.name, reason);
     return std::nullopt;
   }
 
   /// Why fake_quantize(W·f; s·|f|) would not be f·fake_quantize(W; s) for every f, null if it is.
-  const char* commutes_not(const Graph::Node& fake_quantize) const {
+  const char* commutes_not(const Graph::Node& fake_quantize, int axis) const {
     const auto& a = fake_quantize.call.attributes.as<FakeQuantizeAttributes>();
     const Shape& weight = graph_.value(fake_quantize.inputs[0]).shape;
     const Shape& scale = graph_.value(fake_quantize.inputs[1]).shape;
-    if (scale.rank() != 1 || scale[0] != weight[0] || a.axis != 0)
+    if (scale.rank() != 1 || scale[0] != weight[axis] || a.axis != axis)
       return "with one scale for all channels";
     if (a.qmin != -a.qmax) return "to a range that is not the same on both sides of zero";
     const int zero = fake_quantize.inputs.size() > 2 ? fake_quantize.inputs[2] : -1;
@@ -106,8 +108,7 @@ class Folder {
     const int factor = add(norm_name + ".factor", {&kDiv, {}}, {gamma, deviation});
 
     std::vector<int> inputs = graph_.node(layer).inputs;
-    const int axis = is_conv_transpose(op(layer)) ? 1 : 0;
-    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor, axis);
+    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor, weight_axis(layer));
     inputs.resize(3, -1);
     const std::string bias_name = layer_name + ".bias";
     int bias = inputs[2] < 0 ? add(bias_name + ".centred", {&kNeg, {}}, {mean})

@@ -5,7 +5,7 @@
 
 #include "core/check.h"
 #include "core/integer_reference.h"
-#include "core/ops/line_as_picture.h"
+#include "core/ops/convolution.h"
 #include "pare/core/ops.h"
 
 namespace pare {
@@ -15,7 +15,8 @@ namespace {
 using Kind = QuantizedGroup::Kind;
 
 std::optional<Kind> kind_of(const OpDef* op) {
-  if (is_picture_convolution(op)) return Kind::conv2d;
+  if (is_convolution(op)) return Kind::convolution;
+  if (is_conv_transpose(op)) return Kind::conv_transpose;
   if (op == &kLinear) return Kind::linear;
   if (op == &kMatmul) return Kind::matmul;
   return std::nullopt;
@@ -26,7 +27,8 @@ bool is_byte(const Graph& graph, int value) {
   return dtype == DType::i8 || dtype == DType::u8;
 }
 
-/// s_x·s_w in single precision, one or one per output channel.
+/// s_x·s_w in single precision: one, or one per output channel. A transposed convolution's groups
+/// share theirs: output channel c has number c modulo their count.
 std::vector<float> products(const Tensor& x_scale, const Tensor& weight_scale) {
   const float x = x_scale.to_vector<float>()[0];
   std::vector<float> out = weight_scale.to_vector<float>();
@@ -44,7 +46,8 @@ bool per_output_channel(const Graph& graph, Kind kind, const QuantizedOperand& w
   if (graph.value(weight.scale).shape.rank() == 0) return true;
   const int rank = graph.value(weight.codes).shape.rank();
   const std::int64_t axis = weight.axis < 0 ? weight.axis + rank : weight.axis;
-  return kind == Kind::matmul ? rank == 2 && axis == 1 : axis == 0;
+  if (kind == Kind::matmul) return rank == 2 && axis == 1;
+  return axis == (kind == Kind::conv_transpose ? 1 : 0);
 }
 
 /// Whether the bias can be added to the sums: i32 in units of s_x·s_w.
@@ -55,8 +58,24 @@ bool in_units(const Graph& graph, const QuantizedOperand& bias, const std::vecto
   const auto scales = graph.value(bias.scale).tensor.to_vector<float>();
   const std::size_t channels = std::max(scales.size(), units.size());
   for (std::size_t c = 0; c < channels; ++c)
-    if (scales[scales.size() == 1 ? 0 : c] != units[units.size() == 1 ? 0 : c]) return false;
+    if (scales[c % scales.size()] != units[c % units.size()]) return false;
   return true;
+}
+
+Tensor convolve(const Call& call, const Tensor& x, std::int32_t zero, const Tensor& weight) {
+  const auto convolution = [&](const auto& attributes) {
+    return convolution_integer(x, zero, weight, attributes);
+  };
+  const auto transposed = [&](const auto& attributes) {
+    return conv_transpose_integer(x, zero, weight, attributes);
+  };
+  const Attributes& a = call.attributes;
+  if (call.op == &kConv1d) return convolution(a.as<Conv1dAttributes>());
+  if (call.op == &kConv2d) return convolution(a.as<Conv2dAttributes>());
+  if (call.op == &kConv3d) return convolution(a.as<Conv3dAttributes>());
+  if (call.op == &kConvTranspose1d) return transposed(a.as<ConvTranspose1dAttributes>());
+  if (call.op == &kConvTranspose2d) return transposed(a.as<ConvTranspose2dAttributes>());
+  return transposed(a.as<ConvTranspose3dAttributes>());
 }
 
 }  // namespace
@@ -111,9 +130,9 @@ Tensor run_integer(const IntegerCall& integer, const Call& call, std::span<const
   };
   Tensor sums;
   switch (integer.kind) {
-    case Kind::conv2d:
-      sums = conv2d_integer(with_height(read[0]), zero(2), with_height(read[3]),
-                            picture_attributes(call));
+    case Kind::convolution:
+    case Kind::conv_transpose:
+      sums = convolve(call, read[0], zero(2), read[3]);
       break;
     case Kind::linear:
       sums = linear_integer(read[0], zero(2), read[3]);
@@ -127,19 +146,18 @@ Tensor run_integer(const IntegerCall& integer, const Call& call, std::span<const
   if (read.size() > 6 && integer.bias.quantized()) bias = read[6].to_vector<std::int32_t>();
   if (read.size() > 6 && !integer.bias.quantized()) float_bias = read[6].to_vector<float>();
 
-  const bool rows = integer.kind == Kind::conv2d && !sums.channels_last();
-  const std::int64_t channels =
-      sums.rank() == 0 ? 1 : sums.dim(integer.kind == Kind::conv2d ? 1 : -1);
-  const std::int64_t inner = rows ? sums.shape().elements(2, sums.rank()) : 1;
-  Shape shape = sums.shape();
-  if (call.op == &kConv1d) shape = {shape[0], shape[1], shape[3]};
-  Tensor y = Tensor::empty(shape, DType::f32, sums.format());
+  const bool second =
+      integer.kind == Kind::convolution || integer.kind == Kind::conv_transpose;  // axis
+  const std::int64_t channels = sums.rank() == 0 ? 1 : sums.dim(second ? 1 : -1);
+  const std::int64_t inner =
+      second && !sums.channels_last() ? sums.shape().elements(2, sums.rank()) : 1;
+  Tensor y = Tensor::empty(sums.shape(), DType::f32, sums.format());
   const std::int32_t* in = sums.data<std::int32_t>();
   float* out = y.mutable_data<float>();
   for (std::int64_t i = 0; i < sums.elements(); ++i) {
     const auto c = static_cast<std::size_t>(i / inner % channels);
     const std::int64_t sum = std::int64_t{in[i]} + (bias.empty() ? 0 : bias[c]);
-    out[i] = static_cast<float>(sum) * units[units.size() == 1 ? 0 : c];
+    out[i] = static_cast<float>(sum) * units[c % units.size()];
     if (!float_bias.empty()) out[i] = out[i] + float_bias[c];
   }
   return y;

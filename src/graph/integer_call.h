@@ -10,7 +10,7 @@
 namespace pare {
 
 struct IntegerCall {
-  QuantizedGroup::Kind kind = QuantizedGroup::Kind::conv2d;
+  QuantizedGroup::Kind kind = QuantizedGroup::Kind::convolution;
   QuantizedOperand x;
   QuantizedOperand weight;
   QuantizedOperand bias;  ///< quantized where it is i32 in units of s_x·s_w, else float or none
@@ -19,7 +19,8 @@ struct IntegerCall {
 };
 
 /// Whether node `n` has the integer form: x in u8 or i8 with one scale; weight in i8 without zero
-/// points, with one scale or one per output channel (a matrix product: any 8-bit second factor).
+/// points, with one scale or one per output channel (of a transposed convolution per output channel
+/// of a group, as in ONNX). A matrix product: any 8-bit second factor, an activation too.
 std::optional<IntegerCall> integer_call(const Graph& graph, int n);
 
 /// The call's float result from the tensors that reads() names, in that order.

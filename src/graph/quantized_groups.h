@@ -24,10 +24,11 @@ struct QuantizedOperand {
 /// Each node but the last has no other reader. All its quantized operands have constant scales.
 struct QuantizedGroup {
   enum class Kind : std::uint8_t {
-    conv2d,  ///< these three have integer arithmetic (src/graph/integer_call.h)
+    convolution,     ///< over one to three axes; these have integer arithmetic (integer_call.h)
+    conv_transpose,  ///< the same
     linear,
-    matmul,
-    other,  ///< the op's float form between dequantization and quantization
+    matmul,  ///< of an activation and a constant or another activation
+    other,   ///< the op's float form between dequantization and quantization
   };
   Kind kind = Kind::other;
   int op = -1;  ///< node

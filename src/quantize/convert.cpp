@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
@@ -40,6 +41,7 @@ class Converter {
       : graph_(remove_identities(prepared).graph),
         before_(graph_.share()),
         uses_(before_),
+        leaf_(leaf_values(before_)),
         evaluate_(before_),
         report_(prepared) {}
 
@@ -85,13 +87,24 @@ class Converter {
         missing);
   }
 
-  // The fake_quantize node that gives node n its weight; −1: its weight stays float.
+  // The fake_quantize node that gives node n its weight; −1: its weight stays float, or is an
+  // activation.
   int weight_quantizer(int n) const {
     const Graph::Node& node = before_.node(n);
     const int weight = node.call.op->quantization.weight_input;
-    if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0) return -1;
+    if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0 ||
+        !leaf_[at(node.inputs[at(weight)])])
+      return -1;
     const int producer = before_.value(node.inputs[at(weight)]).producer;
     return producer >= 0 && before_.node(producer).call.op == &kFakeQuantize ? producer : -1;
+  }
+
+  // A matrix product of two activations that have codes.
+  bool multiplies_codes(int n) const {
+    const Graph::Node& node = before_.node(n);
+    return node.call.op == &kMatmul && !leaf_[at(node.inputs[1])] &&
+           before_.metadata().count(kFloatKey + node.name) == 0 &&
+           parameters_.count(node.inputs[0]) != 0 && parameters_.count(node.inputs[1]) != 0;
   }
 
   // A fake_quantize of an activation (a fixed range).
@@ -156,7 +169,8 @@ class Converter {
       const bool fused =
           before_.node(n).call.op->quantization.kind == QuantizationFact::Kind::fused_activation;
       if (rounded[at(out)] && fused) rounded[at(node.inputs[0])] = true;
-      if (weight_quantizer(n) >= 0 || rounded[at(out)] || (passes && wanted_[at(out)]))
+      if (weight_quantizer(n) >= 0 || multiplies_codes(n) || rounded[at(out)] ||
+          (passes && wanted_[at(out)]))
         for (int v : node.inputs)
           if (v >= 0) wanted_[at(v)] = true;
     }
@@ -301,6 +315,7 @@ class Converter {
     layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
     layer.qmax = attributes.qmax;
     layer.axis = static_cast<int>(attributes.axis);
+    if (is_conv_transpose(node.call.op)) layer.groups = groups_of(node.call);
     layer.source_scale = source->second.number.scale;
     const bool has_bias = fact.bias_input >= 0 && at(fact.bias_input) < node.inputs.size() &&
                           node.inputs[at(fact.bias_input)] >= 0;
@@ -345,7 +360,8 @@ class Converter {
   void set_bias(int n, const std::string& name, const LayerCodes& codes) {
     const int q = constant(name + "_quantized", codes.bias);
     const int scale = constant(name + "_scale", codes.bias_scale);
-    const int result = dequantize(name + "_dequantize", q, scale, zeros(codes.scale.shape()), 0);
+    const int result =
+        dequantize(name + "_dequantize", q, scale, zeros(codes.bias_scale.shape()), 0);
     const std::size_t bias = at(before_.node(n).call.op->quantization.bias_input);
     std::vector<int>& inputs = graph_.edit_node(n).inputs;
     if (inputs.size() <= bias) inputs.resize(bias + 1, -1);
@@ -355,6 +371,7 @@ class Converter {
   Graph graph_;
   const Graph before_;
   const Uses uses_;
+  const std::vector<bool> leaf_;  // per value
   LeafEvaluator evaluate_;
   ReportBuilder report_;
   std::map<int, Observed> observed_;      // by the observer's output

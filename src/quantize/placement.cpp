@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "core/check.h"
-#include "core/ops/line_as_picture.h"
+#include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "graph/moves.h"
@@ -21,6 +21,7 @@ using Kind = QuantizationFact::Kind;
 enum class Role {
   none,
   weighted,    // its own range, with a weight: the reason to quantize at all
+  product,     // the same of two activations
   compute,     // its own range, without
   select,      // has its input's codes
   share,       // concat
@@ -59,7 +60,12 @@ class Placer {
 
   template <class Visit> void for_each_activation(const Graph::Node& node, Visit&& visit) const {
     for (std::size_t i = 0; i < node.inputs.size(); ++i)
-      if (is_activation(graph_, node, i)) visit(node.inputs[i]);
+      if (is_activation(graph_, node, i) || (i == 1 && multiplies_activations(node)))
+        visit(node.inputs[i]);
+  }
+
+  bool multiplies_activations(const Graph::Node& node) const {
+    return node.call.op == &kMatmul && !leaf_[at(node.inputs[1])];
   }
 
   Role role_of(const Graph::Node& node) const {
@@ -70,6 +76,7 @@ class Placer {
       case Kind::none:
         return Role::none;
       case Kind::own_range:
+        if (multiplies_activations(node)) return Role::product;
         return fact.weight_input >= 0 ? Role::weighted : Role::compute;
       case Kind::same_as_input:
         return selects(node.call) ? Role::select : Role::compute;
@@ -103,6 +110,15 @@ class Placer {
     return "";
   }
 
+  // What is scaled and masked after a product of activations stays float: the scores of an
+  // attention get masks, of which a range would leave no codes for the scores.
+  bool available(int value, Role reader) const {
+    const int producer = graph_.value(value).producer;
+    if (leaf_[at(value)] || producer < 0) return true;
+    const bool moves = reader == Role::select || reader == Role::share;
+    return quantized(producer) && (moves || role(producer) != Role::product);
+  }
+
   // First pass: what can be quantized, given that its inputs can.
   void choose(int n) {
     const Graph::Node& node = graph_.node(n);
@@ -115,12 +131,11 @@ class Placer {
       choice.reason = "the layer before it stays float";
       return;
     }
-    bool after = kind == Role::weighted || kind == Role::absorbed;
+    bool after = kind == Role::weighted || kind == Role::product || kind == Role::absorbed;
     if (!after) {
       for_each_activation(node, [&](int v) {
-        const Graph::Value& value = graph_.value(v);
-        const bool available = leaf_[at(v)] || value.producer < 0 || quantized(value.producer);
-        if (!available) choice.reason = fmt::format("its input '{}' is float", value.name);
+        if (!available(v, kind))
+          choice.reason = fmt::format("its input '{}' is float", graph_.value(v).name);
         after = after || after_weighted_[at(v)];
       });
       if (!choice.reason.empty()) return;
@@ -130,6 +145,8 @@ class Placer {
       }
     }
     choice.quantized = true;
+    choice.weighted = kind == Role::weighted;
+    choice.product = kind == Role::product;
     roles_[at(n)] = kind;
     after_weighted_[at(node.outputs[0])] = after;
   }
@@ -145,8 +162,8 @@ class Placer {
         if (needed[at(node.outputs[0])]) needed[at(node.inputs[0])] = true;
         continue;
       }
-      if (role(n) != Role::weighted && !wanted) {
-        placement_.nodes[at(n)] = {false, "nothing quantized reads its result"};
+      if (role(n) != Role::weighted && role(n) != Role::product && !wanted) {
+        placement_.nodes[at(n)] = {.reason = "nothing quantized reads its result"};
         continue;
       }
       for_each_activation(node, [&](int v) { needed[at(v)] = true; });
@@ -165,8 +182,7 @@ class Placer {
   // follows an op to the value that leaves its group.
   void form_group(int n) {
     const Role kind = role(n);
-    if (kind != Role::weighted && kind != Role::compute && kind != Role::fixed &&
-        kind != Role::activation)
+    if (kind == Role::none || kind == Role::select || kind == Role::share || kind == Role::absorbed)
       return;
     int result = graph_.node(n).outputs[0];
     const auto pass = [&](int reader) {
@@ -262,8 +278,9 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
   const int before = graph.value(node.inputs[0]).producer;
   if (before < 0 || uses.only_reader(node.inputs[0]) < 0) return -1;
   const OpDef* op = graph.node(before).call.op;
-  // Their channels are the weight's first axis and the output's second, as batch norm's are.
-  const bool weighted = is_picture_convolution(op) ||
+  // Their channels are an axis of the weight and the output's second, as batch norm's are.
+  const bool weighted = is_convolution(op) ||
+                        (is_conv_transpose(op) && groups_of(graph.node(before).call) == 1) ||
                         (op == &kLinear && graph.value(node.inputs[0]).shape.rank() == 2);
   return weighted ? before : -1;
 }

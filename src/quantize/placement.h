@@ -13,7 +13,9 @@ namespace pare::quantize {
 struct Placement {
   struct NodeChoice {
     bool quantized = false;
-    std::string reason;  ///< why not; empty for what only computes a parameter
+    bool weighted = false;  ///< with a constant weight, to be quantized per channel
+    bool product = false;   ///< of two activations
+    std::string reason;     ///< why not; empty for what only computes a parameter
   };
   /// A value that gets an observer.
   struct Source {
@@ -43,7 +45,8 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
 /// their codes. Dropout counts: it is gone in inference.
 bool selects(const Call& call);
 
-/// Whether input i of a node is an activation (not its weight, bias or an index).
+/// Whether input i of a node is an activation (not its weight, bias or an index). The second factor
+/// of a matrix product counts as a weight, whatever it is.
 bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i);
 
 }  // namespace pare::quantize

@@ -75,10 +75,9 @@ class Preparer {
       if (!choice.quantized && !choice.reason.empty())
         graph_.metadata()[kFloatKey + graph_.node(n).name] = choice.reason;
       if (!choice.quantized) continue;
-      const int weight = graph_.node(n).call.op->quantization.weight_input;
-      if (weight < 0) continue;
-      any = true;
-      fake_quantize_weight(n, weight);
+      any = any || choice.weighted || choice.product;
+      if (choice.weighted)
+        fake_quantize_weight(n, graph_.node(n).call.op->quantization.weight_input);
     }
     PARE_CHECK(any, unsupported, where,
                "expected a node with weights that can be quantized, got none: {}", why_not());

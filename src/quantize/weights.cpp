@@ -31,8 +31,11 @@ Channel channel_of(const LayerWeights& layer, std::size_t c) {
   if (folded * std::min(layer.source_scale, 1.0F) < std::numeric_limits<float>::min())
     channel = {std::max(layer.scales[c], kScaleOfNothing), layer.scales[c], 0, false};
   if (layer.bias.empty()) return channel;
-  const auto least = static_cast<float>(std::fabs(layer.bias[c]) /
-                                        (static_cast<double>(layer.source_scale) * kLargestBias));
+  double bias = 0;
+  for (std::size_t o = c; o < layer.bias.size(); o += layer.scales.size())
+    bias = std::max(bias, std::fabs(layer.bias[o]));
+  const auto least =
+      static_cast<float>(bias / (static_cast<double>(layer.source_scale) * kLargestBias));
   if (channel.scale < least) {
     const double before_factor = f == 0 ? 1.0 : static_cast<double>(least) / std::fabs(f);
     channel.raised = true;
@@ -64,13 +67,15 @@ LayerCodes code_layer(const LayerWeights& layer) {
     scales[c] = channel[c].scale;
     raised += channel[c].raised ? 1 : 0;
   }
+  const std::size_t outputs = channels * static_cast<std::size_t>(layer.groups);
+  const std::size_t group = w.size() / static_cast<std::size_t>(layer.groups);
   std::vector<std::int8_t> codes(w.size());
-  std::vector<std::int64_t> magnitude(channels, 0);
+  std::vector<std::int64_t> magnitude(outputs, 0);
   for (std::size_t i = 0; i < w.size(); ++i) {
     const std::size_t c = i / inner % channels;
     const float code = centred_code(w[i], channel[c].divide, -limit, limit) * channel[c].sign;
     codes[i] = static_cast<std::int8_t>(code);
-    magnitude[c] += std::abs(static_cast<int>(codes[i]));
+    magnitude[i / group * channels + c] += std::abs(static_cast<int>(codes[i]));
   }
 
   LayerCodes result;
@@ -79,22 +84,23 @@ LayerCodes code_layer(const LayerWeights& layer) {
   result.weight = Tensor::from(codes, shape);
   const Shape per_channel{static_cast<std::int64_t>(channels)};
   result.scale = Tensor::from(scales, per_channel);
-  std::vector<std::int32_t> bias(channels, 0);
+  std::vector<std::int32_t> bias(outputs, 0);
   if (!layer.bias.empty()) {
-    std::vector<float> bias_scales(channels);
-    for (std::size_t c = 0; c < channels; ++c) {
-      bias_scales[c] = layer.source_scale * scales[c];
-      const double exact = layer.bias[c] / static_cast<double>(bias_scales[c]);
-      bias[c] = static_cast<std::int32_t>(std::nearbyint(exact));
+    std::vector<float> bias_scales(outputs);
+    for (std::size_t o = 0; o < outputs; ++o) {
+      bias_scales[o] = layer.source_scale * scales[o % channels];
+      const double exact = layer.bias[o] / static_cast<double>(bias_scales[o]);
+      bias[o] = static_cast<std::int32_t>(std::nearbyint(exact));
     }
-    result.bias = Tensor::from(bias, per_channel);
-    result.bias_scale = Tensor::from(bias_scales, per_channel);
+    const Shape per_output{static_cast<std::int64_t>(outputs)};
+    result.bias = Tensor::from(bias, per_output);
+    result.bias_scale = Tensor::from(bias_scales, per_output);
   }
-  for (std::size_t c = 0; c < channels; ++c) {
-    const std::int64_t most = magnitude[c] * kLargestActivation + std::abs(std::int64_t{bias[c]});
+  for (std::size_t o = 0; o < outputs; ++o) {
+    const std::int64_t most = magnitude[o] * kLargestActivation + std::abs(std::int64_t{bias[o]});
     PARE_CHECK(most <= std::numeric_limits<std::int32_t>::max(), unsupported, layer.name,
                "expected sums that fit 32 bits, got up to {} in channel {}; exclude this layer",
-               most, c);
+               most, o);
   }
   return result;
 }

@@ -15,16 +15,17 @@ struct LayerWeights {
   std::vector<float> scales;  ///< of its fake-quantization
   std::int64_t qmax = 127;
   int axis = 0;
+  std::int64_t groups = 1;  ///< of a transposed convolution: output channel c has channel c mod C
   std::vector<double> factor;  ///< of the batch norm after it; empty: none
-  std::vector<double> bias;    ///< with the batch norm folded in; empty: none
+  std::vector<double> bias;    ///< per output channel, batch norm folded in; empty: none
   float source_scale = 1;      ///< of the layer's input
 };
 
 struct LayerCodes {
   Tensor weight;      ///< i8
   Tensor scale;       ///< f32 [C]
-  Tensor bias;        ///< i32 [C], or undefined
-  Tensor bias_scale;  ///< f32 [C]: source scale · weight scale
+  Tensor bias;        ///< i32 [groups · C], or undefined
+  Tensor bias_scale;  ///< f32 [groups · C]: source scale · weight scale
   std::string note;   ///< what is worth reporting; empty: nothing
 };
 

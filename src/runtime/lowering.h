@@ -13,6 +13,7 @@
 #include "graph/quantized_groups.h"
 #include "graph/uses.h"
 #include "pare/graph/passes.h"
+#include "runtime/pictures.h"
 #include "runtime/program.h"
 #include "runtime/steps.h"
 #include "runtime/weights.h"
@@ -111,6 +112,7 @@ class Lowering {
   // lowering_integer.cpp
   void lower_group(const QuantizedGroup& group);
   bool lower_integer_convolution(const QuantizedGroup& group);
+  void interleave(const QuantizedGroup& group, const Interleaving& between, int from);
   bool lower_integer_dense(const QuantizedGroup& group);
   bool lower_integer_call(const QuantizedGroup& group, const char* reason);
   bool lower_other(const QuantizedGroup& group);

@@ -5,10 +5,12 @@
 #include <limits>
 
 #include "core/check.h"
-#include "core/ops/line_as_picture.h"
+#include "core/ops/convolution.h"
+#include "core/tensor_bytes.h"
 #include "graph/integer_call.h"
 #include "pare/core/ops.h"
 #include "runtime/lowering.h"
+#include "runtime/pictures.h"
 
 namespace pare::runtime {
 namespace {
@@ -104,7 +106,8 @@ std::string Lowering::name_of(const QuantizedGroup& group) const {
 
 void Lowering::lower_group(const QuantizedGroup& group) {
   switch (group.kind) {
-    case QuantizedGroup::Kind::conv2d:
+    case QuantizedGroup::Kind::convolution:
+    case QuantizedGroup::Kind::conv_transpose:
       if (lower_integer_convolution(group)) return;
       break;
     case QuantizedGroup::Kind::linear:
@@ -120,8 +123,7 @@ void Lowering::lower_group(const QuantizedGroup& group) {
 
 void Lowering::lower_pieces(const QuantizedGroup& group) {
   const Chain chain = chain_of(group);
-  const OpDef* op = node(group.op).call.op;
-  if (is_picture_convolution(op) || op == &kLinear || op == &kMatmul || op == &kAdd) {
+  if (group.kind != QuantizedGroup::Kind::other || node(group.op).call.op == &kAdd) {
     lower_chain(chain);
   } else {
     lower_node(group.op);
@@ -147,6 +149,15 @@ const char* Lowering::read_contraction(const QuantizedGroup& group, Encoding& so
       return "its weight has a zero point";
   }
   scales = scale.to_vector<float>();
+  if (group.kind == QuantizedGroup::Kind::conv_transpose) {
+    const std::int64_t groups = groups_of(node(group.op).call);
+    weight = outputs_first(weight, groups);
+    if (scales.size() > 1) {
+      const std::vector<float> of_group = scales;
+      for (std::int64_t g = 1; g < groups; ++g)
+        scales.insert(scales.end(), of_group.begin(), of_group.end());
+    }
+  }
   const bool columns = group.kind == QuantizedGroup::Kind::matmul;
   if (group.inputs.size() > 2 && group.inputs[2].value >= 0) {
     const QuantizedOperand& b = group.inputs[2];
@@ -204,23 +215,29 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   const char* reason =
       read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias);
   if (!reason) reason = read_epilogue(group, spec.destination, spec.epilogue);
-  if (reason) return lower_integer_call(group, reason);
   const Graph::Node& conv = node(group.op);
-  const Shape x = with_height(shape_of(conv.inputs[0]));
+  const Shape& x = shape_of(conv.inputs[0]);
   const Shape& y = shape_of(group.result);
-  spec.weight = with_height(spec.weight);
-  spec.batch = x[0];
-  spec.height = x[2];
-  spec.width = x[3];
-  spec.attributes = picture_attributes(conv.call);
+  Interleaving between;
+  if (!reason) reason = as_pictures(conv.call, x, y, spec, between);
+  if (!reason && !between.empty() && group.add >= 0)
+    reason = "what is added to it comes after its pixels are brought together";
+  if (reason) return lower_integer_call(group, reason);
   const bool widened = spec.epilogue.residual && spec.destination.dtype == DType::f32;
   const Encoding residual_encoding = spec.epilogue.residual_encoding;
   if (widened) spec.epilogue.residual_encoding = {};
-  const std::int64_t macs = y.elements() * spec.weight.elements() / std::max<std::int64_t>(1, y[1]);
+  const std::int64_t macs = convolution_macs(conv.call, x, y, shape_of(conv.inputs[1]));
   auto primitive = make_convolution(spec);
   if (!primitive) return lower_integer_call(group, kNoKernel);
   note_float_bias(group);
   const int from = slot_of(group.inputs[0].codes, MemoryFormat::channels_last);
+  if (!between.empty()) {
+    const int apart = program_.add_slot(between.shape, graph_.value(group.result).dtype,
+                                        MemoryFormat::channels_last);
+    emit_primitive(std::move(primitive), from, apart, -1, name_of(group), macs);
+    interleave(group, between, apart);
+    return true;
+  }
   const int to = add_result(group.result, MemoryFormat::channels_last);
   spec.epilogue.residual_encoding = residual_encoding;
   const int residual = residual_for(group, to, spec.epilogue);
@@ -229,10 +246,23 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   return true;
 }
 
+// The pixels that a transposed convolution's phases gave, each where it belongs.
+void Lowering::interleave(const QuantizedGroup& group, const Interleaving& between, int from) {
+  const Shape& y = shape_of(group.result);
+  Rearrangement what;
+  what.to = add_result(group.result, MemoryFormat::channels_last);
+  what.element_bytes = tensor_bytes({1}, graph_.value(group.result).dtype);
+  what.bytes = program_.slot_bytes(what.to);
+  what.pieces = between.pieces(from, y);
+  emit(rearrange_step(std::move(what)), name_of(group));
+}
+
 bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   DenseSpec spec;
   const Shape& x = shape_of(group.inputs[0].value);
-  const char* reason = x.rank() < 2 ? "its input is a vector" : nullptr;
+  const char* reason = x.rank() < 2                          ? "its input is a vector"
+                       : !is_constant(group.inputs[1].value) ? "both its factors are activations"
+                                                             : nullptr;
   if (!reason)
     reason = read_contraction(group, spec.source, spec.weight, spec.weight_scales, spec.bias);
   if (!reason) reason = read_epilogue(group, spec.destination, spec.epilogue);

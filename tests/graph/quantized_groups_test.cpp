@@ -94,7 +94,7 @@ TEST(QuantizedGroups, FollowTheEpilogue) {
   ASSERT_EQ(groups.size(), 1U) << graph.to_string();
   const QuantizedGroup& group = groups[0];
   const auto name = [&](int node) { return node < 0 ? "" : graph.node(node).name; };
-  EXPECT_EQ(group.kind, QuantizedGroup::Kind::conv2d);
+  EXPECT_EQ(group.kind, QuantizedGroup::Kind::convolution);
   EXPECT_EQ(name(group.op), "conv");
   EXPECT_EQ(name(group.add), "sum");
   EXPECT_EQ(name(group.activation), "relu");

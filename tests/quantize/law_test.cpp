@@ -126,6 +126,49 @@ const nn::Conv2dOptions kDepthwise{
     .in = 8, .out = 8, .kernel = 3, .padding = 1, .groups = 8, .bias = false};
 const nn::Conv2dOptions kGrouped{.in = 8, .out = 12, .kernel = 1, .groups = 4};
 
+template <class Conv, class Norm, class Options>
+std::function<std::unique_ptr<nn::Module>()> other_conv(bool norm, const Options& options) {
+  return [=] { return std::make_unique<test::OneConvOf<Conv, Norm>>(norm, true, options); };
+}
+std::function<std::unique_ptr<nn::Module>()> transposed(bool norm,
+                                                        const nn::ConvTranspose2dOptions& options) {
+  return other_conv<nn::ConvTranspose2d, nn::BatchNorm2d>(norm, options);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    OtherConvolutions, OneLayer,
+    testing::Values(
+        LayerCase{"conv3d",
+                  other_conv<nn::Conv3d, nn::BatchNorm3d>(
+                      false, nn::Conv3dOptions{.in = 3, .out = 6, .kernel = 3, .padding = 1}),
+                  {2, 3, 4, 6, 5}},
+        LayerCase{"conv3d_norm",
+                  other_conv<nn::Conv3d, nn::BatchNorm3d>(
+                      true, nn::Conv3dOptions{.in = 4, .out = 6, .kernel = {1, 3, 2}, .groups = 2}),
+                  {2, 4, 4, 6, 5}},
+        LayerCase{
+            "transposed1d",
+            other_conv<nn::ConvTranspose1d, nn::BatchNorm1d>(
+                false, nn::ConvTranspose1dOptions{.in = 5, .out = 6, .kernel = 4, .stride = 3}),
+            {4, 5, 9}},
+        LayerCase{"transposed2d",
+                  transposed(false, {.in = 5, .out = 8, .kernel = 4, .stride = 2, .padding = 1}),
+                  {4, 5, 7, 6}},
+        LayerCase{"transposed2d_grouped",
+                  transposed(false, {.in = 6, .out = 4, .kernel = 3, .stride = 2, .groups = 2}),
+                  {4, 6, 7, 6}},
+        LayerCase{"transposed2d_norm",
+                  transposed(true, {.in = 5, .out = 8, .kernel = 2, .stride = 2, .bias = false}),
+                  {4, 5, 7, 6}},
+        LayerCase{"transposed3d",
+                  other_conv<nn::ConvTranspose3d, nn::BatchNorm3d>(
+                      false,
+                      nn::ConvTranspose3dOptions{
+                          .in = 3, .out = 4, .kernel = 2, .stride = 2, .padding = 1}),
+                  {2, 3, 4, 4, 3}},
+        LayerCase{"product", [] { return std::make_unique<test::OneProduct>(); }, {4, 6, 10}}),
+    [](const auto& test) { return test.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(
     Layers, OneLayer,
     testing::Values(

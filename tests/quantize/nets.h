@@ -9,15 +9,16 @@
 
 namespace pare::test {
 
-/// conv → [batch norm] → [relu].
-struct OneConv : nn::Module {
-  OneConv(bool with_norm, bool with_relu, const nn::Conv2dOptions& options)
+/// convolution of any kind → [batch norm] → [relu].
+template <class Conv, class Norm> struct OneConvOf : nn::Module {
+  template <class Options>
+  OneConvOf(bool with_norm, bool with_relu, const Options& options)
       : conv(options),
         norm({.features = options.out}),
         with_norm_(with_norm),
         with_relu_(with_relu) {}
-  nn::Conv2d conv;
-  nn::BatchNorm2d norm;
+  Conv conv;
+  Norm norm;
   void members(nn::Members& m) override {
     m("conv", conv);
     if (with_norm_) m("norm", norm);
@@ -30,6 +31,34 @@ struct OneConv : nn::Module {
 
  private:
   bool with_norm_, with_relu_;
+};
+using OneConv = OneConvOf<nn::Conv2d, nn::BatchNorm2d>;
+
+/// Two products of activations with scores between: what attention is made of. x [N, T, 8].
+struct Scores : nn::Module {
+  nn::Linear query{{.in = 8, .out = 8}};
+  nn::Linear key{{.in = 8, .out = 8}};
+  nn::Linear value{{.in = 8, .out = 8}};
+  nn::Linear out{{.in = 8, .out = 5}};
+  void members(nn::Members& m) override {
+    m("query", query)("key", key)("value", value)("out", out);
+  }
+  Tensor forward(const Tensor& x) override {
+    const Tensor scores = matmul(query(x), transpose(key(x), {0, 2, 1}));
+    // Nobody sees what comes after it.
+    const std::int64_t length = x.dim(1);
+    Tensor mask = Tensor::zeros({length, length});
+    float* m = mask.mutable_data<float>();
+    for (std::int64_t i = 0; i < length; ++i)
+      for (std::int64_t k = i + 1; k < length; ++k) m[i * length + k] = -1e9F;
+    return out(matmul(softmax(add(scores * 0.35F, mask), -1), value(x)));
+  }
+};
+
+/// x · xᵀ.
+struct OneProduct : nn::Module {
+  void members(nn::Members&) override {}
+  Tensor forward(const Tensor& x) override { return matmul(x, transpose(x, {0, 2, 1})); }
 };
 
 /// linear → [relu].

@@ -63,21 +63,24 @@ class Builder {
     return call(kDequantizeLinear, {codes, number(scale), number(zero, zero_type(dtype))},
                 Attributes::of(DequantizeAttributes{}));
   }
-  /// Codes of weights within ±limit behind their dequantization, a scale per channel of axis 0.
+  /// Codes of weights within ±limit behind their dequantization, a scale per channel of `axis`.
   int weight(const Shape& shape, int limit, std::uint64_t seed) {
     const std::vector<float> drawn = random(shape, seed).to_vector<float>();
     std::vector<std::int8_t> codes;
     for (const float w : drawn)
       codes.push_back(static_cast<std::int8_t>(
           std::clamp(static_cast<int>(w * static_cast<float>(limit) / 2), -limit, limit)));
-    std::vector<float> scales(static_cast<std::size_t>(shape[0]));
+    const std::int64_t channels = shape[axis];
+    std::vector<float> scales(static_cast<std::size_t>(channels));
     for (std::size_t c = 0; c < scales.size(); ++c)
       scales[c] = 0.01F + 0.001F * static_cast<float>(c % 7);
-    weight_scales = scales;
+    weight_scales.clear();
+    for (std::int64_t g = 0; g < groups; ++g)
+      weight_scales.insert(weight_scales.end(), scales.begin(), scales.end());
     return call(kDequantizeLinear,
-                {constant(Tensor::from(codes, shape)), constant(Tensor::from(scales, {shape[0]})),
-                 constant(Tensor::zeros({shape[0]}, zero_type(DType::i8)))},
-                Attributes::of(DequantizeAttributes{0}));
+                {constant(Tensor::from(codes, shape)), constant(Tensor::from(scales, {channels})),
+                 constant(Tensor::zeros({channels}, zero_type(DType::i8)))},
+                Attributes::of(DequantizeAttributes{axis}));
   }
   /// An i32 bias in units of source scale · the last weight's scales.
   int bias(double source_scale, std::uint64_t seed) {
@@ -104,8 +107,10 @@ class Builder {
   }
 
   Graph graph;
-  std::vector<float> weight_scales;
-  bool onnx_zeros = false;  ///< zero points have their codes' type, as ONNX wants it
+  int axis = 0;                      ///< of weights: their output channels
+  std::int64_t groups = 1;           ///< that share a weight's scales
+  std::vector<float> weight_scales;  ///< of the last weight, one per output channel
+  bool onnx_zeros = false;           ///< zero points have their codes' type, as ONNX wants it
 
  private:
   DType zero_type(DType codes) const { return onnx_zeros ? codes : DType::i32; }

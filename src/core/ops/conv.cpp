@@ -67,8 +67,7 @@ template <std::size_t N> void emit(const Call& call, OnnxEmitter& emitter) {
   emit_convolution("Conv", call.attributes.as<ConvolutionAttributes<N>>(), emitter);
 }
 
-template <std::size_t N>
-constexpr OpDef record(const KernelList* kernels, QuantizationFact quantization) {
+template <std::size_t N> constexpr OpDef record(const KernelList* kernels) {
   return {
       .name = kNames[N - 1],
       .min_inputs = 2,
@@ -82,22 +81,19 @@ constexpr OpDef record(const KernelList* kernels, QuantizationFact quantization)
       .kernels = kernels,
       .defaults = [] { return Attributes::of(ConvolutionAttributes<N>{}); },
       .channels = {.kind = ChannelFact::Kind::rule, .rule = link<N>, .resize = resize<N>},
-      .quantization = quantization,
+      .quantization = {.kind = QuantizationFact::Kind::own_range,
+                       .weight_input = 1,
+                       .weight_axis = 0,
+                       .bias_input = 2},
       .onnx = {.op_type = "Conv", .opset = 11, .emit = emit<N>},
   };
 }
 
 }  // namespace
 
-constexpr QuantizationFact kInteger = {.kind = QuantizationFact::Kind::own_range,
-                                       .weight_input = 1,
-                                       .weight_axis = 0,
-                                       .bias_input = 2};
-constinit const OpDef kConv1d = record<1>(&kernels::kConv1d, kInteger);
-constinit const OpDef kConv2d = record<2>(&kernels::kConv2d, kInteger);
-constinit const OpDef kConv3d = record<3>(&kernels::kConv3d, {.weight_input = 1});
-
-namespace {}  // namespace
+constinit const OpDef kConv1d = record<1>(&kernels::kConv1d);
+constinit const OpDef kConv2d = record<2>(&kernels::kConv2d);
+constinit const OpDef kConv3d = record<3>(&kernels::kConv3d);
 
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Attributes& attributes) {

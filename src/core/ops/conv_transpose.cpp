@@ -95,7 +95,10 @@ template <std::size_t N> constexpr OpDef record(const KernelList* kernels) {
       .kernels = kernels,
       .defaults = [] { return Attributes::of(ConvTransposeAttributes<N>{}); },
       .channels = {.kind = ChannelFact::Kind::rule, .rule = link<N>, .resize = resize<N>},
-      .quantization = {.weight_input = 1, .weight_axis = 1},
+      .quantization = {.kind = QuantizationFact::Kind::own_range,
+                       .weight_input = 1,
+                       .weight_axis = 1,
+                       .bias_input = 2},
       .onnx = {.op_type = "ConvTranspose", .opset = 11, .emit = emit<N>},
   };
 }

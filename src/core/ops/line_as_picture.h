@@ -17,6 +17,13 @@ inline Conv2dAttributes with_height(const Conv1dAttributes& a) {
           .dilation = {1, a.dilation[0]},
           .groups = a.groups};
 }
+inline ConvTranspose2dAttributes with_height(const ConvTranspose1dAttributes& a) {
+  return {.stride = {1, a.stride[0]},
+          .padding = {0, a.padding[0], 0, a.padding[1]},
+          .output_padding = {0, a.output_padding[0]},
+          .dilation = {1, a.dilation[0]},
+          .groups = a.groups};
+}
 
 /// Whether the call is conv2d or can run as such.
 inline bool is_picture_convolution(const OpDef* op) { return op == &kConv2d || op == &kConv1d; }
