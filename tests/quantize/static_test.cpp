@@ -9,6 +9,7 @@
 #include <string>
 
 #include "expect_error.h"
+#include "graph/integer_call.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
 
@@ -114,6 +115,62 @@ TEST(Static, LeavesTheInputGraphAlone) {
   EXPECT_EQ(graph.to_string(), before);
   EXPECT_EQ(prepared.to_string(), between);
   EXPECT_EQ(infer_with(graph, x).to_vector<float>(), y);
+}
+
+// Masks would take all codes of a range, so what is between the products stays float.
+TEST(Static, ProductsOfActivationsAreQuantizedAndTheirScoresAreNot) {
+  test::Scores net;
+  const Shape shape{4, 6, 8};
+  Graph graph = graph_of(net, Tensor::zeros(shape));
+  Graph prepared = prepare(graph, QConfig::portable());
+  const NoGrad no_grad;
+  for (std::uint64_t k = 1; k <= 4; ++k) prepared(Generator(k).normal(shape));
+  const Converted converted = convert(prepared);
+  int products = 0;
+  for (const Report::Node& node : converted.report.nodes) {
+    if (node.op == "matmul") {
+      EXPECT_TRUE(node.quantized) << node.name << ": " << node.note;
+      ++products;
+    }
+    if (node.op == "add" || node.op == "mul" || node.op == "softmax") {
+      EXPECT_FALSE(node.quantized) << node.name;
+      EXPECT_THAT(node.note, HasSubstr("is float"));
+    }
+  }
+  EXPECT_EQ(products, 2);
+  int on_integers = 0;
+  for (std::size_t n = 0; n < converted.graph.nodes().size(); ++n)
+    on_integers += integer_call(converted.graph, static_cast<int>(n)).has_value();
+  EXPECT_EQ(on_integers, 6);  // four linear layers, two products
+  Graph int8 = converted.graph;
+  const Tensor x = Generator(9).normal(shape);
+  EXPECT_GT(sqnr(infer_with(graph, x), infer_with(int8, x)), 24);
+
+  QConfig without = QConfig::portable();
+  without.overrides = {{.op = "matmul", .quantize = false}};
+  Graph again = prepare(graph, without);
+  for (std::uint64_t k = 1; k <= 4; ++k) again(Generator(k).normal(shape));
+  for (const Report::Node& node : convert(again).report.nodes)
+    EXPECT_EQ(node.quantized, node.op == "linear") << node.name;
+}
+
+TEST(Static, TransposedConvolutionsHaveAScalePerOutputChannelOfAGroup) {
+  using Net = test::OneConvOf<nn::ConvTranspose2d, nn::BatchNorm2d>;
+  const Shape shape{2, 6, 5, 5};
+  for (const std::int64_t groups : {1, 2}) {
+    Net net(
+        false, true,
+        nn::ConvTranspose2dOptions{.in = 6, .out = 8, .kernel = 3, .stride = 2, .groups = groups});
+    Graph graph = graph_of(net, Tensor::zeros(shape));
+    Graph prepared = prepare(graph, QConfig::portable());
+    const NoGrad no_grad;
+    for (std::uint64_t k = 1; k <= 3; ++k) prepared(Generator(k).normal(shape));
+    Graph int8 = convert(prepared).graph;
+    EXPECT_EQ(scale(int8, "conv.weight").shape(), Shape{8 / groups});
+    EXPECT_EQ(scale(int8, "conv.bias").shape(), Shape{8});
+    const Tensor x = Generator(9).normal(shape);
+    EXPECT_GT(sqnr(infer_with(graph, x), infer_with(int8, x)), 30);
+  }
 }
 
 TEST(Static, WeightsAreAsWideAsTheInstructionsAllow) {

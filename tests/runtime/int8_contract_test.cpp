@@ -25,8 +25,8 @@ int layer_over(Graph& graph, const std::string& name, int value, std::int64_t ou
 
 /// The sample's op between linear layers, without which most ops would stay float: all its
 /// activations come from one, and one reads its output, which is the graph's first output.
-/// `inputs` gets values for the graph's inputs.
-Graph net_of(const test::Sample& s, Tensors& inputs) {
+/// `inputs` gets values for the graph's inputs. A weight is a parameter, or an activation as well.
+Graph net_of(const test::Sample& s, bool constant_weight, Tensors& inputs) {
   Graph graph;
   const QuantizationFact& fact = s.call.op->quantization;
   std::vector<int> operands;
@@ -38,7 +38,7 @@ Graph net_of(const test::Sample& s, Tensors& inputs) {
       operands.push_back(-1);
     } else if (t.dtype() != DType::f32) {
       operands.push_back(graph.add_leaf(Graph::Kind::constant, name, t.clone()));
-    } else if (which == fact.weight_input || which == fact.bias_input) {
+    } else if (constant_weight && (which == fact.weight_input || which == fact.bias_input)) {
       operands.push_back(graph.add_leaf(Graph::Kind::parameter, name, t.clone(), true));
     } else {
       const int input = graph.add_input(name, t.shape(), DType::f32);
@@ -63,9 +63,9 @@ double scale_of(const Graph& graph) {
 }
 
 /// Whether the op's result has codes.
-bool expect_within_a_step(const test::Sample& s) {
+bool expect_within_a_step(const test::Sample& s, bool constant_weight = true) {
   Tensors inputs;
-  const Graph graph = net_of(s, inputs);
+  const Graph graph = net_of(s, constant_weight, inputs);
   quantize::QConfig config = quantize::QConfig::x86();
   config.quantize_outputs = true;
   config.observer = quantize::Observer::min_max;
@@ -100,13 +100,16 @@ TEST(Int8Contract, EveryStepIsWithinItsBound) {
   ContextScope scope;
   scope->threads = 1;  // threads would wait for one another longer than they work
   std::map<std::string, int> quantized;
+  int products = 0;  // of two activations
   for (const test::Sample& s : test::samples()) {
     const auto kind = s.call.op->quantization.kind;
     if (kind == QuantizationFact::Kind::none || s.training) continue;
     if (!suits(s)) continue;
     SCOPED_TRACE(test::label(s));
     quantized[s.call.op->name] += expect_within_a_step(s);
+    if (s.call.op == &kMatmul) products += expect_within_a_step(s, false);
   }
+  EXPECT_GT(products, 0);
   for (const OpDef* op : all_ops()) {
     const auto kind = op->quantization.kind;
     if (kind == QuantizationFact::Kind::none || kind == QuantizationFact::Kind::fused_activation)
