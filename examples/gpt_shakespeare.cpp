@@ -22,40 +22,21 @@ std::string data_folder() {
   return variable ? variable : PARE_DATA_DIR;
 }
 
-struct Batch {
-  Tensor x, y;
-};
-
-/// Windows that begin at `starts`, and the characters that follow.
-Batch windows(const Tensor& text, const std::vector<std::int64_t>& starts) {
-  const auto count = static_cast<std::int64_t>(starts.size());
-  Batch batch{Tensor::empty({count, kLength}, DType::i64),
-              Tensor::empty({count * kLength}, DType::i64)};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t* from = text.data<std::int64_t>() + starts[static_cast<std::size_t>(i)];
-    std::copy_n(from, kLength, batch.x.mutable_data<std::int64_t>() + i * kLength);
-    std::copy_n(from + 1, kLength, batch.y.mutable_data<std::int64_t>() + i * kLength);
-  }
-  return batch;
+/// Nats per character of the windows x [N, length] and what follows each character, y of x's shape.
+Tensor loss_of(models::GPT& net, const Tensor& x, const Tensor& y) {
+  const Tensor scores = net(x);
+  return cross_entropy(reshape(scores, {-1, scores.dim(2)}), reshape(y, {-1}));
 }
 
-Tensor loss_of(models::GPT& net, const Batch& batch) {
-  const Tensor scores = net(batch.x);
-  return cross_entropy(reshape(scores, {-1, scores.dim(2)}), batch.y);
-}
-
-/// Nats per character over windows that do not overlap.
+/// The same over a whole text, in windows that do not overlap.
 double evaluate(models::GPT& net, const Tensor& text) {
   const NoGrad no_grad;
   double total = 0;
   std::int64_t count = 0;
-  std::vector<std::int64_t> starts;
-  for (std::int64_t at = 0; at + kLength < text.elements(); at += kLength) {
-    starts.push_back(at);
-    if (starts.size() < 100 && at + 2 * kLength < text.elements()) continue;
-    total += loss_of(net, windows(text, starts)).item() * static_cast<double>(starts.size());
-    count += static_cast<std::int64_t>(starts.size());
-    starts.clear();
+  data::Loader windows(data::TextWindows(text, {.length = kLength}), {.batch_size = 100});
+  for (const auto& [x, y] : windows) {
+    total += loss_of(net, x, y).item() * static_cast<double>(x.dim(0));
+    count += x.dim(0);
   }
   return total / static_cast<double>(count);
 }
@@ -63,7 +44,7 @@ double evaluate(models::GPT& net, const Tensor& text) {
 int run(double minutes) {
   const data::CharacterText text =
       data::read_characters(data_folder() + "/text/tinyshakespeare.txt");
-  const Tensor train = text.part(0, 0.9);
+  const data::TextWindows train(text.part(0, 0.9), {.length = kLength, .stride = 1});
   const Tensor test = text.part(0.9, 1);
 
   models::GPT net({.vocab_size = text.vocabulary.size(), .block_size = kLength, .dropout = 0.0});
@@ -81,15 +62,16 @@ int run(double minutes) {
     const double rise = std::min(1.0, static_cast<double>(step + 1) / 100);
     const double fall = 0.01 + 0.99 * 0.5 * (1 + std::cos(3.14159265358979 * done));
     optimizer.set_learning_rate(rate * rise * fall);
-    std::vector<std::int64_t> starts;
+    std::vector<data::Example> drawn;
     for (std::int64_t i = 0; i < kBatch; ++i)
-      starts.push_back(static_cast<std::int64_t>(
-          generator.below(static_cast<std::uint64_t>(train.elements() - kLength))));
+      drawn.push_back(train.get(static_cast<std::int64_t>(
+          generator.below(static_cast<std::uint64_t>(train.size())))));
+    const data::Batch batch = data::collate(drawn);
     ContextScope scope;
     scope->training = true;
     scope->generator = &generator;
     optimizer.zero_grad();
-    const Tensor loss = loss_of(net, windows(train, starts));
+    const Tensor loss = loss_of(net, batch.x, batch.y);
     loss.backward();
     optim::clip_grad_norm(net.parameters(), {.max_norm = 1});
     optimizer.step();

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,34 @@ struct GoldenCase {
   GoldenTensor given;                   ///< the gradient of the output
   std::vector<GoldenTensor> gradients;  ///< of the inputs that have one, in order
 };
+
+/// The same as a constant: vectors with thousands of values in the code that fills them take a
+/// compiler minutes.
+struct GoldenTensorLiteral {
+  std::initializer_list<std::int64_t> shape;
+  std::initializer_list<float> values;
+  GoldenTensor tensor() const { return {shape, values}; }
+};
+struct GoldenLiteral {
+  const char* op;
+  std::initializer_list<double> numbers;
+  std::initializer_list<GoldenTensorLiteral> inputs;
+  GoldenTensorLiteral output;
+  GoldenTensorLiteral given;
+  std::initializer_list<GoldenTensorLiteral> gradients;
+};
+inline std::vector<GoldenCase> golden_cases(std::span<const GoldenLiteral> literals) {
+  const auto tensors = [](std::initializer_list<GoldenTensorLiteral> from) {
+    std::vector<GoldenTensor> to;
+    for (const GoldenTensorLiteral& t : from) to.push_back(t.tensor());
+    return to;
+  };
+  std::vector<GoldenCase> cases;
+  for (const GoldenLiteral& l : literals)
+    cases.push_back({l.op, l.numbers, tensors(l.inputs), l.output.tensor(), l.given.tensor(),
+                     tensors(l.gradients)});
+  return cases;
+}
 
 /// Every element within `tolerance` times its size, or times 0.1 if it is smaller; NaN equals NaN.
 inline void expect_close(const Tensor& found, const GoldenTensor& expected, float tolerance,
