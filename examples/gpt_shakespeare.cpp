@@ -64,8 +64,8 @@ int run(double minutes) {
     optimizer.set_learning_rate(rate * rise * fall);
     std::vector<data::Example> drawn;
     for (std::int64_t i = 0; i < kBatch; ++i)
-      drawn.push_back(train.get(static_cast<std::int64_t>(
-          generator.below(static_cast<std::uint64_t>(train.size())))));
+      drawn.push_back(train.get(
+          static_cast<std::int64_t>(generator.below(static_cast<std::uint64_t>(train.size())))));
     const data::Batch batch = data::collate(drawn);
     ContextScope scope;
     scope->training = true;

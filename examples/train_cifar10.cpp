@@ -49,9 +49,9 @@ int run(std::int64_t epochs, Precision precision) {
                                   {.epochs = epochs,
                                    .optimizer = &sgd,
                                    .schedule = optim::CosineAnnealingLR{.T_max = epochs},
+                                   .precision = precision,
                                    .validation = &test_set,
                                    .checkpoint = "resnet20_cifar10.safetensors",
-                                   .precision = precision,
                                    .progress = show});
   const auto& last = history.epochs.back();
   std::printf("%lld epochs on 10 000 pictures: %s\n", static_cast<long long>(epochs),

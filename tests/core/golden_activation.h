@@ -1,4 +1,4 @@
-// Golden values of the activation ops from PyTorch 2.15.0; written by make_golden_math.py.
+// Golden values of activation ops from PyTorch 2.15.0; written by make_golden_math.py.
 // clang-format off
 #pragma once
 

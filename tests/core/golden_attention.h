@@ -1,4 +1,4 @@
-// Golden values of the attention ops from PyTorch 2.15.0; written by make_golden_attention.py.
+// Golden values of attention ops from PyTorch 2.15.0; written by make_golden_attention.py.
 // clang-format off
 #pragma once
 

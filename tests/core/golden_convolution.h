@@ -1,4 +1,4 @@
-// Golden values of the convolution ops from PyTorch 2.15.0; written by make_golden_convolution.py.
+// Golden values of convolution ops from PyTorch 2.15.0; written by make_golden_convolution.py.
 // clang-format off
 #pragma once
 

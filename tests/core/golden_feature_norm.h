@@ -1,4 +1,4 @@
-// Golden values of the feature_norm ops from PyTorch 2.15.0; written by make_golden_attention.py.
+// Golden values of feature_norm ops from PyTorch 2.15.0; written by make_golden_attention.py.
 // clang-format off
 #pragma once
 

@@ -1,4 +1,4 @@
-// Golden values of the loss ops from PyTorch 2.15.0; written by make_golden.py.
+// Golden values of loss ops from PyTorch 2.15.0; written by make_golden.py.
 // clang-format off
 #pragma once
 

@@ -1,4 +1,4 @@
-// Golden values of the pooling ops from PyTorch 2.15.0; written by make_golden_pooling.py.
+// Golden values of pooling ops from PyTorch 2.15.0; written by make_golden_pooling.py.
 // clang-format off
 #pragma once
 

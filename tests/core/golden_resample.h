@@ -1,4 +1,4 @@
-// Golden values of the resample ops from PyTorch 2.15.0; written by make_golden_movement.py.
+// Golden values of resample ops from PyTorch 2.15.0; written by make_golden_movement.py.
 // clang-format off
 #pragma once
 

@@ -1,4 +1,4 @@
-// Golden values of the scatter ops from PyTorch 2.15.0; written by make_golden_movement.py.
+// Golden values of scatter ops from PyTorch 2.15.0; written by make_golden_movement.py.
 // clang-format off
 #pragma once
 

@@ -1,4 +1,4 @@
-// Golden values of the sort ops from PyTorch 2.15.0; written by make_golden.py.
+// Golden values of sort ops from PyTorch 2.15.0; written by make_golden.py.
 // clang-format off
 #pragma once
 

@@ -1,4 +1,4 @@
-// Golden values of the trigonometry ops from PyTorch 2.15.0; written by make_golden_trigonometry.py.
+// Golden values of trigonometry ops from PyTorch 2.15.0; written by make_golden_trigonometry.py.
 // clang-format off
 #pragma once
 

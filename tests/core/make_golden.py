@@ -55,7 +55,7 @@ def case(op, numbers, inputs, run, differentiate=None):
 
 def write(topic, cases, extra="", script="make_golden.py"):
     lines = [
-        "// Golden values of the %s ops from PyTorch %s; written by %s."
+        "// Golden values of %s ops from PyTorch %s; written by %s."
         % (topic, torch.__version__.split("+")[0], script),
         "// clang-format off",
         "#pragma once",
