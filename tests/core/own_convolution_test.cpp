@@ -151,7 +151,7 @@ void expect_bytes(const Case& c, DType destination, bool residual) {
   ASSERT_NE(kernel, nullptr);
   EXPECT_STREQ(kernel->name(), c.kernel);
 
-  const Tensor sums = conv2d_integer(x, zero, w, c.attributes);
+  const Tensor sums = convolution_integer(x, zero, w, c.attributes);
   Tensor y = whole(generator, 0, 120, sums.shape(), destination);
   const Tensor before = y.clone();
   run_kernel(*kernel, x.data<std::uint8_t>(), y.mutable_raw());
