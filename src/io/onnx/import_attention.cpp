@@ -53,7 +53,7 @@ void import_attention(NodeImport& node) {
     Shape joined;
     joined.append(split, 0);
     joined.append(split, 1);
-    joined.append(split[2] * split[3]);
+    append_product(node, joined, split, 2, 4);
     y = reshape(node, y, joined);
   }
   node.output(0, cast(node, y, node.dtype(0)));

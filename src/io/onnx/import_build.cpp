@@ -134,7 +134,8 @@ void append_product(NodeImport& node, Shape& to, const Shape& from, int begin, i
   std::int64_t product = 1;
   for (int a = begin; a < end; ++a) {
     if (!from.symbolic(a)) {
-      product *= from[a];
+      if (__builtin_mul_overflow(product, from[a], &product))
+        node.refuse(fmt::format("{} is more than 2^63 elements", from));
     } else if (named >= 0) {
       named = Shape::kMaxRank;
     } else {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
 #include "io/onnx/import_spatial.h"
@@ -88,6 +89,9 @@ void import_conv_transpose(NodeImport& node) {
   if (output_padding.size() != count || (!wanted.empty() && wanted.size() != count))
     node.refuse(fmt::format("{} output_padding and {} output_shape for {} spatial axes",
                             output_padding.size(), wanted.size(), count));
+  constexpr std::int64_t kLongest = std::int64_t{1} << 40;
+  for (const std::int64_t size : output_padding) within(node, size, 0, kLongest);
+  for (const std::int64_t size : wanted) within(node, size, 0, kLongest);
   const std::string automatic = node.string("auto_pad", "NOTSET");
   if (!wanted.empty() || automatic == "SAME_UPPER" || automatic == "SAME_LOWER")
     fit_output(node, x, w, output_padding, automatic, wanted);

@@ -1,15 +1,13 @@
 // Import of ops that move elements: reshape, transpose, concat, split, slice, pad, expand, ….
 #include <algorithm>
-#include <limits>
 
 #include "core/check.h"
+#include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
 
 namespace pare::onnx {
 namespace {
-
-constexpr std::int64_t kFurthest = std::numeric_limits<std::int64_t>::max();
 
 /// Axes that an attribute names before opset 13 and an input from there on.
 std::vector<std::int64_t> axes_attribute_or_input(NodeImport& node) {
@@ -67,7 +65,9 @@ void import_split(NodeImport& node) {
   const int x = node.value(0);
   const int axis = axis_of(node, node.integer("axis", 0), node.shape(0).rank());
   const bool by_input = node.opset() >= 13;
-  const std::int64_t parts = node.integer("num_outputs", node.outputs());
+  constexpr std::int64_t kMostParts = std::int64_t{1} << 16;
+  const std::int64_t parts =
+      within(node, node.integer("num_outputs", node.outputs()), 0, kMostParts);
   std::vector<std::int64_t> sizes;
   if (by_input ? node.has(1) : node.has("split"))
     sizes = by_input ? node.integers(1) : node.integers("split");
@@ -80,16 +80,16 @@ void import_split(NodeImport& node) {
       return;
     }
     const std::int64_t size = size_of(node, x, axis);
-    const std::int64_t part = (size + parts - 1) / parts;
-    for (std::int64_t k = 0; k < parts; ++k)
-      sizes.push_back(std::clamp<std::int64_t>(size - k * part, 0, part));
+    const std::int64_t part = size / parts + static_cast<std::int64_t>(size % parts != 0);
+    for (std::int64_t k = 0, left = size; k < parts; ++k, left -= sizes.back())
+      sizes.push_back(std::min(left, part));
   }
   if (static_cast<int>(sizes.size()) < node.outputs())
     node.refuse(fmt::format("{} outputs of {} parts", node.outputs(), sizes.size()));
   std::int64_t total = 0;
   for (const std::int64_t size : sizes) {
-    if (size < 0) node.refuse(fmt::format("a part of size {}", size));
-    total += size;
+    if (size < 0 || __builtin_add_overflow(total, size, &total))
+      node.refuse(fmt::format("a part of size {}", size));
   }
   if (!shape.symbolic(axis) && total != shape[axis])
     node.refuse(fmt::format("parts of {} in all, of an axis of {}", total, shape[axis]));
@@ -281,7 +281,8 @@ void import_center_crop_pad(NodeImport& node) {
     node.refuse(fmt::format("{} sizes for {} axes", sizes.size(), axes.size()));
   std::vector<std::int64_t> pads(2 * axes.size());
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    const std::int64_t change = sizes[i] - size_of(node, x, axes[i]);
+    constexpr std::int64_t kLongest = std::int64_t{1} << 48;
+    const std::int64_t change = within(node, sizes[i], 0, kLongest) - size_of(node, x, axes[i]);
     // Halves towards zero: before an axis the smaller part, of a cut and of a border.
     pads[i] = change / 2;
     pads[i + axes.size()] = change - change / 2;

@@ -113,6 +113,7 @@ void import_einsum(NodeImport& node) {
     const int value = node.value(i);
     if (node.shape(i).symbolic())
       node.refuse(fmt::format("it needs known sizes, got {}", node.shape(i)));
+    node.afford(node.shape(i));
     operands.push_back(Tensor::zeros(node.shape(i)));
     recorder.stands_for(operands.back(), value);
   }

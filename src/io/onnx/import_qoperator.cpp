@@ -1,4 +1,6 @@
 // Import of operators on integer codes, ai.onnx's and com.microsoft's, as Q/DQ graphs.
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/dtype_switch.h"
 #include "io/onnx/import_build.h"
@@ -164,7 +166,8 @@ void import_matmul_nbits(NodeImport& node) {
   const std::int64_t bits = node.integer("bits", 4);
   const std::int64_t block = node.integer("block_size", 32);
   node.ignore("accuracy_level");
-  if ((bits != 4 && bits != 8) || k < 1 || n < 1 || block < 1)
+  constexpr std::int64_t kMost = std::int64_t{1} << 28;
+  if ((bits != 4 && bits != 8) || std::min({k, n, block}) < 1 || std::max({k, n, block}) > kMost)
     node.refuse(fmt::format("bits = {}, K = {}, N = {}, block_size = {}", bits, k, n, block));
   if (node.has(4)) node.refuse("g_idx");
   const Tensor* packed = node.constant(1);

@@ -2,6 +2,7 @@
 // DynamicQuantizeLinear.
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
 #include "io/onnx/import_quantized.h"
@@ -48,8 +49,7 @@ struct Blocks {
 /// Block size, checked against the scale's shape; 0 where there are no blocks.
 std::int64_t block_of(NodeImport& node) {
   const std::int64_t block = node.integer("block_size", 0);
-  if (block < 0) node.refuse(fmt::format("block_size = {}", block));
-  return block;
+  return within(node, block, 0, std::int64_t{1} << 30);
 }
 
 std::int64_t quantized_axis(NodeImport& node) {

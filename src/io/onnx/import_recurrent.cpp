@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
 
@@ -19,7 +20,8 @@ class Recurrent {
     direction_ = node.string("direction", "forward");
     batch_first_ = node.integer("layout", 0) != 0;
     directions_ = direction_ == "bidirectional" ? 2 : 1;
-    hidden_ = size_of(node, node.value(kR), 2);
+    if (node.shape(kR).rank() != 3) node.refuse(fmt::format("weights {}", node.shape(kR)));
+    hidden_ = within(node, size_of(node, node.value(kR), 2), 1, std::int64_t{1} << 20);
     if (node.integer("hidden_size", hidden_) != hidden_)
       node.refuse(fmt::format("hidden_size = {} with weights of {}",
                               node.integer("hidden_size", hidden_), hidden_));

@@ -32,9 +32,11 @@ void keep_aspect(NodeImport& node, int x, const std::string& policy, const std::
     const bool take = policy == "not_larger" ? here < ratio : here > ratio;
     if (i == 0 || take) ratio = here;
   }
-  for (std::size_t i = 0; i < axes.size(); ++i)
-    sizes[i] = static_cast<std::int64_t>(
-        std::floor(ratio * static_cast<double>(size_of(node, x, axes[i])) + 0.5));
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const double size = std::floor(ratio * static_cast<double>(size_of(node, x, axes[i])) + 0.5);
+    if (!(size >= 0 && size <= 0x1p40)) node.refuse(fmt::format("a size of {}", size));
+    sizes[i] = static_cast<std::int64_t>(size);
+  }
 }
 
 /// Half types are interpolated by the op itself; integers as f32, then truncated.

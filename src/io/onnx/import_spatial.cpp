@@ -4,10 +4,15 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 
 namespace pare::onnx {
 namespace {
+
+/// Of a setting and of an axis: sums of their products stay far below 2^63.
+constexpr std::int64_t kMostSetting = std::int64_t{1} << 20;
+constexpr std::int64_t kLongest = std::int64_t{1} << 40;
 
 std::vector<std::int64_t> list_or_ones(NodeImport& node, const char* name, std::size_t count) {
   std::vector<std::int64_t> values = node.integers(name);
@@ -15,7 +20,7 @@ std::vector<std::int64_t> list_or_ones(NodeImport& node, const char* name, std::
   if (values.size() != count)
     node.refuse(fmt::format("{} {} for {} spatial axes", values.size(), name, count));
   for (const std::int64_t value : values)
-    if (value < 1) node.refuse(fmt::format("{} of {}", name, value));
+    if (value < 1 || value > kMostSetting) node.refuse(fmt::format("{} of {}", name, value));
   return values;
 }
 
@@ -31,7 +36,9 @@ Windows windows_of(NodeImport& node, const Shape& x, const std::vector<std::int6
     node.refuse(fmt::format("kernel_shape [{}] of x {} and a kernel [{}]",
                             fmt::join(w.kernel, ", "), x, fmt::join(kernel, ", ")));
   for (const std::int64_t size : w.kernel)
-    if (size < 1) node.refuse(fmt::format("a kernel of {}", size));
+    if (size < 1 || size > kMostSetting) node.refuse(fmt::format("a kernel of {}", size));
+  for (int a = 2; a < x.rank(); ++a)
+    if (!x.symbolic(a)) within(node, x[a], 0, kLongest);
   w.stride = list_or_ones(node, "strides", count);
   w.dilation = list_or_ones(node, "dilations", count);
   const std::string automatic = node.string("auto_pad", "NOTSET");
@@ -40,6 +47,7 @@ Windows windows_of(NodeImport& node, const Shape& x, const std::vector<std::int6
     if (w.padding.empty()) w.padding.assign(2 * count, 0);
     if (w.padding.size() != 2 * count)
       node.refuse(fmt::format("{} pads for {} spatial axes", w.padding.size(), count));
+    for (const std::int64_t pad : w.padding) within(node, pad, -kMostSetting, kMostSetting);
     return w;
   }
   w.padding.assign(2 * count, 0);
