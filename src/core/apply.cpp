@@ -122,15 +122,21 @@ void run_in_format(const Call& call, std::span<const Tensor> inputs, std::span<T
   run(call, converted.span(), outputs);
 }
 
+void check_op(const Call& call) {
+  PARE_CHECK(call.op, invalid_argument, "apply", "expected an op, got none");
+}
+
 }  // namespace
 
 Tensor apply(const Call& call, std::span<const Tensor> inputs) {
+  check_op(call);
   Operands<Tensor> outputs(static_cast<std::size_t>(call.op->outputs()));
   run_in_format(call, inputs, outputs.span());
   return std::move(outputs.span()[0]);
 }
 
 Tensors apply_all(const Call& call, std::span<const Tensor> inputs) {
+  check_op(call);
   Operands<Tensor> outputs(static_cast<std::size_t>(call.op->outputs()));
   run_in_format(call, inputs, outputs.span());
   const auto visible = outputs.span().first(static_cast<std::size_t>(call.op->visible_outputs));

@@ -96,6 +96,7 @@ Tensor Tensor::from_memory(const void* data, std::size_t count, DType dtype, con
 std::size_t Tensor::bytes() const { return tensor_bytes(shape(), dtype()); }
 
 void* Tensor::mutable_raw() {
+  check_defined("mutable_raw");
   impl_->storage->version.fetch_add(1, std::memory_order_relaxed);
   return impl_->storage->data + impl_->offset;
 }

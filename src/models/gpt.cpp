@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "pare/core/ops/attention.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/elementwise.h"
@@ -80,6 +81,7 @@ void GPTTransformer::members(nn::Members& m) {
   m("wte", wte)("wpe", wpe)("drop", drop)("h", h)("ln_f", ln_f);
 }
 Tensor GPTTransformer::forward(const Tensor& tokens) {
+  require_defined(tokens, "GPT");
   PARE_CHECK(tokens.rank() == 2, shape_mismatch, "GPT", "expected tokens of shape [N, T], got {}",
              tokens.shape());
   const std::int64_t longest = wpe.weight.shape()[0];

@@ -1,6 +1,7 @@
 // Networks of fully connected layers for MNIST-like pictures.
 #include "pare/models/mlp.h"
 
+#include "core/defined.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/movement.h"
 
@@ -8,6 +9,7 @@ namespace pare::models {
 namespace {
 
 Tensor three_layers(const Tensor& x, nn::Linear& fc1, nn::Linear& fc2, nn::Linear& fc3) {
+  require_defined(x, "flatten");
   const Tensor first = x.rank() > 2 ? fc1(flatten(x)) : fc1(x);
   return fc3(relu(fc2(relu(first))));
 }

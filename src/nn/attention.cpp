@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "pare/core/ops/attention.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/elementwise.h"
@@ -124,6 +125,7 @@ struct MultiheadAttention::Projected {
 
 MultiheadAttention::Projected MultiheadAttention::project(const Sequences& s,
                                                           const AttentionMasks& masks) const {
+  for (const Tensor* t : {&s.query, &s.key, &s.value}) require_defined(*t, kWhere);
   const bool single = s.query.rank() == 2;
   PARE_CHECK((single || s.query.rank() == 3) && s.key.rank() == s.query.rank() &&
                  s.value.rank() == s.query.rank(),

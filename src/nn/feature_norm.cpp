@@ -2,6 +2,7 @@
 #include "pare/nn/feature_norm.h"
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "pare/core/ops/feature_norm.h"
 #include "pare/core/ops/movement.h"
 #include "pare/nn/init.h"
@@ -22,6 +23,7 @@ Shape checked_shape(const std::vector<std::int64_t>& shape, double eps, const ch
 
 /// That the last axes of x are `shape`: without parameters nothing else would say so.
 void check_input(const Tensor& x, const std::vector<std::int64_t>& shape, const char* where) {
+  require_defined(x, where);
   const int first = x.rank() - static_cast<int>(shape.size());
   bool fits = first >= 0;
   for (std::size_t i = 0; fits && i < shape.size(); ++i)
@@ -128,6 +130,7 @@ void InstanceNorm::set_mode(bool train) {
   attributes_ = Attributes::of(changed);
 }
 Tensor InstanceNorm::forward(const Tensor& x) {
+  require_defined(x, kind());
   const bool single = x.rank() == pixel_axes_ + 1;
   PARE_CHECK(single || x.rank() == pixel_axes_ + 2, shape_mismatch, kind(),
              "expected an input of rank {} or {}, got shape {}", pixel_axes_ + 1, pixel_axes_ + 2,

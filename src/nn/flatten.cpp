@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/defined.h"
 #include "pare/core/ops/arrange.h"
 #include "pare/core/ops/movement.h"
 
@@ -17,6 +18,7 @@ Flatten::Flatten(FlattenOptions options) : options_(options) {
 }
 
 Tensor Flatten::forward(const Tensor& x) {
+  require_defined(x, "Flatten");
   if (to_end_.op && x.rank() > options_.start) return apply(to_end_, detail::Borrowed(x));
   return flatten(x, options_.start, options_.end);
 }

@@ -86,17 +86,16 @@ void check_trained(bool trained, const std::string& name) {
              "expected a parameter that is trained, got '{}', which is frozen", name);
 }
 
-}  // namespace
-
-HookHandle register_forward_hook(Module& module, const std::string& name, OutputHook hook) {
-  constexpr const char* kPlace = "register_forward_hook";
-  PARE_CHECK(hook != nullptr, invalid_argument, kPlace, "expected a function, got none");
+// Names in messages the function that was called.
+HookHandle add_output_hook(const char* where, Module& module, const std::string& name,
+                           OutputHook hook) {
+  PARE_CHECK(hook != nullptr, invalid_argument, where, "expected a function, got none");
   Place place;
   module.for_each_module([&](const std::string& part, Module& candidate) {
     if (part == name) place.module = &candidate;
   });
   if (!place.module) place = find_place(module, name, &Module::has_value);
-  PARE_CHECK(place.module != nullptr, invalid_argument, kPlace,
+  PARE_CHECK(place.module != nullptr, invalid_argument, where,
              "expected the name of a part, or of a value that a graph computes, got '{}'", name);
   internal::ModuleExtras& extras = place.module->extras().get();
   const int number = extras.next++;
@@ -106,6 +105,12 @@ HookHandle register_forward_hook(Module& module, const std::string& name, Output
     if (const auto holder = weak.lock())
       std::erase_if(holder->hooks, [number](const auto& h) { return h.number == number; });
   });
+}
+
+}  // namespace
+
+HookHandle register_forward_hook(Module& module, const std::string& name, OutputHook hook) {
+  return add_output_hook("register_forward_hook", module, name, std::move(hook));
 }
 
 HookHandle register_gradient_hook(Module& module, const std::string& name, GradientHook hook) {
@@ -124,12 +129,12 @@ HookHandle register_gradient_hook(Module& module, const std::string& name, Gradi
     if (!hooks) hooks = std::make_shared<internal::ParameterHooks>();
     return hooks->add(hooks, std::move(hook));
   }
-  return register_forward_hook(module, name,
-                               [hook = std::move(hook)](const std::string&, const Tensor& output) {
-                                 if (context().grad && output.requires_grad())
-                                   register_hook(output, hook);
-                                 return Tensor();
-                               });
+  return add_output_hook("register_gradient_hook", module, name,
+                         [hook = std::move(hook)](const std::string&, const Tensor& output) {
+                           if (context().grad && output.requires_grad())
+                             register_hook(output, hook);
+                           return Tensor();
+                         });
 }
 
 }  // namespace pare::nn

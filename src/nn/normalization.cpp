@@ -2,6 +2,7 @@
 #include "pare/nn/normalization.h"
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "pare/core/ops/normalization.h"
 #include "pare/nn/init.h"
 
@@ -44,6 +45,7 @@ Tensor BatchNorm::normalize(const Tensor& x) const {
 
 BatchNorm1d::BatchNorm1d(BatchNormOptions options) : BatchNorm("BatchNorm1d", options) {}
 Tensor BatchNorm1d::forward(const Tensor& x) {
+  require_defined(x, "BatchNorm1d");
   PARE_CHECK(x.rank() == 2 || x.rank() == 3, shape_mismatch, "BatchNorm1d",
              "expected an input of rank 2 or 3, got shape {}", x.shape());
   return normalize(x);
@@ -52,6 +54,7 @@ std::string BatchNorm1d::kind() const { return "BatchNorm1d"; }
 
 BatchNorm2d::BatchNorm2d(BatchNormOptions options) : BatchNorm("BatchNorm2d", options) {}
 Tensor BatchNorm2d::forward(const Tensor& x) {
+  require_defined(x, "BatchNorm2d");
   PARE_CHECK(x.rank() == 4, shape_mismatch, "BatchNorm2d",
              "expected an input of rank 4, got shape {}", x.shape());
   return normalize(x);
@@ -60,6 +63,7 @@ std::string BatchNorm2d::kind() const { return "BatchNorm2d"; }
 
 BatchNorm3d::BatchNorm3d(BatchNormOptions options) : BatchNorm("BatchNorm3d", options) {}
 Tensor BatchNorm3d::forward(const Tensor& x) {
+  require_defined(x, "BatchNorm3d");
   PARE_CHECK(x.rank() == 5, shape_mismatch, "BatchNorm3d",
              "expected an input of rank 5, got shape {}", x.shape());
   return normalize(x);

@@ -10,14 +10,23 @@
 #include "optim/state_reader.h"
 
 namespace pare::optim {
+namespace {
+
+void check_epoch(const char* where, std::int64_t epoch) {
+  PARE_CHECK(epoch >= 0, invalid_argument, where, "expected an epoch of at least 0, got {}", epoch);
+}
+
+}  // namespace
 
 double StepLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("StepLR", epoch);
   PARE_CHECK(step_size > 0, invalid_argument, "StepLR", "expected step_size of at least 1, got {}",
              step_size);
   return base * std::pow(gamma, static_cast<double>(epoch / step_size));
 }
 
 double CosineAnnealingLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("CosineAnnealingLR", epoch);
   PARE_CHECK(T_max > 0, invalid_argument, "CosineAnnealingLR",
              "expected T_max of at least 1, got {}", T_max);
   const double angle = std::numbers::pi * static_cast<double>(epoch) / static_cast<double>(T_max);
@@ -25,14 +34,17 @@ double CosineAnnealingLR::operator()(double base, std::int64_t epoch) const {
 }
 
 double ConstantLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("ConstantLR", epoch);
   return epoch < total_iters ? base * factor : base;
 }
 
 double ExponentialLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("ExponentialLR", epoch);
   return base * std::pow(gamma, static_cast<double>(epoch));
 }
 
 double MultiStepLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("MultiStepLR", epoch);
   PARE_CHECK(std::is_sorted(milestones.begin(), milestones.end()), invalid_argument, "MultiStepLR",
              "expected ascending milestones, got {}", fmt::join(milestones, ", "));
   const auto reached = std::upper_bound(milestones.begin(), milestones.end(), epoch);
@@ -53,6 +65,7 @@ double cosine(double from, double to, double share) {
 }  // namespace
 
 double LinearLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("LinearLR", epoch);
   check_iters("LinearLR", total_iters);
   const double share =
       static_cast<double>(std::min(epoch, total_iters)) / static_cast<double>(total_iters);
@@ -60,6 +73,7 @@ double LinearLR::operator()(double base, std::int64_t epoch) const {
 }
 
 double PolynomialLR::operator()(double base, std::int64_t epoch) const {
+  check_epoch("PolynomialLR", epoch);
   check_iters("PolynomialLR", total_iters);
   const double left =
       1 - static_cast<double>(std::min(epoch, total_iters)) / static_cast<double>(total_iters);
@@ -67,6 +81,7 @@ double PolynomialLR::operator()(double base, std::int64_t epoch) const {
 }
 
 double CosineAnnealingWarmRestarts::operator()(double base, std::int64_t epoch) const {
+  check_epoch("CosineAnnealingWarmRestarts", epoch);
   PARE_CHECK(T_0 > 0 && T_mult > 0, invalid_argument, "CosineAnnealingWarmRestarts",
              "expected T_0 and T_mult of at least 1, got {} and {}", T_0, T_mult);
   std::int64_t length = T_0;
@@ -79,10 +94,14 @@ double CosineAnnealingWarmRestarts::operator()(double base, std::int64_t epoch) 
 }
 
 double OneCycleLR::operator()(double /*base*/, std::int64_t step) const {
+  check_epoch("OneCycleLR", step);
   PARE_CHECK(total_steps > 0, invalid_argument, "OneCycleLR",
              "expected total_steps of at least 1, got {}", total_steps);
   PARE_CHECK(pct_start >= 0 && pct_start <= 1, invalid_argument, "OneCycleLR",
              "expected pct_start from 0 to 1, got {}", pct_start);
+  // As PyTorch; the step after the last one is where a loop ends.
+  PARE_CHECK(step <= total_steps, invalid_argument, "OneCycleLR",
+             "expected at most total_steps ({}) steps, got {}", total_steps, step);
   const double initial = max_lr / div_factor;
   const double last = initial / final_div_factor;
   const double peak = pct_start * static_cast<double>(total_steps) - 1;
@@ -96,6 +115,7 @@ double OneCycleLR::operator()(double /*base*/, std::int64_t step) const {
 }
 
 double WarmUp::operator()(double base, std::int64_t epoch) const {
+  check_epoch("WarmUp", epoch);
   PARE_CHECK(epochs > 0, invalid_argument, "WarmUp", "expected epochs of at least 1, got {}",
              epochs);
   if (epoch < epochs)

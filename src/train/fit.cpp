@@ -1,6 +1,7 @@
 // The training loop.
 #include "pare/train/fit.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -59,6 +60,21 @@ void check_folder(const char* what, const std::string& file) {
   PARE_CHECK(file.empty() || folder.empty() || std::filesystem::is_directory(folder, ignored),
              io_error, kPlace, "expected a folder that exists for the {} '{}', got none", what,
              file);
+  PARE_CHECK(file.empty() || !std::filesystem::is_directory(file, ignored), io_error, kPlace,
+             "expected a file for the {}, got the folder '{}'", what, file);
+}
+
+// Whether two paths, of which neither need exist, mean one file.
+bool same_file(const std::string& a, const std::string& b) {
+  std::error_code failed;
+  if (std::filesystem::equivalent(a, b, failed)) return true;
+  const auto whole = [](const std::string& path) {
+    std::error_code error;
+    const auto found = std::filesystem::weakly_canonical(path, error);
+    return error ? std::filesystem::path(path) : found;
+  };
+  return whole(std::filesystem::absolute(a, failed).string()) ==
+         whole(std::filesystem::absolute(b, failed).string());
 }
 
 void check_options(const FitOptions& options) {
@@ -86,6 +102,22 @@ void check_options(const FitOptions& options) {
              options.checkpoint);
   check_folder("checkpoint", options.checkpoint);
   check_folder("state", options.state);
+  PARE_CHECK(options.state.empty() || options.checkpoint.empty() ||
+                 !same_file(options.state, options.checkpoint),
+             invalid_argument, kPlace,
+             "expected different files for the state and the checkpoint, got '{}' for both",
+             options.state);
+}
+
+// An optimizer of another module's parameters would leave this one as it is.
+void check_parameters(const optim::Optimizer& optimizer, const Tensors& own) {
+  const Tensors stepped = optimizer.parameters();
+  const bool trains = std::any_of(stepped.begin(), stepped.end(), [&](const Tensor& p) {
+    return std::any_of(own.begin(), own.end(), [&](const Tensor& o) { return o.same_as(p); });
+  });
+  PARE_CHECK(trains, invalid_argument, kPlace,
+             "expected an optimizer of the module's parameters, got one of {} others",
+             stepped.size());
 }
 
 bool better(const Metrics& a, const Metrics& b) {
@@ -108,6 +140,8 @@ class Fit {
     if (optimizer_ == nullptr) {
       own_optimizer_ = std::make_unique<optim::Adam>(module.parameters());
       optimizer_ = own_optimizer_.get();
+    } else {
+      check_parameters(*optimizer_, module.parameters());
     }
     if (options.moving_average) average_.emplace(module.parameters(), *options.moving_average);
     for (int g = 0; g < optimizer_->groups(); ++g)

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "io/checksum.h"
 #include "pare/core/context.h"
 
 namespace pare::train {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr const char* kVersion = "2";
 constexpr const char* kVersionKey = "pare.training_state";
+constexpr const char* kChecksumKey = "checksum";  // of everything else in the file
 constexpr std::string_view kModule = "module.", kBest = "best.", kOptimizer = "optimizer.",
                            kAverage = "average.", kPlateau = "plateau.";
 // Columns of the history: the rate, then of training and of validation loss, accuracy, samples,
@@ -66,6 +68,14 @@ class Reading {
                kVersionKey);
     PARE_CHECK(version->second == kVersion, unsupported, path_,
                "expected a training state of version {}, got '{}'", kVersion, version->second);
+    const auto said = file_.metadata.find(kChecksumKey);
+    PARE_CHECK(said != file_.metadata.end(), corrupt_data, path_,
+               "expected a checksum in the metadata, got none");
+    const std::string sum = said->second;
+    file_.metadata.erase(said);
+    const std::string found = std::to_string(io::checksum(file_.tensors, file_.metadata));
+    PARE_CHECK(found == sum, corrupt_data, path_,
+               "expected contents with the checksum {}, got {}: the file is damaged", sum, found);
   }
 
   const std::string& text(const char* key) const {
@@ -201,17 +211,18 @@ void save_state(const std::string& path, const Trained& trained, const TrainingS
        Tensor::from(state.base_rates, {static_cast<std::int64_t>(state.base_rates.size())}),
        false});
   tensors.push_back({"early_best", Tensor::scalar(state.early_best, DType::f64), false});
-  const io::Metadata metadata{{kVersionKey, kVersion},
-                              {"optimizer", trained.optimizer.kind()},
-                              {"epoch", std::to_string(state.epoch)},
-                              {"loader_epoch", std::to_string(state.loader_epoch)},
-                              {"validation_epoch", std::to_string(state.validation_epoch)},
-                              {"generator.seed", std::to_string(state.generator.seed)},
-                              {"generator.stream", std::to_string(state.generator.stream)},
-                              {"generator.position", std::to_string(state.generator.position)},
-                              {"early_stale", std::to_string(state.early_stale)},
-                              {"best_epoch", std::to_string(state.history.best_epoch)},
-                              {"skipped", std::to_string(state.history.skipped)}};
+  io::Metadata metadata{{kVersionKey, kVersion},
+                        {"optimizer", trained.optimizer.kind()},
+                        {"epoch", std::to_string(state.epoch)},
+                        {"loader_epoch", std::to_string(state.loader_epoch)},
+                        {"validation_epoch", std::to_string(state.validation_epoch)},
+                        {"generator.seed", std::to_string(state.generator.seed)},
+                        {"generator.stream", std::to_string(state.generator.stream)},
+                        {"generator.position", std::to_string(state.generator.position)},
+                        {"early_stale", std::to_string(state.early_stale)},
+                        {"best_epoch", std::to_string(state.history.best_epoch)},
+                        {"skipped", std::to_string(state.history.skipped)}};
+  metadata.emplace(kChecksumKey, std::to_string(io::checksum(tensors, metadata)));
   io::save_tensors(path, tensors, metadata);
 }
 

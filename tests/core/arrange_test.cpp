@@ -123,6 +123,14 @@ TEST(Squeeze, TakesAxesOfOneElement) {
   EXPECT_ERROR(unsqueeze(counting({0, 0, 3}), 0), unsupported, "expected elements along the axes");
 }
 
+TEST(Flatten, KeepsAxesWithoutElements) {
+  EXPECT_EQ(flatten(counting({2, 3, 4, 0}), 0, 1).shape(), (Shape{6, 4, 0}));
+  EXPECT_EQ(flatten(counting({2, 3, 0, 4}), 0, 1).shape(), (Shape{6, 0, 4}));
+  EXPECT_EQ(flatten(counting({2, 0, 3, 4}), 1, 2).shape(), (Shape{2, 0, 4}));
+  EXPECT_EQ(flatten(counting({0, 2, 3, 0}), 1, 2).shape(), (Shape{0, 6, 0}));
+  EXPECT_ERROR(flatten(counting({2, 3, 0, 0}), 0, 1), unsupported, "flatten", "[2, 3, 0, 0]");
+}
+
 TEST(Unflatten, UndoesFlatten) {
   const Tensor x = counting({2, 3, 4});
   EXPECT_EQ(values(unflatten(flatten(x, 0, 1), 0, {2, -1})), values(x));
@@ -151,7 +159,9 @@ TEST(Tile, RepeatsAxesThatAreMissing) {
   EXPECT_ERROR(tile(x, {-1}), invalid_argument, "tile: expected repeats of 0 or more", "[-1]");
   EXPECT_ERROR(tile(x, {kMost}), invalid_argument, "tile", "2^63");
   EXPECT_ERROR(tile(x, {std::int64_t{1} << 59}), invalid_argument, "63 bits");
-  EXPECT_ERROR(repeat_interleave(x, 0, 0), invalid_argument, "repeat_interleave");
+  EXPECT_EQ(repeat_interleave(counting({3, 2}), 0, 0).shape(), (Shape{0, 2}));
+  EXPECT_EQ(repeat_interleave(counting({3, 0}), 2, 0).shape(), (Shape{6, 0}));
+  EXPECT_ERROR(repeat_interleave(x, -1, 0), invalid_argument, "repeat_interleave", "got -1");
   EXPECT_EQ(inferred(kTile, Attributes::of(TileAttributes{{2, 3}}), with_batch({2})).to_string(),
             "[2*batch, 6]");
   EXPECT_ERROR(inferred(kTile, Attributes::of(TileAttributes{{2}}), Shape{2, 2}), invalid_argument,
@@ -215,6 +225,19 @@ TEST(PadBorder, RefusesBordersThatTheAxisCannotFill) {
   EXPECT_EQ(inferred(kPadBorder, batch, with_batch({3})).to_string(), "[batch+1, 3]");
 }
 
+TEST(Arange, FractionsOfWholeNumbersCountAsPyTorchs) {
+  const auto numbers = [](const ArangeOptions& options) { return values(arange(options)); };
+  EXPECT_THAT(numbers({.end = 10, .step = 2.5}), ElementsAre(0, 2, 4, 6));
+  EXPECT_THAT(numbers({.end = 5.5}), ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(numbers({.end = 1, .step = 0.1}), ElementsAre(0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+  EXPECT_THAT(numbers({.start = 0.5, .end = 3, .dtype = DType::i32}), ElementsAre(0, 1, 2));
+  EXPECT_THAT(numbers({.start = -0.5, .end = 3.2}), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(numbers({.start = 10, .end = 0, .step = -2.5, .dtype = DType::i16}),
+              ElementsAre(10, 8, 6, 4));
+  EXPECT_EQ(arange({.start = 3, .end = 0.5}).shape(), (Shape{0}));
+  EXPECT_EQ(arange({.end = 32768, .step = 2, .dtype = DType::i16}).dim(0), 16384);
+}
+
 TEST(Range, CountsAsOnnx) {
   EXPECT_THAT(arange(4).to_vector<std::int64_t>(), ElementsAre(0, 1, 2, 3));
   EXPECT_EQ(arange(0).shape(), (Shape{0}));
@@ -224,9 +247,16 @@ TEST(Range, CountsAsOnnx) {
   const auto whole = [](std::int64_t v) { return Tensor::from(Numbers{v}, {}); };
   EXPECT_THAT(range(whole(kMost - 3), whole(kMost), whole(2)).to_vector<std::int64_t>(),
               ElementsAre(kMost - 3, kMost - 1));
-  EXPECT_ERROR(arange({.end = 3, .step = 0}), invalid_argument, "range: expected a step other");
+  EXPECT_ERROR(arange({.end = 3, .step = 0}), invalid_argument, "arange: expected a step other");
   EXPECT_ERROR(arange({.end = 3, .dtype = DType::u8}), dtype_mismatch, "range", "u8");
-  EXPECT_ERROR(arange({.end = NAN, .dtype = DType::f32}), invalid_argument, "range", "finite");
+  for (const DType dtype : {DType::f32, DType::i64}) {
+    EXPECT_ERROR(arange({.end = NAN, .dtype = dtype}), invalid_argument, "arange: ", "0 to nan by");
+    EXPECT_ERROR(arange({.end = 3, .step = INFINITY, .dtype = dtype}), invalid_argument,
+                 "arange: ", "by inf");
+  }
+  EXPECT_ERROR(arange({.end = 1e30}), invalid_argument, "arange: expected numbers that fit i64");
+  EXPECT_ERROR(arange({.end = 40000, .dtype = DType::i16}), invalid_argument, "fit i16");
+  EXPECT_ERROR(range(whole(0), whole(1), whole(0)), invalid_argument, "range: expected a step");
   EXPECT_ERROR(range(whole(0), whole(kMost), whole(1)), invalid_argument, "63 bits");
   EXPECT_ERROR(range(whole(0), Tensor::scalar(3), whole(1)), dtype_mismatch, "one dtype");
   EXPECT_ERROR(range(whole(0), Tensor::from(Numbers{1, 2}, {2}), whole(1)), shape_mismatch,

@@ -65,4 +65,18 @@ for p in (1.0, 2.0, 3.0):
 x = torch.randn(SHAPES[1])
 x[0, 0, :3] = 0  # a window of zeros: no gradient
 out.append(case("lp_pool1d", [2.0] + numbers(1, 3, 3, 0), [x], lambda t: F.lp_pool1d(t, 2.0, 3, 3)))
+# ceil_mode: one window that is larger than the padded picture.
+for n in (1, 2, 3):
+    for kernel, stride, padding in ((10, 9, 0), (10, 10, 1), (7, 12, 2)):
+        out.append(case("max_pool%dd" % n, numbers(n, kernel, stride, padding, ceil=True), [ties(SHAPES[n])],
+                        lambda t: MAX[n](t, kernel, stride, padding, ceil_mode=True)))
+        for count in (True, False) if n < 3 else ():  # PyTorch has no gradient of three axes
+            out.append(case("average_pool%dd" % n, numbers(n, kernel, stride, padding, count, True),
+                            [short(torch.randn(SHAPES[n]))], lambda t: AVERAGE[n](t, kernel, stride, padding, True, count)))
+out.append(case("max_pool1d", numbers(1, 4, 7, 1, ceil=True, dilation=4), [ties(SHAPES[1])],
+                lambda t: F.max_pool1d(t, 4, 7, 1, 4, ceil_mode=True)))
+x = short(torch.rand(SHAPES[1])) + 0.125
+out.append(case("lp_pool1d", [2.0] + numbers(1, 12, 5, 0, ceil=True), [x], lambda t: F.lp_pool1d(t, 2.0, 12, 5, True)))
+x = short(torch.rand(SHAPES[2])) + 0.125
+out.append(case("lp_pool2d", [2.0] + numbers(2, 8, 4, 0, ceil=True), [x], lambda t: F.lp_pool2d(t, 2.0, 8, 4, True)))
 write("pooling", out, script="make_golden_pooling.py")

@@ -70,6 +70,20 @@ TEST(Reduction, EmptyAndHalf) {
   EXPECT_EQ(sum(half).item(), 4096);
 }
 
+// As PyTorch's x.max() and x.min().
+TEST(Reduction, TheGradientOfNaNGoesToNaN) {
+  for (Tensor (*extreme)(const Tensor&, const std::vector<std::int64_t>&, bool) : {max, min}) {
+    for (const auto& [values, expected] :
+         std::vector<std::pair<std::vector<float>, std::vector<float>>>{
+             {{NAN, 1, INFINITY}, {1, 0, 0}}, {{NAN, NAN, 1}, {0.5F, 0.5F, 0}}}) {
+      Tensor x = Tensor::from(values, {3});
+      x.set_requires_grad();
+      extreme(x, {}, false).backward();
+      EXPECT_EQ(x.grad().to_vector<float>(), expected);
+    }
+  }
+}
+
 TEST(Reduction, BadInput) {
   ErrorCode code{};
   EXPECT_THAT(error_of([] { sum(Tensor::zeros({2, 3}), {2}); }, &code), HasSubstr("sum"));

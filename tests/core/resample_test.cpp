@@ -135,6 +135,10 @@ TEST(Interpolate, BadInput) {
   EXPECT_ERROR(interpolate(x, {.size = {2}, .align_corners = true}), invalid_argument,
                "align_corners");
   EXPECT_ERROR(interpolate(x, {.size = {2}, .antialias = true}), invalid_argument, "antialias");
+  for (const char* mode : {"bilinear", "bicubic"})
+    EXPECT_ERROR(
+        interpolate(x, {.size = {2}, .mode = mode, .align_corners = true, .antialias = true}),
+        unsupported, "interpolate: expected antialias or align_corners, got both");
   EXPECT_ERROR(interpolate(x, {}), invalid_argument, "one of size and scale");
   EXPECT_ERROR(interpolate(x, {.size = {2}, .scale = {2}}), invalid_argument, "one of size");
   EXPECT_ERROR(interpolate(x, {.size = {2, 2, 2}}), invalid_argument, "1 number or 2");

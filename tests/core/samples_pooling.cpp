@@ -22,14 +22,18 @@ template <std::size_t N> struct Ops {
 /// Poolings over N axes of about five pixels, in one format.
 template <std::size_t N>
 void add_poolings(Samples& samples, Generator& generator, const Ops<N>& ops, bool last) {
-  const auto add = [&](const char* name, const OpDef* op, const PoolAttributes<N>& attributes,
-                       std::int64_t batch, std::int64_t size) {
+  const auto add_of = [&](Generator& values, const char* name, const OpDef* op,
+                          const PoolAttributes<N>& attributes, std::int64_t batch,
+                          std::int64_t size) {
     Shape shape{batch, 3};
     for (std::size_t i = 0; i < N; ++i) shape.append(size + static_cast<std::int64_t>(i));
-    Tensor x = distinct(generator, shape);
+    Tensor x = distinct(values, shape);
     if (last) x = x.to(MemoryFormat::channels_last);
     samples.push_back({name, {op, Attributes::of(attributes)}, {x}});
   };
+  const auto add = [&](const char* name, const OpDef* op, const PoolAttributes<N>& attributes,
+                       std::int64_t batch,
+                       std::int64_t size) { add_of(generator, name, op, attributes, batch, size); };
   PoolAttributes<N> padded{.kernel = detail::filled<N>(3)};
   padded.padding = detail::filled<2 * N>(1);
   PoolAttributes<N> ceiling = padded;
@@ -42,6 +46,13 @@ void add_poolings(Samples& samples, Generator& generator, const Ops<N>& ops, boo
     add("ceil mode", op, ceiling, 1, 4);
     add("no pictures", op, {}, 0, 4);
   }
+  PoolAttributes<N> wide = padded;
+  wide.kernel = detail::filled<N>(9);
+  wide.stride = detail::filled<N>(9);
+  wide.ceil_mode = true;
+  Generator own(5);
+  for (const OpDef* op : {ops.max, ops.average})
+    add_of(own, "ceil mode, one window larger than the picture", op, wide, 1, 4);
   PoolAttributes<N> dilated = padded;
   dilated.stride = detail::filled<N>(1);
   dilated.dilation = detail::filled<N>(2);

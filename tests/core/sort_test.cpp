@@ -60,6 +60,9 @@ TEST(Sort, UniqueValues) {
   EXPECT_EQ(unique(Tensor::from({NAN, NAN, 1}, {3})).counts.to_vector<std::int64_t>(),
             (Integers{1, 1, 1}));
   EXPECT_EQ(unique(Tensor::zeros({0, 3})).values.shape(), (Shape{0}));
+  const Unique none = unique(Tensor::zeros({3, 0, 2}));
+  EXPECT_EQ(none.values.shape(), (Shape{0}));
+  EXPECT_EQ(none.inverse.shape(), (Shape{3, 0, 2}));
   EXPECT_EQ(unique(Tensor::ones({4}, DType::bf16)).values.dtype(), DType::bf16);
 }
 

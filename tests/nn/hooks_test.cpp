@@ -235,7 +235,7 @@ TEST(Hooks, MistakesAreNamed) {
                [&] { register_forward_hook(net, "body.7", nothing); });
   expect_error(ErrorCode::invalid_argument, {"register_forward_hook", "function"},
                [&] { register_forward_hook(net, "first", nullptr); });
-  expect_error(ErrorCode::invalid_argument, {"'first.wait'"},
+  expect_error(ErrorCode::invalid_argument, {"register_gradient_hook: ", "'first.wait'"},
                [&] { register_gradient_hook(net, "first.wait", none); });
   expect_error(ErrorCode::invalid_argument, {"register_gradient_hook", "function"},
                [&] { register_gradient_hook(net, "first", nullptr); });

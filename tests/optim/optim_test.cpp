@@ -6,6 +6,7 @@
 #include <limits>
 #include <span>
 
+#include "expect_error.h"
 #include "optim/golden_optim.h"
 #include "pare/core/error.h"
 #include "pare/core/generator.h"
@@ -275,6 +276,29 @@ TEST(Optim, SchedulesArePyTorchs) {
   EXPECT_THROW((optim::WarmUp{.epochs = 0}(1, 1)), Error);
   EXPECT_THROW(optim::StepLR{.step_size = 0}(1, 1), Error);
   EXPECT_THROW(optim::CosineAnnealingLR{.T_max = 0}(1, 1), Error);
+}
+
+TEST(Optim, SchedulesRefuseEpochsThatAreNone) {
+  using test::expect_error;
+  const auto expect_refused = [](const char* name, const optim::Schedule& schedule) {
+    expect_error(ErrorCode::invalid_argument,
+                 {std::string(name) + ": expected an epoch of at least 0, got -1"},
+                 [&] { schedule(0.1, -1); });
+  };
+  expect_refused("StepLR", optim::StepLR{});
+  expect_refused("CosineAnnealingLR", optim::CosineAnnealingLR{.T_max = 3});
+  expect_refused("ConstantLR", optim::ConstantLR{});
+  expect_refused("ExponentialLR", optim::ExponentialLR{});
+  expect_refused("MultiStepLR", optim::MultiStepLR{});
+  expect_refused("LinearLR", optim::LinearLR{});
+  expect_refused("PolynomialLR", optim::PolynomialLR{});
+  expect_refused("CosineAnnealingWarmRestarts", optim::CosineAnnealingWarmRestarts{.T_0 = 3});
+  expect_refused("OneCycleLR", optim::OneCycleLR{.total_steps = 3});
+  expect_refused("WarmUp", optim::WarmUp{});
+  const optim::OneCycleLR cycle{.max_lr = 0.5, .total_steps = 3};
+  EXPECT_EQ(cycle(0.1, 3), cycle(0.1, 2));
+  expect_error(ErrorCode::invalid_argument, {"OneCycleLR: expected at most total_steps (3)", "4"},
+               [&] { cycle(0.1, 4); });
 }
 
 TEST(Optim, ThePlateauIsPyTorchs) {

@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <optional>
 
 #include "expect_error.h"
 #include "pare/optim/sgd.h"
+#include "temporary_folder.h"
 #include "train/trial.h"
 
 namespace pare::train {
@@ -132,6 +134,36 @@ TEST(FitOptionsTest, MistakesAreNamed) {
                [&] { run({.resume = true}); });
   expect_error(ErrorCode::io_error, {"folder that exists", "nowhere"},
                [&] { run({.state = "/nowhere/at/all"}); });
+}
+
+TEST(FitOptionsTest, FilesAreCheckedBeforeTraining) {
+  const test::TemporaryFolder folder;
+  Trial run;
+  std::int64_t batches = 0;
+  const auto count = [&](const Progress&) { return ++batches > 0; };
+  std::filesystem::create_directory(folder.path("inner"));
+  expect_error(ErrorCode::io_error, {"train::fit: expected a file for the state", "inner"},
+               [&] { run({.state = folder.path("inner"), .progress = count}); });
+  expect_error(
+      ErrorCode::io_error, {"train::fit: expected a file for the checkpoint", "inner"}, [&] {
+        run({.validation = &run.validation, .checkpoint = folder.path("inner"), .progress = count});
+      });
+  for (const char* name : {"one", "inner/../one"}) {
+    expect_error(ErrorCode::invalid_argument, {"train::fit: expected different files", "one"}, [&] {
+      run({.validation = &run.validation,
+           .checkpoint = folder.path(name),
+           .state = folder.path("one"),
+           .progress = count});
+    });
+  }
+  EXPECT_EQ(batches, 0);
+}
+
+TEST(FitOptionsTest, AnOptimizerOfAnotherModuleIsRefused) {
+  Trial run, other;
+  expect_error(ErrorCode::invalid_argument,
+               {"train::fit: expected an optimizer of the module's parameters", "6 others"},
+               [&] { fit(run.net, run.train, {.optimizer = other.optimizer.get()}); });
 }
 
 }  // namespace

@@ -206,14 +206,42 @@ TEST(Resume, DamagedFilesAreRefusedWhole) {
   Trial fresh;
   expect_refused(ErrorCode::corrupt_data, {path, "state of a training"}, fresh,
                  {.epochs = 2, .state = path});
-  // A number in the metadata that is none.
+  // Another number in the metadata, another one among the weights.
   std::string wrong = good;
   const std::size_t at = wrong.find("\"loader_epoch\":\"1\"");
   ASSERT_NE(at, std::string::npos);
-  wrong[at + 16] = 'x';
+  wrong[at + 16] = '2';
   std::ofstream(path, std::ios::binary) << wrong;
-  expect_refused(ErrorCode::corrupt_data, {path, "loader_epoch", "'x'"}, fresh,
+  expect_refused(ErrorCode::corrupt_data, {path, "checksum", "damaged"}, fresh,
                  {.epochs = 2, .state = path});
+  wrong = good;
+  wrong[good.size() - 5] ^= 1;
+  std::ofstream(path, std::ios::binary) << wrong;
+  expect_refused(ErrorCode::corrupt_data, {path, "checksum", "damaged"}, fresh,
+                 {.epochs = 2, .state = path});
+}
+
+// Whatever bit of the file is another one: either it says the same or it is refused.
+TEST(Resume, AnyDamagedByteIsFound) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path("state");
+  Trial run;
+  run({.epochs = 1, .state = path});
+  const std::string good = bytes_of(path);
+  std::int64_t accepted = 0;
+  for (std::size_t at = 0; at < good.size(); at += 1 + good.size() / 60) {
+    std::string wrong = good;
+    wrong[at] ^= static_cast<char>(1 << at % 7);
+    std::ofstream(path, std::ios::binary) << wrong;
+    Trial fresh;
+    try {
+      fresh({.epochs = 1, .state = path, .resume = true});
+      ++accepted;
+    } catch (const Error& error) {
+      EXPECT_NE(error.message().find(path), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_EQ(accepted, 0);
 }
 
 TEST(Resume, StatesOfAnotherTrainingAreRefusedWhole) {

@@ -82,8 +82,8 @@ struct Cutout {
 };
 
 /// One of the user's own: gives a tensor for the input, which it must not write to, drawing from a
-/// generator that belongs to this example and epoch (Loader::example has a fixed one). Called by
-/// several threads at once. What is not u8 or f32 can only be given to others of this kind.
+/// generator of this example and epoch (Loader::example has a fixed one). Called by several threads
+/// at once; what it throws reaches whoever iterates. Only its kind takes what is not u8 or f32.
 using Custom = std::function<Tensor(const Tensor& input, Generator& generator)>;
 
 /// (x · scale − mean) / deviation, per channel, which is the input's first axis.

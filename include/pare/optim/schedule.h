@@ -77,8 +77,8 @@ struct PARE_API CosineAnnealingWarmRestarts {
 /// One cycle over total_steps: from max_lr / div_factor up to max_lr within the share pct_start,
 /// then down to max_lr / div_factor / final_div_factor, both along cosines (or straight lines).
 /// The base rate does not matter, as in PyTorch; momentum is not cycled. Throws invalid_argument
-/// for total_steps below 1 and pct_start outside [0, 1]. Smith and Topin, "Super-convergence",
-/// 2018.
+/// for total_steps below 1, a step beyond it and pct_start outside [0, 1]. Smith and Topin,
+/// "Super-convergence", 2018.
 struct PARE_API OneCycleLR {
   double max_lr = 0.1;
   std::int64_t total_steps = 1;

@@ -91,9 +91,9 @@ struct History {
 /// sees it (Progress::finite) and decides; without a callback it is an Error (invalid_state). Where
 /// fake-quantizers observe (a graph of prepare_qat), NaN or infinity in an activation never becomes
 /// a loss: it is an Error (invalid_argument) that names the node. Throws invalid_argument for
-/// options that make no sense and loaders without a batch, io_error where the checkpoint's folder
-/// does not exist, unsupported for bf16 on a CPU without it. A state file that is damaged or of
-/// another module, optimizer or options is an Error that names it, and nothing has changed then.
+/// options that make no sense, io_error where no file can be at a path, unsupported for bf16 on a
+/// CPU without it. A state file that is damaged, or of another module, kind of optimizer, number of
+/// groups, average or plateau, is an Error that names it; nothing has changed then.
 PARE_API History fit(nn::Module& module, data::Loader& data, const FitOptions& options = {});
 
 /// The same with everything but the loss as it is by default.

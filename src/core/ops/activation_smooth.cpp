@@ -1,4 +1,5 @@
 // Smooth activations: softplus, log_sigmoid, gelu, silu, mish; glu, which is made of calls.
+#include "core/defined.h"
 #include "core/elementwise_op.h"
 #include "core/vector_special.h"
 #include "pare/core/ops/elementwise.h"
@@ -234,6 +235,7 @@ Tensor silu(const Tensor& x) { return apply({&kSilu, {}}, detail::Borrowed(x)); 
 Tensor mish(const Tensor& x) { return apply({&kMish, {}}, detail::Borrowed(x)); }
 
 Tensor glu(const Tensor& x, int axis) {
+  require_defined(x, "glu");
   const int rank = x.rank();
   const int at = axis < 0 ? axis + rank : axis;
   PARE_CHECK(at >= 0 && at < rank, invalid_argument, "glu",

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "core/ops/layout.h"
 #include "core/ops/pooling.h"
 #include "core/ops/reduced.h"
@@ -159,12 +160,14 @@ bool to_one(const std::vector<std::int64_t>& output, const Tensor& x) {
 }  // namespace
 
 Tensor adaptive_average_pool(const Tensor& x, const std::vector<std::int64_t>& output) {
+  require_defined(x, "adaptive_average_pool");
   if (to_one(output, x)) return global_average_pool(x);
   static constexpr const OpDef* kOps[] = {&kAveragePool1d, &kAveragePool2d, &kAveragePool3d};
   return adaptive(kAdaptiveAveragePool, kOps, x, output);
 }
 
 Tensor adaptive_max_pool(const Tensor& x, const std::vector<std::int64_t>& output) {
+  require_defined(x, "adaptive_max_pool");
   if (to_one(output, x))  // whatever the size of the pictures
     return apply({&kAdaptiveMaxPool, Attributes::of(AdaptivePoolAttributes{output})},
                  detail::Borrowed(x));
@@ -173,6 +176,7 @@ Tensor adaptive_max_pool(const Tensor& x, const std::vector<std::int64_t>& outpu
 }
 
 Tensor global_max_pool(const Tensor& x) {
+  require_defined(x, "global_max_pool");
   const int spatial = std::max(1, x.rank() - 2);
   return adaptive_max_pool(x, std::vector<std::int64_t>(static_cast<std::size_t>(spatial), 1));
 }

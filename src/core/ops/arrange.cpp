@@ -2,10 +2,13 @@
 #include "pare/core/ops/arrange.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "core/check.h"
+#include "core/defined.h"
+#include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/movement.h"
 
 namespace pare {
@@ -14,10 +17,6 @@ namespace {
 constexpr std::int64_t kFurthest = std::numeric_limits<std::int64_t>::max();
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-void check_defined(const Tensor& x, const char* where) {
-  PARE_CHECK(x.defined(), invalid_argument, where, "expected a tensor, got an undefined one");
-}
 
 /// A reshape that keeps the first axes as they are, then has `middle`, then the axes of x from
 /// `rest` on. Sizes are said as numbers: trace finds out which of them is the batch's.
@@ -39,7 +38,7 @@ Tensor reshape_middle(const Tensor& x, int kept, const std::vector<std::int64_t>
 }  // namespace
 
 Tensor permute(const Tensor& x, const std::vector<std::int64_t>& axes) {
-  check_defined(x, "permute");
+  require_defined(x, "permute");
   std::vector<std::int64_t> permutation;
   for (const std::int64_t axis : axes)
     permutation.push_back(normalize_axis(axis, x.rank(), "permute"));
@@ -47,7 +46,7 @@ Tensor permute(const Tensor& x, const std::vector<std::int64_t>& axes) {
 }
 
 Tensor swapaxes(const Tensor& x, int a, int b) {
-  check_defined(x, "swapaxes");
+  require_defined(x, "swapaxes");
   std::vector<std::int64_t> permutation(at(x.rank()));
   std::iota(permutation.begin(), permutation.end(), 0);
   std::swap(permutation[at(normalize_axis(a, x.rank(), "swapaxes"))],
@@ -56,7 +55,7 @@ Tensor swapaxes(const Tensor& x, int a, int b) {
 }
 
 Tensor movedim(const Tensor& x, int source, int destination) {
-  check_defined(x, "movedim");
+  require_defined(x, "movedim");
   const int from = normalize_axis(source, x.rank(), "movedim");
   const int to = normalize_axis(destination, x.rank(), "movedim");
   std::vector<std::int64_t> permutation;
@@ -67,7 +66,7 @@ Tensor movedim(const Tensor& x, int source, int destination) {
 }
 
 Tensors split(const Tensor& x, const std::vector<std::int64_t>& sizes, int axis) {
-  check_defined(x, "split");
+  require_defined(x, "split");
   const int along = normalize_axis(axis, x.rank(), "split");
   std::int64_t left = x.dim(along);
   bool fits = true;
@@ -88,7 +87,7 @@ Tensors split(const Tensor& x, const std::vector<std::int64_t>& sizes, int axis)
 }
 
 Tensors split(const Tensor& x, std::int64_t size, int axis) {
-  check_defined(x, "split");
+  require_defined(x, "split");
   const std::int64_t length = x.dim(normalize_axis(axis, x.rank(), "split"));
   PARE_CHECK(size > 0 || (size == 0 && length == 0), invalid_argument, "split",
              "expected parts of at least 1, got {}", size);
@@ -100,7 +99,7 @@ Tensors split(const Tensor& x, std::int64_t size, int axis) {
 }
 
 Tensors chunk(const Tensor& x, std::int64_t chunks, int axis) {
-  check_defined(x, "chunk");
+  require_defined(x, "chunk");
   PARE_CHECK(chunks > 0, invalid_argument, "chunk", "expected at least 1 chunk, got {}", chunks);
   const std::int64_t length = x.dim(normalize_axis(axis, x.rank(), "chunk"));
   if (length == 0) return split(x, std::vector<std::int64_t>(at(chunks), 0), axis);
@@ -111,7 +110,7 @@ Tensor stack(const Tensors& xs, int axis) {
   PARE_CHECK(!xs.empty(), invalid_argument, "stack", "expected at least one tensor, got none");
   Tensors rows;
   for (const Tensor& x : xs) {
-    check_defined(x, "stack");
+    require_defined(x, "stack");
     PARE_CHECK(x.shape() == xs.front().shape(), shape_mismatch, "stack",
                "expected tensors of one shape, got {} and {}", xs.front().shape(), x.shape());
     rows.push_back(unsqueeze(x, axis));
@@ -120,27 +119,27 @@ Tensor stack(const Tensors& xs, int axis) {
 }
 
 Tensor squeeze(const Tensor& x) {
-  check_defined(x, "squeeze");
+  require_defined(x, "squeeze");
   Tensor y = x;
   for (int a = x.rank() - 1; a >= 0; --a) y = squeeze(y, a);
   return y;
 }
 
 Tensor squeeze(const Tensor& x, int axis) {
-  check_defined(x, "squeeze");
+  require_defined(x, "squeeze");
   const int a = normalize_axis(axis, x.rank(), "squeeze");
   if (x.dim(a) != 1) return x;
   return reshape_middle(x, a, {}, a + 1);
 }
 
 Tensor unsqueeze(const Tensor& x, int axis) {
-  check_defined(x, "unsqueeze");
+  require_defined(x, "unsqueeze");
   const int a = normalize_axis(axis, x.rank() + 1, "unsqueeze");
   return reshape_middle(x, a, {1}, a);
 }
 
 Tensor unflatten(const Tensor& x, int axis, const std::vector<std::int64_t>& sizes) {
-  check_defined(x, "unflatten");
+  require_defined(x, "unflatten");
   const int a = normalize_axis(axis, x.rank(), "unflatten");
   std::vector<std::int64_t> known = sizes;
   std::int64_t product = 1;
@@ -164,7 +163,7 @@ Tensor unflatten(const Tensor& x, int axis, const std::vector<std::int64_t>& siz
 }
 
 Tensor tile(const Tensor& x, const std::vector<std::int64_t>& repeats) {
-  check_defined(x, "tile");
+  require_defined(x, "tile");
   TileAttributes attributes{repeats};
   if (static_cast<int>(repeats.size()) < x.rank())
     attributes.repeats.insert(attributes.repeats.begin(), at(x.rank()) - repeats.size(), 1);
@@ -174,24 +173,25 @@ Tensor tile(const Tensor& x, const std::vector<std::int64_t>& repeats) {
 }
 
 Tensor repeat(const Tensor& x, const std::vector<std::int64_t>& repeats) {
-  check_defined(x, "repeat");
+  require_defined(x, "repeat");
   PARE_CHECK(static_cast<int>(repeats.size()) >= x.rank(), invalid_argument, "repeat",
              "expected at least {} repeats for x {}, got {}", x.rank(), x.shape(), repeats.size());
   return tile(x, repeats);
 }
 
 Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, int axis) {
-  check_defined(x, "repeat_interleave");
-  PARE_CHECK(repeats > 0, invalid_argument, "repeat_interleave",
-             "expected at least 1 repeat, got {}", repeats);
+  require_defined(x, "repeat_interleave");
+  PARE_CHECK(repeats >= 0, invalid_argument, "repeat_interleave",
+             "expected at least 0 repeats, got {}", repeats);
   const int a = normalize_axis(axis, x.rank(), "repeat_interleave");
+  if (repeats == 0) return slice(x, a, 0, 0);
   std::vector<std::int64_t> shape(at(x.rank()) + 1, -1);
   shape[at(a) + 1] = repeats;
   return flatten(expand(unsqueeze(x, a + 1), shape), a, a + 1);
 }
 
 Tensor flip(const Tensor& x, const std::vector<std::int64_t>& axes) {
-  check_defined(x, "flip");
+  require_defined(x, "flip");
   SliceAttributes backwards;
   for (const std::int64_t axis : axes) {
     const int a = normalize_axis(axis, x.rank(), "flip");
@@ -204,12 +204,32 @@ Tensor flip(const Tensor& x, const std::vector<std::int64_t>& axes) {
 }
 
 Tensor arange(const ArangeOptions& options) {
-  const Tensor bounds[] = {Tensor::scalar(options.start, options.dtype),
-                           Tensor::scalar(options.end, options.dtype),
-                           Tensor::scalar(options.step, options.dtype)};
+  constexpr const char* kWhere = "arange";
+  const auto [start, end, step, dtype] = options;
+  PARE_CHECK(std::isfinite(start) && std::isfinite(end) && std::isfinite(step), invalid_argument,
+             kWhere, "expected finite bounds and a finite step, got {} to {} by {}", start, end,
+             step);
+  PARE_CHECK(step != 0, invalid_argument, kWhere, "expected a step other than 0, got 0");
   ContextScope scope;
   scope->tracer = nullptr;  // a constant
-  return apply({&kRange, {}}, bounds);
+  const auto numbers = [](double from, double to, double by, DType type) {
+    const Tensor bounds[] = {Tensor::scalar(from, type), Tensor::scalar(to, type),
+                             Tensor::scalar(by, type)};
+    return apply({&kRange, {}}, bounds);
+  };
+  const bool whole = dtype == DType::i64 || dtype == DType::i32 || dtype == DType::i16;
+  if (!whole) return numbers(start, end, step, dtype);
+  // As PyTorch: the bounds as they were given say how many, then start and step lose what is behind
+  // the point.
+  const double count = std::max(0.0, std::ceil((end - start) / step));
+  const double first = std::trunc(start), by = std::trunc(step);
+  const double last = first + by * std::max(0.0, count - 1);
+  const double most = std::ldexp(1.0, static_cast<int>(traits(dtype).bits) - 1);
+  PARE_CHECK(first >= -most && first < most && last >= -most && last < most && count < 0x1p62,
+             invalid_argument, kWhere, "expected numbers that fit {}, got {} to {} by {}", dtype,
+             start, end, step);
+  if (by == 0) return Tensor::full({static_cast<std::int64_t>(count)}, first, dtype);
+  return cast(numbers(first, first + by * count, by, DType::i64), dtype);
 }
 
 Tensor arange(std::int64_t end) { return arange({.end = static_cast<double>(end)}); }

@@ -39,6 +39,9 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
   PARE_CHECK(!options.antialias || options.mode == "bilinear" || options.mode == "bicubic",
              invalid_argument, "interpolate", "expected antialias with bilinear or bicubic, got {}",
              options.mode);
+  PARE_CHECK(!options.antialias || !options.align_corners, unsupported, "interpolate",
+             "expected antialias or align_corners, got both, of which PyTorch makes a filter that "
+             "no resize of ONNX has");
   const std::size_t given = options.size.size() + options.scale.size();
   PARE_CHECK((options.size.empty() || options.scale.empty()) && (given == 1 || given == spatial),
              invalid_argument, "interpolate",

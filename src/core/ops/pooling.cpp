@@ -39,14 +39,15 @@ void append_output_axis(Shape& y, const PoolAttributes<N>& attr, const Shape& x,
   }
   const std::int64_t size = x[2 + a];
   const std::int64_t padded = size + padding;
-  PARE_CHECK(reach <= padded, shape_mismatch, where,
+  const std::int64_t stride = attr.stride[i];
+  // PyTorch's ceil_mode: a further window that begins in the picture or its first padding, also
+  // where it is the only one and larger than the padded picture.
+  const std::int64_t room = padded - reach + (attr.ceil_mode ? stride - 1 : 0);
+  PARE_CHECK(room >= 0, shape_mismatch, where,
              "expected a kernel no larger than the padded input, got {} {} over {} for x {}", name,
              reach, padded, x);
-  const std::int64_t stride = attr.stride[i];
-  std::int64_t outputs = (padded - reach) / stride + 1;
-  // PyTorch: a further window that begins in the picture or its first padding.
-  if (attr.ceil_mode && (padded - reach) % stride != 0 && outputs * stride < size + attr.padding[i])
-    ++outputs;
+  std::int64_t outputs = room / stride + 1;
+  if (attr.ceil_mode && (outputs - 1) * stride >= size + attr.padding[i]) --outputs;
   // Without dilation every window holds an element, since padding is at most half of it. With it
   // taps may step over the picture.
   for (std::int64_t o = 0; attr.dilation[i] > 1 && o < outputs; ++o) {

@@ -1,4 +1,5 @@
 // prelu: x where x > 0, slope · x elsewhere; the slope broadcasts to x and is learned.
+#include "core/defined.h"
 #include "core/elementwise_op.h"
 #include "core/row_loops.h"
 #include "pare/core/ops/elementwise.h"
@@ -66,6 +67,8 @@ constinit const OpDef kPrelu = {.name = "prelu",
                                 .onnx = {.op_type = "PRelu", .opset = 9}};
 
 Tensor prelu(const Tensor& x, const Tensor& weight) {
+  require_defined(x, "prelu");
+  require_defined(weight, "prelu");
   const Call call{&kPrelu, {}};
   if (weight.elements() == 1 || x.rank() <= 2) return apply(call, detail::Borrowed(x, weight));
   PARE_CHECK(weight.rank() == 1, shape_mismatch, "prelu", "expected a weight of rank 1, got {}",

@@ -2,6 +2,7 @@
 #include "pare/core/ops/products.h"
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/movement.h"
@@ -11,6 +12,8 @@ namespace pare {
 namespace {
 
 void check_batches(const Tensor& a, const Tensor& b, const char* where) {
+  require_defined(a, where);
+  require_defined(b, where);
   PARE_CHECK(a.rank() == 3 && b.rank() == 3 && a.dim(0) == b.dim(0) && a.dim(2) == b.dim(1),
              shape_mismatch, where, "expected [B, n, k] and [B, k, m], got {} and {}", a.shape(),
              b.shape());
@@ -23,6 +26,7 @@ Tensor add_scaled(const Tensor& c, Tensor product, const AddmmOptions& options) 
 }
 
 void check_summand(const Tensor& c, const Tensor& product, const char* where) {
+  require_defined(c, where);
   bool fits = c.rank() <= product.rank();
   for (int a = 1; fits && a <= c.rank(); ++a) fits = c.dim(-a) == product.dim(-a) || c.dim(-a) == 1;
   PARE_CHECK(fits, shape_mismatch, where, "expected a summand that broadcasts to {}, got {}",
@@ -33,6 +37,7 @@ void check_summand(const Tensor& c, const Tensor& product, const char* where) {
 
 // As two products: x1 · W to [..., out, in2], then that with x2.
 Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const Tensor& bias) {
+  for (const Tensor* t : {&x1, &x2, &weight}) require_defined(*t, "bilinear");
   PARE_CHECK(weight.rank() == 3, shape_mismatch, "bilinear",
              "expected a weight of shape [out, in1, in2], got {}", weight.shape());
   const std::int64_t out = weight.dim(0);
@@ -58,12 +63,16 @@ Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const 
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
+  require_defined(a, "dot");
+  require_defined(b, "dot");
   PARE_CHECK(a.rank() == 1 && b.rank() == 1 && a.dim(0) == b.dim(0), shape_mismatch, "dot",
              "expected two vectors of one length, got {} and {}", a.shape(), b.shape());
   return sum(mul(a, b));
 }
 
 Tensor outer(const Tensor& a, const Tensor& b) {
+  require_defined(a, "outer");
+  require_defined(b, "outer");
   PARE_CHECK(a.rank() == 1 && b.rank() == 1, shape_mismatch, "outer",
              "expected two vectors, got {} and {}", a.shape(), b.shape());
   return mul(reshape(a, {-1, 1}), b);
@@ -75,6 +84,7 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 }
 
 Tensor addmm(const Tensor& c, const Tensor& a, const Tensor& b, const AddmmOptions& options) {
+  for (const Tensor* t : {&c, &a, &b}) require_defined(*t, "addmm");
   PARE_CHECK(a.rank() == 2 && b.rank() == 2 && a.dim(1) == b.dim(0), shape_mismatch, "addmm",
              "expected [n, k] and [k, m], got {} and {}", a.shape(), b.shape());
   const Tensor product = matmul(a, b);

@@ -58,8 +58,11 @@ template <bool Mean> void backward_spread(BackwardArgs& args) {
   args.set(0, in_dtype(out, given));
 }
 
-struct Equal {
-  template <class T> PARE_INLINE T operator()(T a, T b) const { return a == b ? T(1) : T(0); }
+/// NaN is the largest and the smallest, as in PyTorch's max().
+struct Extreme {
+  template <class T> PARE_INLINE T operator()(T x, T y) const {
+    return ((x == y) | (x != x)) ? T(1) : T(0);
+  }
 };
 struct Share {
   template <class T> PARE_INLINE T operator()(T gradient, T count) const {
@@ -88,7 +91,7 @@ void backward_extreme(BackwardArgs& args) {
   visit_float(dtype, args.call().op->name, [&](auto type) {
     using T = decltype(type);
     T* tie = ties.mutable_data<T>();
-    zip_strided(nest, x.data<T>(), y.data<T>(), tie, Equal{});
+    zip_strided(nest, x.data<T>(), y.data<T>(), tie, Extreme{});
     reduce(Reduction::sum, ties, mask, to, count);
     T* share = count.mutable_data<T>();
     zip_contiguous(g.data<T>(), share, share, count.elements(), Share{});

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/defined.h"
 #include "core/ops/layout.h"
 #include "core/ops/value_inputs.h"
 #include "pare/core/ops/movement.h"
@@ -172,18 +173,29 @@ Tensor reshape(const Tensor& x, const std::vector<std::int64_t>& shape) {
 }
 
 Tensor flatten(const Tensor& x, int start_axis, int end_axis) {
+  require_defined(x, "flatten");
   const int start = normalize_axis(start_axis, x.rank(), "flatten");
   const int end = normalize_axis(end_axis, x.rank(), "flatten");
   PARE_CHECK(start <= end, invalid_argument, "flatten",
              "expected a first axis before the last, got {} and {}", start_axis, end_axis);
   // Axes before the merged one are copied by 0, so that their sizes may differ from run to run;
-  // those after it have moved and are written out.
+  // those after it have moved and are written out. A 0 among these would copy another axis: it is
+  // left open instead of the merged one.
   std::vector<std::int64_t> shape(static_cast<std::size_t>(start), 0);
+  std::int64_t merged = 1;
+  for (int a = start; a <= end; ++a) merged *= x.dim(a);
   shape.push_back(-1);
   for (int a = end + 1; a < x.rank(); ++a) {
-    PARE_CHECK(x.dim(a) > 0, unsupported, "flatten",
-               "expected elements along the axes after {}, got x {}", end, x.shape());
-    shape.push_back(x.dim(a));
+    std::int64_t size = x.dim(a);
+    if (size == 0) {
+      std::int64_t& open = shape[static_cast<std::size_t>(start)];
+      PARE_CHECK(open == -1 && merged > 0, unsupported, "flatten",
+                 "expected at most one axis without elements from {} on, got x {}", start,
+                 x.shape());
+      open = merged;
+      size = -1;
+    }
+    shape.push_back(size);
   }
   return reshape(x, shape);
 }

@@ -19,7 +19,7 @@ Unique unique(const Tensor& x) {
     return out;
   }
   // Not taken apart: clang 14 does not capture structured bindings.
-  const Sorted in_order = sort(reshape(x.to(MemoryFormat::row_major), {x.elements()}), {.axis = 0});
+  const Sorted in_order = sort(reshape(x.to(MemoryFormat::row_major), {-1}), {.axis = 0});
   const auto* index = in_order.indices.data<std::int64_t>();
   Unique out;
   out.inverse = Tensor::empty(x.shape(), DType::i64);

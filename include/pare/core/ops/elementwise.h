@@ -69,7 +69,7 @@ struct ToFormatAttributes {
   void fields(AttributeVisitor& visit) { visit("channels_last", channels_last); }
 };
 
-/// Same dtype on both sides; shapes broadcast. Throws shape_mismatch, dtype_mismatch.
+/// Numbers of one dtype, not bool; shapes broadcast. Throws shape_mismatch, dtype_mismatch.
 PARE_API Tensor add(const Tensor& a, const Tensor& b);
 PARE_API Tensor sub(const Tensor& a, const Tensor& b);
 PARE_API Tensor mul(const Tensor& a, const Tensor& b);
@@ -83,7 +83,7 @@ PARE_API Tensor sqrt(const Tensor& x);
 /// min ≤ result ≤ max; the gradient passes where the input lies in the closed range.
 PARE_API Tensor clamp(const Tensor& x, double min, double max);
 PARE_API Tensor relu(const Tensor& x);
-/// min(max(x, 0), 6)
+/// min(max(x, 0), 6), as relu of numbers; sigmoid and tanh throw dtype_mismatch for integers.
 PARE_API Tensor relu6(const Tensor& x);
 PARE_API Tensor sigmoid(const Tensor& x);
 PARE_API Tensor tanh(const Tensor& x);

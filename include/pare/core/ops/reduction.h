@@ -64,12 +64,12 @@ struct SoftmaxAttributes {
   void fields(AttributeVisitor& visit) { visit("axis", axis); }
 };
 
-/// Over the given axes (all if none); accumulated in f32 pairwise or wider. Throws out_of_range.
+/// Floats, i32, i64 (mean: floats) over axes (none: all). Throws out_of_range, dtype_mismatch.
 PARE_API Tensor sum(const Tensor& x, const std::vector<std::int64_t>& axes = {},
                     bool keepdim = false);
 PARE_API Tensor mean(const Tensor& x, const std::vector<std::int64_t>& axes = {},
                      bool keepdim = false);
-/// Largest value; the gradient is shared evenly among ties (PyTorch's amax).
+/// Largest number, NaN first; the gradient is shared evenly among ties (PyTorch's amax).
 PARE_API Tensor max(const Tensor& x, const std::vector<std::int64_t>& axes = {},
                     bool keepdim = false);
 /// Smallest value; the gradient as that of max (PyTorch's amin).
