@@ -11,6 +11,8 @@ SKIPPED = 77
 NOT_COMPARED = [
     "cast, to u8",  # of negative numbers, which is undefined in C
     "lstm, lengths and both directions, batch first",  # ONNX Runtime's last cells are not PyTorch's
+    # ONNX Runtime dies on recurrent layers without samples, and of none of the steps gives zeros as last states.
+    *(f"{op}, {what}" for op in ("rnn", "lstm", "gru") for what in ("no samples", "no steps")),
     "one_hot, truth values",  # no kernel, and the evaluator fails
 ]
 TOLERANCE = {"float16": 2e-3}  # relative to the largest value; others 1e-4
