@@ -109,8 +109,8 @@ std::string SizeExpression::text(bool nested) const {
     for (const Factor& factor : product) {
       const bool only = product.size() == 1 && digits == "1";
       if (!term.empty()) term += '*';
-      term += factor.kind == Factor::Kind::quotient && !only ? "(" + factor.text + ")"
-                                                             : factor.text;
+      term +=
+          factor.kind == Factor::Kind::quotient && !only ? "(" + factor.text + ")" : factor.text;
     }
     out += term;
   }
@@ -204,8 +204,8 @@ SizeExpression SizeExpression::divided_down(const SizeExpression& by) const {
   if (divisor == 1) return whole + reduced;
   // (x / a + k) / b is (x + k·a) / (a·b).
   const auto& [first, count] = *reduced.terms_.begin();
-  const bool nested = count == 1 && first.size() == 1 &&
-                      first[0].kind == Factor::Kind::quotient && first[0].parts[1].is_number() &&
+  const bool nested = count == 1 && first.size() == 1 && first[0].kind == Factor::Kind::quotient &&
+                      first[0].parts[1].is_number() &&
                       reduced.terms_.size() == 1U + (reduced.has_constant() ? 1U : 0U);
   if (nested) {
     const SizeExpression inner = first[0].parts[1];
@@ -231,8 +231,8 @@ SizeExpression SizeExpression::combined(Factor::Kind kind, const SizeExpression&
   if (kind == Factor::Kind::quotient)
     factor.text = operand(a, true) + "/" + operand(b, false);
   else
-    factor.text = (kind == Factor::Kind::minimum ? "min(" : "max(") + a.text(true) + "," +
-                  b.text(true) + ")";
+    factor.text =
+        (kind == Factor::Kind::minimum ? "min(" : "max(") + a.text(true) + "," + b.text(true) + ")";
   return of(std::move(factor));
 }
 

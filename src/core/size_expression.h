@@ -85,8 +85,7 @@ class SizeExpression {
   std::string text(bool nested) const;
   bool has_constant() const { return !terms_.empty() && terms_.rbegin()->first.empty(); }
   void add(const Product& product, std::int64_t number);
-  SizeExpression substituted(
-      const std::function<SizeExpression(const std::string&)>& leaf) const;
+  SizeExpression substituted(const std::function<SizeExpression(const std::string&)>& leaf) const;
 
   std::map<Product, std::int64_t, Before> terms_;
 };

@@ -9,8 +9,8 @@
 
 namespace pare {
 
-/// sum: [-] term {(+ | -) term}; term: factor {(* | /) factor}; factor: number, name, 'quoted name',
-/// (sum), min(sum,sum) or max(sum,sum).
+/// sum: [-] term {(+ | -) term}; term: factor {(* | /) factor}; factor: number, name, 'quoted
+/// name', (sum), min(sum,sum) or max(sum,sum).
 class SizeParser {
  public:
   explicit SizeParser(std::string_view text) : text_(text) {}
@@ -18,8 +18,8 @@ class SizeParser {
   std::optional<SizeExpression> read();
 
   static bool in_name(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '?' || c == '.' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '?' || c == '.' || c == ':';
   }
 
  private:

@@ -35,7 +35,9 @@ class ShapeFolder {
   bool given(int n, std::size_t i) const {
     return i < node(n).inputs.size() && node(n).inputs[i] >= 0;
   }
-  const Shape& shape_of(int n, std::size_t i) const { return graph_.value(node(n).inputs[i]).shape; }
+  const Shape& shape_of(int n, std::size_t i) const {
+    return graph_.value(node(n).inputs[i]).shape;
+  }
 
   void fold_value(int n) {
     if (node(n).outputs.size() != 1) return;
@@ -145,8 +147,8 @@ class ShapeFolder {
       const int axis = static_cast<int>(i) - added;
       const auto& size = (*wanted)[i];
       if (!size) return std::nullopt;
-      const bool own = axis >= 0 && (*size == SizeExpression(1) ||
-                                     SizeExpression::of(x, axis) == *size);
+      const bool own =
+          axis >= 0 && (*size == SizeExpression(1) || SizeExpression::of(x, axis) == *size);
       if (!own && !size->is_number()) return std::nullopt;
       out.push_back(own ? -1 : size->constant());
     }
@@ -328,7 +330,8 @@ class ShapeFolder {
     report_.done.push_back({name, "its sizes are attributes"});
   }
 
-  /// Whether the attributes give the sizes that were known, and names to no others than unknown ones.
+  /// Whether the attributes give the sizes that were known, and names to no others than unknown
+  /// ones.
   static bool is_said(const Shape& now, const Shape& before) {
     if (now.rank() != before.rank()) return false;
     for (int a = 0; a < now.rank(); ++a)

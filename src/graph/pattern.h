@@ -16,8 +16,8 @@ class Pattern {
   explicit Pattern(const Graph& graph) : graph_(graph) {}
 
   const Graph& graph() const { return graph_; }
-  /// The call that makes a value, where it is of that op and its attributes say all (no input stands
-  /// for one); else null.
+  /// The call that makes a value, where it is of that op and its attributes say all (no input
+  /// stands for one); else null.
   const Graph::Node* made_by(int value, const OpDef& op) const;
   /// Its input i, or −1.
   int operand(int value, const OpDef& op, std::size_t i = 0) const;
@@ -27,8 +27,8 @@ class Pattern {
     if (!node || node->inputs.size() != 2) return false;
     return fits(node->inputs[0], node->inputs[1]) || fits(node->inputs[1], node->inputs[0]);
   }
-  /// The other operand of a product, sum or difference whose one operand is a constant near `number`;
-  /// a difference and a quotient have the constant behind. −1 where it is none.
+  /// The other operand of a product, sum or difference whose one operand is a constant near
+  /// `number`; a difference and a quotient have the constant behind. −1 where it is none.
   int with_constant(int value, const OpDef& op, double number) const;
   /// The number in a constant of one element (seen through casts and shapes), or nothing.
   std::optional<double> number(int value) const;

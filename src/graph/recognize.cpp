@@ -162,7 +162,8 @@ std::optional<Normalized> normalized(const Pattern& p, int y) {
   p.either_order(y, kMul, [&](int a, int b) {
     int root = p.operand(b, kRsqrt);
     if (root < 0) root = p.operand(p.operand(b, kReciprocal), kSqrt);
-    if (const Graph::Node* one = p.made_by(b, kDiv); root < 0 && one && p.is_near(one->inputs[0], 1))
+    if (const Graph::Node* one = p.made_by(b, kDiv);
+        root < 0 && one && p.is_near(one->inputs[0], 1))
       root = p.operand(one->inputs[1], kSqrt);
     if (root >= 0) found = under(root, a);
     return found.has_value();
@@ -192,12 +193,10 @@ Found layer_norm(const Pattern& p, int y) {
   const Graph::Node* again = p.made_by(squared, kSub);
   if (!centred || !again || centred->inputs != again->inputs) return std::nullopt;
   const int x = centred->inputs[0];
-  if (p.last_axes(centred->inputs[1], kMean) != axis ||
-      p.operand(centred->inputs[1], kMean) != x)
+  if (p.last_axes(centred->inputs[1], kMean) != axis || p.operand(centred->inputs[1], kMean) != x)
     return std::nullopt;
-  return Rewrite{{&kLayerNorm, Attributes::of(LayerNormAttributes{*axis, parts->epsilon})},
-                 {x},
-                 "layer_norm"};
+  return Rewrite{
+      {&kLayerNorm, Attributes::of(LayerNormAttributes{*axis, parts->epsilon})}, {x}, "layer_norm"};
 }
 
 /// x / √(mean(x²) + epsilon)
@@ -205,8 +204,7 @@ Found rms_norm(const Pattern& p, int y) {
   const auto parts = normalized(p, y);
   if (!parts) return std::nullopt;
   const auto axis = p.last_axes(parts->mean, kMean);
-  if (!axis || square_of(p, p.operand(parts->mean, kMean)) != parts->numerator)
-    return std::nullopt;
+  if (!axis || square_of(p, p.operand(parts->mean, kMean)) != parts->numerator) return std::nullopt;
   return Rewrite{{&kRmsNorm, Attributes::of(RmsNormAttributes{*axis, parts->epsilon})},
                  {parts->numerator},
                  "rms_norm"};

@@ -1,4 +1,5 @@
-// simplify_movement: transposes move behind elementwise calls and meet; what meets becomes one call.
+// simplify_movement: transposes move behind elementwise calls and meet; what meets becomes one
+// call.
 #include <numeric>
 
 #include "core/check.h"

@@ -53,8 +53,8 @@ class Evaluator {
     if (op == &kRange) return range();
     if (op == &kWhere) return where();
     if (op == &kSum || op == &kProd) return reduce(op == &kProd);
-    if (op == &kReshape || op == &kSqueeze || op == &kUnsqueeze || op == &kCast ||
-        op == &kDetach || op == &kToFormat || op == &kExpand || op == &kNeg)
+    if (op == &kReshape || op == &kSqueeze || op == &kUnsqueeze || op == &kCast || op == &kDetach ||
+        op == &kToFormat || op == &kExpand || op == &kNeg)
       return single(op);
     if (op == &kAdd || op == &kSub || op == &kMul || op == &kDiv || op == &kMinimum ||
         op == &kMaximum || op == &kEqual)
@@ -132,8 +132,9 @@ class Evaluator {
     std::int64_t step = 1;
     if (node_.inputs.size() > 1) {
       const auto starts = numbers(1);
-      const auto steps =
-          node_.inputs.size() > 4 && node_.inputs[4] >= 0 ? numbers(4) : std::vector<std::int64_t>{1};
+      const auto steps = node_.inputs.size() > 4 && node_.inputs[4] >= 0
+                             ? numbers(4)
+                             : std::vector<std::int64_t>{1};
       if (!starts || !steps || starts->size() != 1 || steps->size() != 1) return std::nullopt;
       start = starts->front();
       step = steps->front();
@@ -224,8 +225,8 @@ class Evaluator {
       const SizeExpression difference = a - b;
       if (difference.is_number()) return SizeExpression(difference.constant() == 0 ? 1 : 0);
       // A size is not negative, whatever it is; the -1 of a shape is.
-      const bool negative = (a.is_number() && a.constant() < 0) ||
-                            (b.is_number() && b.constant() < 0);
+      const bool negative =
+          (a.is_number() && a.constant() < 0) || (b.is_number() && b.constant() < 0);
       return negative ? Element(SizeExpression(0)) : Element();
     }
     // Integers are divided towards 0, sizes downwards: the same where nothing is negative.

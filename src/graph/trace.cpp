@@ -16,7 +16,8 @@ namespace {
 constexpr const char* kPlace = "trace";
 
 /// What the module is run on the second time: more than twice the rows, so that a half of them is
-/// another number too, twice what other axes have, and other values: whatever depends on them shows.
+/// another number too, twice what other axes have, and other values: whatever depends on them
+/// shows.
 Tensors second_example(const Tensors& examples, const TraceOptions& options) {
   ContextScope scope;
   scope->grad = false;
@@ -280,8 +281,8 @@ void check_axes(const Tensors& examples, const TraceOptions& options) {
     const Tensor& x = examples[static_cast<std::size_t>(a.input)];
     const int first = options.symbolic_batch ? 1 : 0;
     PARE_CHECK(a.axis >= first && a.axis < x.rank(), out_of_range, kPlace,
-               "expected symbolic axes of {} from {} to {}, got {}", x.shape(), first,
-               x.rank() - 1, a.axis);
+               "expected symbolic axes of {} from {} to {}, got {}", x.shape(), first, x.rank() - 1,
+               a.axis);
     const auto [at, fresh] = sizes.try_emplace(a.symbol, x.dim(a.axis));
     PARE_CHECK(x.dim(a.axis) > 0 && at->second == x.dim(a.axis), shape_mismatch, kPlace,
                "expected one size of '{}', at least 1, got {} and {}", a.symbol, at->second,
@@ -321,7 +322,10 @@ Graph trace(nn::Module& module, const Tensors& examples, const TraceOptions& opt
   } catch (const Error& error) {
     fail(ErrorCode::unsupported, kPlace,
          "expected a module that runs on any values{}, got an error in a second run: {}",
-         options.symbolic_batch ? " and any batch" : options.axes.empty() ? "" : " and any size", error.what());
+         options.symbolic_batch ? " and any batch"
+         : options.axes.empty() ? ""
+                                : " and any size",
+         error.what());
   }
   const auto* graph = dynamic_cast<const Graph*>(&module);
   return Builder(first, second, options, graph).build();

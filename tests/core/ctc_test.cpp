@@ -1,8 +1,8 @@
 // ctc_loss against PyTorch, and bad input.
 #include <gmock/gmock.h>
 
-#include "core/golden_leaves.h"
 #include "core/golden_ctc.h"
+#include "core/golden_leaves.h"
 #include "pare/core/ops.h"
 #include "pare/nn/ctc.h"
 

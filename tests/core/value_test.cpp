@@ -75,8 +75,7 @@ TEST(Value, GoldenValues) {
     ASSERT_NE(op, nullptr) << c.op;
     Tensors given;
     for (const test::GoldenTensor& t : c.inputs) given.push_back(t.tensor());
-    const Tensor y =
-        pare::apply({op, attributes_of(op, c.numbers)}, arranged(op, given));
+    const Tensor y = pare::apply({op, attributes_of(op, c.numbers)}, arranged(op, given));
     test::expect_close(y, c.output, 4e-6F, c.op);
   }
 }
@@ -129,17 +128,16 @@ TEST(Value, ShapesOfUnknownValuesAreSymbols) {
   EXPECT_EQ(inferred(plain(kTrilu), {x, {{}}}), "[2, 3, 4]");
   EXPECT_EQ(inferred(plain(kCumsum), {x, {{}}}), "[2, 3, 4]");
   EXPECT_EQ(inferred(plain(kSum), {x, {{1}}}), "[?:0, ?:1]");
-  EXPECT_EQ(inferred({&kSum, Attributes::of(ReduceAttributes{{}, true})}, {x, {{0}}}),
-            "[1, 1, 1]");
+  EXPECT_EQ(inferred({&kSum, Attributes::of(ReduceAttributes{{}, true})}, {x, {{0}}}), "[1, 1, 1]");
   EXPECT_EQ(inferred(plain(kNonZero), {x}), "[3, ?:1]");
   EXPECT_EQ(inferred(plain(kCompress), {x, {{4}, DType::boolean}}), "[?:0]");
   EXPECT_EQ(inferred(plain(kSqueeze), {x, {{1}}}), "[?:0, ?:1]");
   EXPECT_EQ(inferred(plain(kUnsqueeze), {x, {{1}, DType::i64, {"1"}}}), "[2, 1, 3, 4]");
   EXPECT_EQ(inferred({&kRange, {}}, {{{}}, {{}}, {{}}}), "[?:0]");
-  EXPECT_EQ(inferred({&kRange, {}}, {{{}, DType::i64, {"0"}},
-                                     {{}, DType::i64, {"length"}},
-                                     {{}, DType::i64, {"2"}}}),
-            "[(length+1)/2]");
+  EXPECT_EQ(
+      inferred({&kRange, {}},
+               {{{}, DType::i64, {"0"}}, {{}, DType::i64, {"length"}}, {{}, DType::i64, {"2"}}}),
+      "[(length+1)/2]");
 }
 
 TEST(Value, KnownSymbolsGoThrough) {
@@ -153,12 +151,13 @@ TEST(Value, KnownSymbolsGoThrough) {
   const Given whole{{1024, 8}, DType::f32};
   EXPECT_EQ(inferred(slice, {whole, {{1}, DType::i64, {"0"}}, {{1}, DType::i64, {"length"}}}),
             "[length, 8]");
-  EXPECT_EQ(inferred(slice, {whole, {{1}, DType::i64, {"past"}},
-                             {{1}, DType::i64, {"past+length"}}}),
-            "[length, 8]");
+  EXPECT_EQ(
+      inferred(slice, {whole, {{1}, DType::i64, {"past"}}, {{1}, DType::i64, {"past+length"}}}),
+      "[length, 8]");
   const Call expand{&kExpand, kExpand.defaults()};
-  EXPECT_EQ(inferred(expand, {{{1, 1, 8}, DType::f32}, {{3}, DType::i64, {"batch", "length", "1"}}}),
-            "[batch, length, 8]");
+  EXPECT_EQ(
+      inferred(expand, {{{1, 1, 8}, DType::f32}, {{3}, DType::i64, {"batch", "length", "1"}}}),
+      "[batch, length, 8]");
 }
 
 TEST(Value, RefusesWhatDoesNotFit) {

@@ -58,9 +58,7 @@ TEST(Recognize, Hardswish) {
 }
 
 TEST(Recognize, Gelu) {
-  const auto gate = [](const Tensor& x) {
-    return erf(x / constant(1.41421356F)) + constant(1);
-  };
+  const auto gate = [](const Tensor& x) { return erf(x / constant(1.41421356F)) + constant(1); };
   expect_becomes(kGelu, [&](const Tensor& x) { return x * gate(x) * constant(0.5F); });
   expect_becomes(kGelu, [&](const Tensor& x) { return x * constant(0.5F) * gate(x); });
   expect_becomes(kGelu, [&](const Tensor& x) { return x * (gate(x) * constant(0.5F)); });
@@ -68,12 +66,10 @@ TEST(Recognize, Gelu) {
   const auto curve = [](const Tensor& x, const Tensor& cube) {
     return tanh((x + cube * constant(0.044715F)) * constant(0.7978845608F)) + constant(1);
   };
-  expect_becomes(kGelu, [&](const Tensor& x) {
-    return x * constant(0.5F) * curve(x, pow(x, constant(3)));
-  });
-  expect_becomes(kGelu, [&](const Tensor& x) {
-    return constant(0.5F) * (x * curve(x, x * (x * x)));
-  });
+  expect_becomes(
+      kGelu, [&](const Tensor& x) { return x * constant(0.5F) * curve(x, pow(x, constant(3))); });
+  expect_becomes(kGelu,
+                 [&](const Tensor& x) { return constant(0.5F) * (x * curve(x, x * (x * x))); });
   expect_stays([&](const Tensor& x) { return x * constant(0.5F) * curve(x, pow(x, constant(2))); });
 }
 
@@ -121,16 +117,18 @@ TEST(Recognize, RmsNorm) {
 TEST(Recognize, Attention) {
   const auto turned = [](const Tensor& k) { return transpose(k, {0, 1, 3, 2}); };
   const Shape shape{2, 3, 5, 4};
-  expect_becomes(kScaledDotProductAttention, [&](const Tensor& x) {
-    return matmul(softmax(matmul(x, turned(x)) / constant(2), -1), x);
-  }, shape);
+  expect_becomes(
+      kScaledDotProductAttention,
+      [&](const Tensor& x) { return matmul(softmax(matmul(x, turned(x)) / constant(2), -1), x); },
+      shape);
   const Tensor mask = triu(Tensor::full({5, 5}, -1e4), 1);
-  expect_becomes(kScaledDotProductAttention, [&](const Tensor& x) {
-    return matmul(softmax(matmul(x, turned(x)) * constant(0.5F) + mask, -1), x);
-  }, shape);
-  expect_stays([&](const Tensor& x) {
-    return matmul(softmax(matmul(x, turned(x)), 1), x);
-  }, shape);
+  expect_becomes(
+      kScaledDotProductAttention,
+      [&](const Tensor& x) {
+        return matmul(softmax(matmul(x, turned(x)) * constant(0.5F) + mask, -1), x);
+      },
+      shape);
+  expect_stays([&](const Tensor& x) { return matmul(softmax(matmul(x, turned(x)), 1), x); }, shape);
 }
 
 TEST(MergeEqual, CallsAndConstants) {
@@ -147,8 +145,10 @@ TEST(MergeEqual, CallsAndConstants) {
 }
 
 TEST(MergeEqual, RandomCallsStay) {
-  Written net([](const Tensor& x) { const Attributes half = kDropout.defaults();
-    return dropout(x, half) + dropout(x, half); });
+  Written net([](const Tensor& x) {
+    const Attributes half = kDropout.defaults();
+    return dropout(x, half) + dropout(x, half);
+  });
   Graph graph = trace(net, random(Shape{2, 3}));
   EXPECT_EQ(merge_equal(graph).graph.nodes().size(), graph.nodes().size());
 }
@@ -191,12 +191,12 @@ TEST(Passes, AMovedGraphIsNotCloned) {
   net.body = [self](const Tensor& x) { return x * Tensor(self->leaves.weight) * sigmoid(x); };
   Graph graph = trace(net, random(Shape{2, 6})).copy();
   const void* weight = graph.value(graph.find_value("leaves.weight")).tensor.raw();
-  Graph after = merge_equal(
-                    recognize(simplify_movement(fold_shapes(remove_identities(std::move(graph)).graph)
-                                                    .graph)
-                                  .graph)
-                        .graph)
-                    .graph;
+  Graph after =
+      merge_equal(
+          recognize(
+              simplify_movement(fold_shapes(remove_identities(std::move(graph)).graph).graph).graph)
+              .graph)
+          .graph;
   EXPECT_EQ(after.value(after.find_value("leaves.weight")).tensor.raw(), weight);
 }
 

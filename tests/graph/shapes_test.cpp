@@ -1,5 +1,5 @@
-// Shapes as values: shape arithmetic on named sizes, fold_shapes, data-dependent sizes, output names,
-// the drawing.
+// Shapes as values: shape arithmetic on named sizes, fold_shapes, data-dependent sizes, output
+// names, the drawing.
 #include <gmock/gmock.h>
 
 #include "expect_error.h"
@@ -72,10 +72,10 @@ Graph heads() {
   const Attributes front = Attributes::of(GatherAttributes{0});
   const int batch = w.call(kGather, front, {shape, w.scalar(0)});
   const int length = w.call(kGather, front, {shape, w.scalar(1)});
-  const int to = w.call(kConcat, Attributes::of(ConcatAttributes{0}),
-                        {w.call(kUnsqueeze, {batch, w.constant({0})}),
-                         w.call(kUnsqueeze, {length, w.constant({0})}), w.constant({4}),
-                         w.constant({-1})});
+  const int to =
+      w.call(kConcat, Attributes::of(ConcatAttributes{0}),
+             {w.call(kUnsqueeze, {batch, w.constant({0})}),
+              w.call(kUnsqueeze, {length, w.constant({0})}), w.constant({4}), w.constant({-1})});
   const int split = w.call(kReshape, {x, to});
   EXPECT_EQ(w.shape(split), "[batch, length, 4, 8]");
   return w.finish({w.call(kTranspose, Attributes::of(TransposeAttributes{{0, 2, 1, 3}}), {split})});
@@ -102,8 +102,8 @@ TEST(FoldShapes, MasksOfRangesAndSlices) {
   const int rows = w.call(kSlice, {large, w.constant({0}), length, w.constant({0})});
   const int mask = w.call(kSlice, {rows, w.constant({0}), length, w.constant({1})});
   EXPECT_EQ(w.shape(mask), "[length, length]");
-  const int places = w.call(kRange, {w.scalar(0), w.call(kReshape, {length, w.constant({})}),
-                                     w.scalar(1)});
+  const int places =
+      w.call(kRange, {w.scalar(0), w.call(kReshape, {length, w.constant({})}), w.scalar(1)});
   EXPECT_EQ(w.shape(places), "[length]");
   const int as_floats = w.call(kCast, Attributes::of(CastAttributes{DType::f32}), {places});
   const int zeros = w.call(kExpand, {w.number(0), w.call(kShape, {x})});
@@ -120,8 +120,8 @@ TEST(FoldShapes, MasksOfRangesAndSlices) {
 TEST(FoldShapes, ValuesThatAreNumbers) {
   Writer w;
   const int x = w.input("x", Shape{2, 3, 4});
-  const int twice = w.call(kMul, {w.call(kShape, Attributes::of(ShapeAttributes{1, 3}), {x}),
-                                  w.constant({2})});
+  const int twice =
+      w.call(kMul, {w.call(kShape, Attributes::of(ShapeAttributes{1, 3}), {x}), w.constant({2})});
   const int sizes = w.call(kConcat, Attributes::of(ConcatAttributes{0}), {w.constant({2}), twice});
   const int y = w.call(kResize, {x, sizes});
   EXPECT_EQ(w.shape(y), "[2, 6, 8]");
@@ -152,8 +152,8 @@ TEST(Graph, SizesThatOnlyTheDataKnow) {
   Graph graph = w.finish({flat, other, w.call(kMul, {moved, w.number(2)})});
   graph.infer_shapes();
   graph.verify();
-  const Tensors y = graph.run({Tensor::from({0, 1, 0, 2, -3, 0}, {2, 3}),
-                               Tensor::from(Numbers{3, -1}, {2})});
+  const Tensors y =
+      graph.run({Tensor::from({0, 1, 0, 2, -3, 0}, {2, 3}), Tensor::from(Numbers{3, -1}, {2})});
   EXPECT_EQ(y[0].to_vector<std::int64_t>(), (Numbers{0, 1, 1, 1, 0, 1}));
   EXPECT_EQ(y[1].shape(), (Shape{2, 2}));
   EXPECT_EQ(y[2].to_vector<float>(), (std::vector<float>{0, 2, 0, 4, -6, 0}));
@@ -164,8 +164,8 @@ TEST(Trace, PicturesOfAnySize) {
   Generator generator(6);
   nn::Conv2d conv{{.in = 3, .out = 4, .kernel = 3, .stride = 2, .padding = 1}};
   nn::initialize(conv, generator);
-  Graph graph = trace(conv, generator.normal({1, 3, 8, 6}),
-                      {.axes = {{0, 2, "height"}, {0, 3, "width"}}});
+  Graph graph =
+      trace(conv, generator.normal({1, 3, 8, 6}), {.axes = {{0, 2, "height"}, {0, 3, "width"}}});
   EXPECT_EQ(graph.value(graph.outputs()[0]).shape.to_string(),
             "[batch, 4, (height+1)/2, (width+1)/2]");
   for (const Shape& shape : {Shape{2, 3, 8, 6}, Shape{1, 3, 7, 11}}) {

@@ -120,9 +120,8 @@ TEST(OnnxExport, TakesTheLowestOpsetThatHoldsTheGraph) {
   const auto opset = [&](int asked) { return export_graph(graph, asked, "m.onnx").opsets.at(""); };
   EXPECT_EQ(opset(0), 13);
   EXPECT_EQ(opset(21), 21);
-  const int id =
-      graph.add_node("norm", {&kLayerNorm, Attributes::of(LayerNormAttributes{})},
-                     {graph.outputs()[0]});
+  const int id = graph.add_node("norm", {&kLayerNorm, Attributes::of(LayerNormAttributes{})},
+                                {graph.outputs()[0]});
   graph.set_outputs({graph.node(id).outputs[0]});
   EXPECT_EQ(opset(0), 17);
   EXPECT_ERROR(opset(16), unsupported,

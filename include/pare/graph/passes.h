@@ -1,6 +1,6 @@
 // Passes: rewrites of a whole graph. Each gives a new graph that owns its tensors, and throws
-// `internal` for a graph that is not legal (Graph::verify). Of a graph that is moved in no tensor is
-// cloned.
+// `internal` for a graph that is not legal (Graph::verify). Of a graph that is moved in no tensor
+// is cloned.
 #pragma once
 
 #include <string>

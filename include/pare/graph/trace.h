@@ -18,12 +18,13 @@ struct TraceOptions {
   std::vector<SymbolicAxis> axes = {};  ///< further ones: {{0, 2, "height"}, {0, 3, "width"}}
 };
 
-/// Runs `module` on `example` (at two sizes of each symbolic axis: n and 2·n + 1 of the batch, n and
-/// 2·n of others, to see what depends on them) and records the calls. The graph shares its leaves with the module. Eval and training give the same graph.
-/// Throws unsupported, naming the call, for what cannot be traced: a parameter that members() does
-/// not list, sizes that do not follow the batch by one rule, control flow on values;
-/// invalid_argument for an undefined example, an axis without a name or one that is none of its input
-/// (out_of_range), shape_mismatch for examples of different batches.
+/// Runs `module` on `example` (at two sizes of each symbolic axis: n and 2·n + 1 of the batch, n
+/// and 2·n of others, to see what depends on them) and records the calls. The graph shares its
+/// leaves with the module. Eval and training give the same graph. Throws unsupported, naming the
+/// call, for what cannot be traced: a parameter that members() does not list, sizes that do not
+/// follow the batch by one rule, control flow on values; invalid_argument for an undefined example,
+/// an axis without a name or one that is none of its input (out_of_range), shape_mismatch for
+/// examples of different batches.
 PARE_API Graph trace(nn::Module& module, const Tensor& example, const TraceOptions& options = {});
 PARE_API Graph trace(nn::Module& module, const Tensors& examples, const TraceOptions& options = {});
 

@@ -16,7 +16,8 @@ namespace pare::onnx {
 /// values and nodes and the metadata stay. Axes that the file says nothing about get symbols of
 /// their own. Quantized operators become quantize_linear / dequantize_linear around float ones.
 /// External data is read from the file's own folder only. Throws io_error or corrupt_data naming
-/// the file and the place, and unsupported with all refused nodes of the file, each with its reason.
+/// the file and the place, and unsupported with all refused nodes of the file, each with its
+/// reason.
 PARE_API Graph load(const std::filesystem::path& path);
 /// The same from memory; a file with external data is refused.
 PARE_API Graph parse(std::span<const std::byte> bytes);

@@ -28,9 +28,7 @@ void infer_cumulative(InferArgs& args) {
 }
 
 /// Whatever the axis is, the shape stays.
-void infer_unknown_axis(InferArgs& args) {
-  args.output(0, args.shape(0), args.dtype(0));
-}
+void infer_unknown_axis(InferArgs& args) { args.output(0, args.shape(0), args.dtype(0)); }
 
 Attributes bind_cumulative(const Call& call, const Shape&, const Values& values) {
   CumulativeAttributes attr = call.attributes.as<CumulativeAttributes>();

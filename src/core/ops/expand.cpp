@@ -34,8 +34,8 @@ void infer_broadcast(InferArgs& args) {
       continue;
     }
     const SizeExpression wanted = given < 0 ? one : *target[static_cast<std::size_t>(given)];
-    const bool fits = size == one || wanted == one || size == wanted || !size.is_number() ||
-                      !wanted.is_number();
+    const bool fits =
+        size == one || wanted == one || size == wanted || !size.is_number() || !wanted.is_number();
     PARE_CHECK(fits && (!wanted.is_number() || wanted.constant() >= 0), shape_mismatch, "expand",
                "expected a shape that broadcasts with {}, got a size of {} at axis {}", x,
                wanted.to_string(), a);

@@ -91,8 +91,8 @@ void backward_logsumexp(BackwardArgs& args) {
   });
 }
 
-constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>, infer_logsumexp, forward_logsumexp,
-                          backward_logsumexp};
+constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>,
+                          infer_logsumexp, forward_logsumexp, backward_logsumexp};
 
 }  // namespace
 

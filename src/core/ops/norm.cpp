@@ -152,8 +152,8 @@ void emit_norm(const Call& call, OnnxEmitter& e) {
   e.node("Pow", {sum, e.constant(Tensor::scalar(1.0 / a.p, d))}, {e.output(0)});
 }
 
-constexpr ValueForm kForm{bind_axes<NormAttributes>, infer_unknown_axes<NormAttributes>, infer_norm, forward_norm,
-                          backward_norm};
+constexpr ValueForm kForm{bind_axes<NormAttributes>, infer_unknown_axes<NormAttributes>, infer_norm,
+                          forward_norm, backward_norm};
 
 }  // namespace
 

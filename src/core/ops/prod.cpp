@@ -97,8 +97,8 @@ void backward_prod(BackwardArgs& args) {
   args.set(0, in_dtype(dx, given));
 }
 
-constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>, infer_prod, forward_prod,
-                          backward_prod};
+constexpr ValueForm kForm{bind_axes<ReduceAttributes>, infer_unknown_axes<ReduceAttributes>,
+                          infer_prod, forward_prod, backward_prod};
 
 }  // namespace
 

@@ -48,7 +48,7 @@ void infer_reshape(InferArgs& args) {
   for (int a = 0; a < x.rank(); ++a)
     if (static_cast<std::size_t>(a) >= target.size() || !copied(static_cast<std::size_t>(a)))
       rest = rest * SizeExpression::of(x, a);
-  int open = -1;      // the axis of the -1, or the only one of an unknown size
+  int open = -1;  // the axis of the -1, or the only one of an unknown size
   int unknowns = 0;
   for (std::size_t i = 0; i < target.size(); ++i) {
     const int axis = static_cast<int>(i);
@@ -146,9 +146,8 @@ bool resize_reshape(Call& call, const ChannelResize& resize) {
 void emit_reshape(const Call& call, OnnxEmitter& emitter) {
   const std::vector<std::int64_t>& shape = call.attributes.as<ReshapeAttributes>().shape;
   const Shape count{static_cast<std::int64_t>(shape.size())};
-  const std::string target = emitter.has_input(1)
-                                 ? emitter.input(1)
-                                 : emitter.constant(Tensor::from(shape, count));
+  const std::string target =
+      emitter.has_input(1) ? emitter.input(1) : emitter.constant(Tensor::from(shape, count));
   emitter.node("Reshape", {emitter.input(0), target}, {emitter.output(0)});
 }
 

@@ -79,9 +79,10 @@ std::optional<double> common_scale(const ResizeAttributes& attr, const std::vect
     PARE_CHECK(x[wish.axis] > 0, invalid_argument, "resize",
                "expected elements along resized axis {}, got x {}", wish.axis, x);
     // In single precision, as ONNX's runtimes.
-    const auto own = static_cast<double>(static_cast<float>(wish.size) /
-                                         static_cast<float>(x[wish.axis]));
-    const bool takes = attr.policy == "not_larger" ? !scale || own < *scale : !scale || own > *scale;
+    const auto own =
+        static_cast<double>(static_cast<float>(wish.size) / static_cast<float>(x[wish.axis]));
+    const bool takes =
+        attr.policy == "not_larger" ? !scale || own < *scale : !scale || own > *scale;
     if (takes) scale = own;
   }
   return scale;
@@ -135,7 +136,8 @@ void infer_resize(InferArgs& args) {
   const Shape& x = args.shape(0);
   const std::vector<Wish> wishes = wishes_of(attr, x);
   Shape y = x;
-  if (std::any_of(wishes.begin(), wishes.end(), [&](const Wish& w) { return x.symbolic(w.axis); })) {
+  if (std::any_of(wishes.begin(), wishes.end(),
+                  [&](const Wish& w) { return x.symbolic(w.axis); })) {
     const bool proportional = attr.policy != "stretch" && !attr.sizes.empty();
     for (const Wish& wish : wishes) {
       std::optional<SizeExpression> size;
@@ -304,8 +306,7 @@ void emit_resize(const Call& call, OnnxEmitter& emitter) {
   node.attribute("cubic_coeff_a", attr.cubic_coefficient);
   node.attribute("exclude_outside", std::int64_t{attr.exclude_outside});
   node.attribute("antialias", std::int64_t{attr.antialias});
-  if (attr.policy != "stretch")
-    node.attribute("keep_aspect_ratio_policy", attr.policy.c_str());
+  if (attr.policy != "stretch") node.attribute("keep_aspect_ratio_policy", attr.policy.c_str());
   if (!axes.empty()) node.attribute("axes", std::span<const std::int64_t>(axes));
 }
 

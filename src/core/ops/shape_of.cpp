@@ -59,8 +59,9 @@ constinit const OpDef kSize = {
     .format = FormatRule::keep,
     .infer = [](InferArgs& args) { args.output(0, Shape{}, DType::i64); },
     .forward =
-        [](const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs,
-           const Context&) { *outputs[0].mutable_data<std::int64_t>() = inputs[0].elements(); },
+        [](const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs, const Context&) {
+          *outputs[0].mutable_data<std::int64_t>() = inputs[0].elements();
+        },
     .onnx = {.op_type = "Size", .opset = 13},
 };
 

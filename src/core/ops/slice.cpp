@@ -72,10 +72,11 @@ struct Selection {
   Range ranges[Shape::kMaxRank];
 };
 
-/// The elements from `start` to `end` of an axis whose size is not a number, or bounds that are not.
+/// The elements from `start` to `end` of an axis whose size is not a number, or bounds that are
+/// not.
 std::optional<SizeExpression> count_of(const std::optional<SizeExpression>& start,
-                                       const std::optional<SizeExpression>& end,
-                                       std::int64_t step, const SizeExpression& size) {
+                                       const std::optional<SizeExpression>& end, std::int64_t step,
+                                       const SizeExpression& size) {
   if (!start || !end) return std::nullopt;
   // Beyond 31 bits a bound means the end of the axis.
   constexpr std::int64_t kFar = std::numeric_limits<std::int32_t>::max();
@@ -95,8 +96,8 @@ std::optional<SizeExpression> count_of(const std::optional<SizeExpression>& star
     if (n < 0) return size.is_number() ? max(bound + size, low) : bound + size;
     return size.is_number() || (far && n > 0) ? min(bound, high) : bound;
   };
-  const SizeExpression span = forward ? place(*end, true) - place(*start, false)
-                                      : place(*start, true) - place(*end, false);
+  const SizeExpression span =
+      forward ? place(*end, true) - place(*start, false) : place(*start, true) - place(*end, false);
   if (span.is_number() && span.constant() <= 0) return SizeExpression(0);
   return span.divided_up(SizeExpression(forward ? step : -step));
 }
@@ -141,8 +142,8 @@ void infer_unknown_slice(InferArgs& args) {
              "expected starts and ends, got one without the other");
   const KnownSizes starts = known_sizes(args, 1, "starts");
   const KnownSizes ends = known_sizes(args, 2, "ends");
-  const KnownSizes steps = args.has(4) ? known_sizes(args, 4, "steps")
-                                       : KnownSizes(starts.size(), SizeExpression(1));
+  const KnownSizes steps =
+      args.has(4) ? known_sizes(args, 4, "steps") : KnownSizes(starts.size(), SizeExpression(1));
   PARE_CHECK(ends.size() == starts.size() && steps.size() == starts.size(), invalid_argument,
              "slice", "expected one start, end and step for each axis, got {}, {} and {}",
              starts.size(), ends.size(), steps.size());

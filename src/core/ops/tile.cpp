@@ -147,9 +147,8 @@ void link_tile(const Call& call, ChannelLinks& links) {
 void emit_tile(const Call& call, OnnxEmitter& emitter) {
   const std::vector<std::int64_t>& repeats = repeats_of(call);
   const Shape shape{static_cast<std::int64_t>(repeats.size())};
-  const std::string counts = emitter.has_input(1)
-                                 ? emitter.input(1)
-                                 : emitter.constant(Tensor::from(repeats, shape));
+  const std::string counts =
+      emitter.has_input(1) ? emitter.input(1) : emitter.constant(Tensor::from(repeats, shape));
   emitter.node("Tile", {emitter.input(0), counts}, {emitter.output(0)});
 }
 

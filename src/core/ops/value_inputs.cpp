@@ -84,8 +84,7 @@ void infer_values(const ValueForm& form, InferArgs& args) {
   InferArgs bound(call, std::span(&x, 1), outputs, args.training);
   form.infer(bound);
   for (std::size_t k = 0; k < outputs.size(); ++k)
-    if (outputs[k].produced)
-      args.output(static_cast<int>(k), outputs[k].shape, outputs[k].dtype);
+    if (outputs[k].produced) args.output(static_cast<int>(k), outputs[k].shape, outputs[k].dtype);
 }
 
 void forward_values(const ValueForm& form, const Call& call, std::span<const Tensor> inputs,
@@ -145,8 +144,7 @@ KnownSizes known_sizes(const InferArgs& args, int i, const char* what) {
   if (known) {
     KnownSizes sizes;
     for (const std::string& text : *known)
-      sizes.push_back(text.empty() ? std::nullopt
-                                   : std::optional(SizeExpression::parse(text)));
+      sizes.push_back(text.empty() ? std::nullopt : std::optional(SizeExpression::parse(text)));
     return sizes;
   }
   PARE_CHECK(!shape.symbolic(), unsupported, where,
@@ -154,9 +152,7 @@ KnownSizes known_sizes(const InferArgs& args, int i, const char* what) {
   return KnownSizes(static_cast<std::size_t>(shape.elements()));
 }
 
-void append_unknown(Shape& shape) {
-  shape.append_symbol(kUnknown + std::to_string(shape.rank()));
-}
+void append_unknown(Shape& shape) { shape.append_symbol(kUnknown + std::to_string(shape.rank())); }
 
 void set_unknown(Shape& shape, int axis) {
   shape.set_symbol(axis, kUnknown + std::to_string(axis));

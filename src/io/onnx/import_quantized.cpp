@@ -31,7 +31,8 @@ bool packed(DType dtype) { return dtype == DType::i4 || dtype == DType::u4; }
 
 bool is_one_byte(DType dtype) { return dtype == DType::i8 || dtype == DType::u8; }
 
-/// Codes less their zero points as i8, where all fit and that changes anything; undefined elsewhere.
+/// Codes less their zero points as i8, where all fit and that changes anything; undefined
+/// elsewhere.
 Tensor shifted(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
   if (!is_one_byte(codes.dtype())) return {};
   const std::vector<std::int32_t> zero = zeros.to(DType::i32).to_vector<std::int32_t>();

@@ -11,8 +11,8 @@ namespace pare {
 
 PARE_API extern const OpDef kResize, kDepthToSpace, kSpaceToDepth, kUnfold, kFold;
 
-/// ONNX's Resize. Either sizes or scales are given, one per axis (of `axes`, where those are named).
-/// The record takes them as tensors too: resize (x, sizes, scales), one of them left out.
+/// ONNX's Resize. Either sizes or scales are given, one per axis (of `axes`, where those are
+/// named). The record takes them as tensors too: resize (x, sizes, scales), one of them left out.
 struct ResizeAttributes {
   std::string mode = "nearest";          ///< "nearest", "linear" or "cubic"
   std::vector<std::int64_t> sizes = {};  ///< of the result; −1 keeps the input's

@@ -47,8 +47,8 @@ PARE_API Tensor size_of(const Tensor& x);
 /// Without `axes` (i64 or i32 [n], each of size 1). Throws shape_mismatch, out_of_range,
 /// dtype_mismatch.
 PARE_API Tensor squeeze(const Tensor& x, const Tensor& axes);
-/// With new axes of size 1 at the places `axes` (i64 or i32 [n]) of the result. Throws out_of_range,
-/// invalid_argument, dtype_mismatch.
+/// With new axes of size 1 at the places `axes` (i64 or i32 [n]) of the result. Throws
+/// out_of_range, invalid_argument, dtype_mismatch.
 PARE_API Tensor unsqueeze(const Tensor& x, const Tensor& axes);
 /// Where x is not 0: i64 [rank, count], the places in order; a scalar counts as one axis. Throws
 /// dtype_mismatch. ONNX's NonZero; torch.nonzero gives the transpose.
