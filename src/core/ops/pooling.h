@@ -103,7 +103,7 @@ bool needs_ceil_mode(const PoolAttributes<N>& attributes, const OnnxEmitter& e) 
     if (x.symbolic(a)) return true;
     const std::int64_t room = x[a] + attributes.padding[i] + attributes.padding[i + N] -
                               attributes.dilation[i] * (attributes.kernel[i] - 1) - 1;
-    if (e.output_shape(0)[a] != room / attributes.stride[i] + 1) return true;
+    if (room < 0 || e.output_shape(0)[a] != room / attributes.stride[i] + 1) return true;
   }
   return false;
 }

@@ -36,7 +36,7 @@ struct Pool : Windows {
   /// A last window, rounded up, begins in the picture or before it.
   std::int64_t outputs(std::size_t i, std::int64_t size) const {
     const std::int64_t space = size + padding[i] + padding[i + axes()] - reach(i);
-    if (space < 0) return 0;
+    if (space < 0) return ceil_mode && space > -stride[i] ? 1 : 0;
     std::int64_t count = space / stride[i] + 1;
     if (ceil_mode && space % stride[i] != 0 && count * stride[i] < size + padding[i]) ++count;
     return count;
