@@ -80,6 +80,9 @@ void computed_resize(NodeImport& node) {
       attributes.coordinates == "tf_half_pixel_for_nn")
     node.refuse(fmt::format("coordinate_transformation_mode '{}'", attributes.coordinates));
   const bool by_sizes = node.has(3) && node.shape(3) != Shape{0};
+  // ONNX's corners lie by the size before it is rounded, which the result's shape does not tell.
+  if (!by_sizes && attributes.coordinates == "align_corners")
+    node.refuse("align_corners with scales that are computed");
   as_call(node, {&kResize, Attributes::of(attributes)},
           {node.value(0), by_sizes ? node.value(3) : -1, by_sizes ? -1 : node.value(2)});
 }
@@ -128,8 +131,16 @@ void computed_reduction(NodeImport& node, const OpDef& op, const OpDef* before,
 }
 void computed_sum(NodeImport& node) { computed_reduction(node, kSum, nullptr, nullptr); }
 void computed_mean(NodeImport& node) { computed_reduction(node, kMean, nullptr, nullptr); }
-void computed_max(NodeImport& node) { computed_reduction(node, kMax, nullptr, nullptr); }
-void computed_min(NodeImport& node) { computed_reduction(node, kMin, nullptr, nullptr); }
+/// ONNX takes bool and axes without elements too.
+void computed_extreme(NodeImport& node, const OpDef& op) {
+  const Shape& x = node.shape(0);
+  for (int a = 0; a < x.rank(); ++a)
+    if (!x.symbolic(a) && x[a] == 0) node.refuse("no elements along axes that are computed");
+  if (node.dtype(0) == DType::boolean) node.refuse("truth values along axes that are computed");
+  computed_reduction(node, op, nullptr, nullptr);
+}
+void computed_max(NodeImport& node) { computed_extreme(node, kMax); }
+void computed_min(NodeImport& node) { computed_extreme(node, kMin); }
 void computed_prod(NodeImport& node) { computed_reduction(node, kProd, nullptr, nullptr); }
 void computed_l1(NodeImport& node) { computed_reduction(node, kSum, &kAbs, nullptr); }
 void computed_l2(NodeImport& node) { computed_reduction(node, kSum, &kSquare, &kSqrt); }
