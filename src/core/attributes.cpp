@@ -17,13 +17,13 @@ class Printer final : public AttributeVisitor {
   void operator()(const char* name, std::string& v) override { add(name, '"' + v + '"'); }
   void operator()(const char* name, DType& v) override { add(name, traits(v).name); }
   void operator()(const char* name, std::vector<std::int64_t>& v) override {
-    add(name, fmt::format("[{}]", fmt::join(v, ", ")));
+    add(name, '[' + listed(v) + ']');
   }
   void operator()(const char* name, std::vector<double>& v) override {
-    add(name, fmt::format("[{}]", fmt::join(v, ", ")));
+    add(name, '[' + listed(v) + ']');
   }
   void operator()(const char* name, std::span<std::int64_t> v) override {
-    add(name, fmt::format("[{}]", fmt::join(v, ", ")));
+    add(name, '[' + listed(v) + ']');
   }
   std::string text;
 

@@ -40,10 +40,7 @@ template <int kPixels, class Lane, class M>
 PARE_AVX2_INLINE void pixels(const Row& row, std::int64_t x, const Packed& p,
                              const ByteEpilogue& e) {
   Pair sums[kPixels];
-  if constexpr (sizeof(Lane) == 1)
-    sum_up<kPixels>(row.source + x * row.step, row.step, p, sums);
-  else
-    sum_up_wide<kPixels>(row.source + x * row.step, row.step, p, sums);
+  sum_up<kPixels, Lane>(row.source + x * row.step, row.step, p, sums);
   for (int i = 0; i < kPixels; ++i) {
     std::byte* to = row.to + (x + i) * row.to_step;
     if (row.channels == kTapOut) {

@@ -56,44 +56,22 @@ PARE_AVX2_INLINE void add_pair(Pair& sum, const std::uint8_t* x0, const std::uin
         [w01] "x"(w0.high), [w10] "m"(*reinterpret_cast<const __m256i*>(w1)),
         [w11] "m"(*reinterpret_cast<const __m256i*>(w1 + 32)), [ones] "x"(ones));
 }
+PARE_AVX2_INLINE __m256i products(__m256i x, __m256i w, std::int8_t) {
+  return widened(_mm256_maddubs_epi16(x, w));
+}
+PARE_AVX2_INLINE __m256i products(__m256i x, __m256i w, std::int16_t) {
+  return _mm256_madd_epi16(x, w);
+}
+template <class Lane>
 PARE_AVX2_INLINE void add_single(Pair& sum, const std::uint8_t* x, const Pair& w) {
   const __m256i a = spread(x);
-  sum.low = _mm256_add_epi32(sum.low, widened(_mm256_maddubs_epi16(a, w.low)));
-  sum.high = _mm256_add_epi32(sum.high, widened(_mm256_maddubs_epi16(a, w.high)));
+  sum.low = _mm256_add_epi32(sum.low, products(a, w.low, Lane{}));
+  sum.high = _mm256_add_epi32(sum.high, products(a, w.high, Lane{}));
 }
 
-PARE_AVX2_INLINE void add_wide(Pair& sum, const std::uint8_t* x, const Pair& w) {
-  const __m256i a = spread(x);
-  sum.low = _mm256_add_epi32(sum.low, _mm256_madd_epi16(a, w.low));
-  sum.high = _mm256_add_epi32(sum.high, _mm256_madd_epi16(a, w.high));
-}
-
-// The same as sum_up, of source and weights in 16 bits.
-template <int kPixels>
-PARE_AVX2_INLINE void sum_up_wide(const std::uint8_t* x, std::int64_t step, const Packed& p,
-                                  Pair (&sums)[kPixels]) {
-  const Pair bias{_mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias)),
-                  _mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias + 8))};
-  Pair s0 = bias;
-  Pair s1 = bias;
-  Pair s2 = bias;
-  Pair s3 = bias;
-  const std::int64_t step3 = 3 * step;
-  const std::int8_t* w = p.weights;
-  for (std::int64_t k = 0; k < p.singles; ++k, w += 64) {
-    const Pair w0{load(w), load(w + 32)};
-    const std::uint8_t* a = x + p.offsets[k];
-    add_wide(s0, a, w0);
-    if constexpr (kPixels > 1) add_wide(s1, a + step, w0);
-    if constexpr (kPixels > 2) add_wide(s2, a + 2 * step, w0);
-    if constexpr (kPixels > 3) add_wide(s3, a + step3, w0);
-  }
-  const Pair all[] = {s0, s1, s2, s3};
-  for (int i = 0; i < kPixels; ++i) sums[i] = all[i];
-}
-
-// Sums of kPixels pixels, `step` bytes apart, and 16 channels.
-template <int kPixels>
+// Sums of kPixels pixels, `step` bytes apart, and 16 channels. Source and weights are in Lanes;
+// wider ones have no pairs.
+template <int kPixels, class Lane>
 PARE_AVX2_INLINE void sum_up(const std::uint8_t* x, std::int64_t step, const Packed& p,
                              Pair (&sums)[kPixels]) {
   const Pair bias{_mm256_load_si256(reinterpret_cast<const __m256i*>(p.bias)),
@@ -118,10 +96,10 @@ PARE_AVX2_INLINE void sum_up(const std::uint8_t* x, std::int64_t step, const Pac
   for (std::int64_t k = 0; k < p.singles; ++k, ++offset, w += 64) {
     const Pair w0{load(w), load(w + 32)};
     const std::uint8_t* a = x + *offset;
-    add_single(s0, a, w0);
-    if constexpr (kPixels > 1) add_single(s1, a + step, w0);
-    if constexpr (kPixels > 2) add_single(s2, a + 2 * step, w0);
-    if constexpr (kPixels > 3) add_single(s3, a + step3, w0);
+    add_single<Lane>(s0, a, w0);
+    if constexpr (kPixels > 1) add_single<Lane>(s1, a + step, w0);
+    if constexpr (kPixels > 2) add_single<Lane>(s2, a + 2 * step, w0);
+    if constexpr (kPixels > 3) add_single<Lane>(s3, a + step3, w0);
   }
   const Pair all[] = {s0, s1, s2, s3};
   for (int i = 0; i < kPixels; ++i) sums[i] = all[i];

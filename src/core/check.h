@@ -1,7 +1,7 @@
 // PARE_CHECK for the caller's mistakes, PARE_ASSERT for ours; fmt formatting of pare's types.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <string>
 
@@ -9,24 +9,41 @@
 #include "pare/core/error.h"
 #include "pare/core/shape.h"
 
-template <> struct fmt::formatter<pare::Shape> : fmt::formatter<std::string> {
-  template <class FormatContext> auto format(const pare::Shape& shape, FormatContext& ctx) const {
-    return fmt::formatter<std::string>::format(shape.to_string(), ctx);
-  }
+// fmt/core.h and formatters that are compiled once: every source includes this file, and
+// fmt/format.h would cost each of them more than its own code.
+template <> struct fmt::formatter<pare::Shape> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  fmt::appender format(const pare::Shape& shape, fmt::format_context& context) const;
 };
-template <> struct fmt::formatter<pare::DType> : fmt::formatter<std::string> {
-  template <class FormatContext> auto format(pare::DType dtype, FormatContext& ctx) const {
-    return fmt::formatter<std::string>::format(pare::traits(dtype).name, ctx);
-  }
+template <> struct fmt::formatter<pare::DType> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  fmt::appender format(pare::DType dtype, fmt::format_context& context) const;
 };
 
 namespace pare {
+
+/// The elements as fmt prints them, one after the other.
+template <class Elements>
+std::string listed(const Elements& elements, std::string_view separator = ", ") {
+  std::string text;
+  bool first = true;
+  for (const auto& element : elements) {
+    if (!first) text += separator;
+    first = false;
+    text += fmt::format("{}", element);
+  }
+  return text;
+}
+
+/// Throws Error(code, "where: message"): what fail() is once its arguments have lost their types.
+[[noreturn, gnu::cold]] void fail_with(ErrorCode code, std::string_view where,
+                                       fmt::string_view text, fmt::format_args args);
 
 /// Throws Error(code, "where: message").
 template <class... Args>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(ErrorCode code, std::string_view where,
                                                  fmt::format_string<Args...> text, Args&&... args) {
-  throw Error(code, fmt::format("{}: {}", where, fmt::format(text, std::forward<Args>(args)...)));
+  fail_with(code, where, text, fmt::make_format_args(args...));
 }
 
 /// For memory that the operating system does not give.

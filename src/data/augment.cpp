@@ -29,7 +29,7 @@ void check_range(const std::array<double, 2>& range, double highest, const char*
 
 void check_values(const std::vector<double>& value, const char* where) {
   PARE_CHECK(!value.empty() && std::ranges::all_of(value, finite), invalid_argument, where,
-             "expected finite values, got [{}]", fmt::join(value, ", "));
+             "expected finite values, got [{}]", listed(value));
 }
 
 constexpr double kLargest = 1e6;
@@ -51,7 +51,7 @@ struct Checks {
                invalid_argument, "data::Normalize",
                "expected finite means and scale and deviations above 0, got mean [{}], deviation "
                "[{}], scale {}",
-               fmt::join(t.mean, ", "), fmt::join(t.deviation, ", "), t.scale);
+               listed(t.mean), listed(t.deviation), t.scale);
   }
   void operator()(const CenterCrop& t) const {
     PARE_CHECK(t.height > 0 && t.width >= 0, invalid_argument, "data::CenterCrop",

@@ -58,7 +58,7 @@ class Csv {
       const auto found = std::ranges::find(fields_, options_.label_name, unquoted);
       PARE_CHECK(found != fields_.end(), corrupt_data, path_,
                  "line 1: expected a column named '{}', got '{}'", options_.label_name,
-                 fmt::join(fields_, "', '"));
+                 listed(fields_, "', '"));
       label_ = static_cast<std::size_t>(found - fields_.begin());
       return;
     }

@@ -205,7 +205,7 @@ std::string Graph::to_string() const {
     for (const int v : node.inputs) in.push_back(name_of(v));
     std::string out;
     for (const int v : node.outputs) out += (out.empty() ? "" : ", ") + typed(value(v));
-    std::string call = fmt::format("{}({})", node.call.op->name, fmt::join(in, ", "));
+    std::string call = fmt::format("{}({})", node.call.op->name, listed(in));
     const std::string attributes = node.call.attributes.to_string();
     if (!attributes.empty()) call += " {" + attributes + "}";
     if (node.outputs.empty() || value(node.outputs[0]).name != node.name) call += " = " + node.name;
@@ -213,7 +213,7 @@ std::string Graph::to_string() const {
   }
   std::vector<std::string> outs;
   for (const int v : outputs_) outs.push_back(name_of(v));
-  return text + fmt::format("  outputs: {}\n", fmt::join(outs, ", "));
+  return text + fmt::format("  outputs: {}\n", listed(outs));
 }
 
 }  // namespace pare

@@ -7,40 +7,13 @@
 #include <utility>
 
 #include "core/check.h"
+#include "graph/smallest_sizes.h"
 #include "pare/core/ops.h"
 
 namespace pare {
 namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// The graph with every symbolic axis of its inputs bound to one element.
-Graph bound(const Graph& graph, std::int64_t size) {
-  Graph copy = graph.share();
-  for (const int input : copy.inputs()) {
-    Shape& shape = copy.edit_value(input).shape;
-    for (int a = 0; a < shape.rank(); ++a)
-      if (shape.symbolic(a)) shape.set(a, a == 0 ? 1 : size);
-  }
-  copy.infer_shapes();
-  for (const Graph::Value& value : copy.values())
-    PARE_CHECK(!value.shape.symbolic(), unsupported, "channels",
-               "expected sizes that do not depend on values, got {} of '{}'", value.shape,
-               value.name);
-  return copy;
-}
-
-// As small as the ops take it: windows need pictures that are larger than themselves.
-Graph bound(const Graph& graph) {
-  for (const std::int64_t size : {1, 8, 64}) {
-    try {
-      return bound(graph, size);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::shape_mismatch) throw;
-    }
-  }
-  return bound(graph, 256);
-}
 
 // Per index of an output axis the labels that it carries; whether those sets are a clean image of
 // the input axis: equal or disjoint, at least two distinct.
@@ -123,7 +96,11 @@ class LabelRules final : public ChannelLinks {
 };
 
 AxisLabels::AxisLabels(const Graph& graph) {
-  const Graph concrete = bound(graph);
+  const Graph concrete = at_smallest_sizes(graph);
+  for (const Graph::Value& value : concrete.values())
+    PARE_CHECK(!value.shape.symbolic(), unsupported, "channels",
+               "expected sizes that do not depend on values, got {} of '{}'", value.shape,
+               value.name);
   const auto count = static_cast<int>(concrete.values().size());
   ids_.resize(at(count));
   for (const Graph::Value& v : concrete.values()) shapes_.push_back(v.shape);

@@ -2,6 +2,7 @@
 #include "pare/io/checkpoint.h"
 
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -60,8 +61,7 @@ bool is_counter(std::string_view name) { return name.ends_with("num_batches_trac
 std::string join(const std::vector<std::string>& names) {
   constexpr std::size_t kMost = 8;
   const std::size_t count = std::min(names.size(), kMost);
-  std::string text = fmt::format(
-      "{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(count), ", "));
+  std::string text = listed(std::span(names).first(count));
   if (count < names.size()) text += fmt::format(" and {} more", names.size() - count);
   return text.empty() ? "none" : text;
 }

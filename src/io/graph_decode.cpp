@@ -145,7 +145,7 @@ class Decoder {
     graph_.outputs = read_numbers("outputs");
     in_.expect_end();
     PARE_CHECK(refused_.empty(), unsupported, where_,
-               "expected what this version of pare has, got {}", fmt::join(refused_, ", "));
+               "expected what this version of pare has, got {}", listed(refused_));
     return std::move(graph_);
   }
 

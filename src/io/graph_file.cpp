@@ -47,8 +47,7 @@ class Sections {
                       section.name, section.bytes));
     }
     PARE_CHECK(refused.empty(), unsupported, source.name,
-               "expected sections that this version of pare knows, got {}",
-               fmt::join(refused, ", "));
+               "expected sections that this version of pare knows, got {}", listed(refused));
   }
 
   const Section& needed(const char* name) const {

@@ -29,7 +29,7 @@ void check_input(const Tensor& x, const std::vector<std::int64_t>& shape, const 
   for (std::size_t i = 0; fits && i < shape.size(); ++i)
     fits = x.dim(first + static_cast<int>(i)) == shape[i];
   PARE_CHECK(fits, shape_mismatch, where, "expected an input of shape [..., {}], got {}",
-             fmt::join(shape, ", "), x.shape());
+             listed(shape), x.shape());
 }
 
 void ones_and_zeros(Parameter& weight, Parameter& bias) {

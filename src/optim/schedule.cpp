@@ -46,7 +46,7 @@ double ExponentialLR::operator()(double base, std::int64_t epoch) const {
 double MultiStepLR::operator()(double base, std::int64_t epoch) const {
   check_epoch("MultiStepLR", epoch);
   PARE_CHECK(std::is_sorted(milestones.begin(), milestones.end()), invalid_argument, "MultiStepLR",
-             "expected ascending milestones, got {}", fmt::join(milestones, ", "));
+             "expected ascending milestones, got {}", listed(milestones));
   const auto reached = std::upper_bound(milestones.begin(), milestones.end(), epoch);
   return base * std::pow(gamma, static_cast<double>(reached - milestones.begin()));
 }

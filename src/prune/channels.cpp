@@ -378,11 +378,10 @@ std::vector<Replacement> remove_channels(Graph& graph, const std::vector<Channel
 std::string ChannelsReport::to_string() const {
   std::string text = fmt::format("parameters {} → {}\n", parameters_before, parameters_after);
   for (const GroupLine& g : groups)
-    text += fmt::format(
-        "  {}: {} → {} channels{}\n", fmt::join(g.producers, ", "), g.before, g.after,
-        g.statistics.empty()
-            ? ""
-            : fmt::format("; {} takes statistics over them", fmt::join(g.statistics, ", ")));
+    text += fmt::format("  {}: {} → {} channels{}\n", listed(g.producers), g.before, g.after,
+                        g.statistics.empty()
+                            ? ""
+                            : fmt::format("; {} takes statistics over them", listed(g.statistics)));
   for (const KeptLine& k : kept) text += fmt::format("  {}: kept, {}\n", k.name, k.reason);
   return text;
 }

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/threads.h"
+#include "graph/smallest_sizes.h"
 #include "pare/core/parallel.h"
 #include "runtime/lowering.h"
 
@@ -36,14 +37,12 @@ struct Scope {
 
 Engine::Engine(Graph graph, PassReport report, int threads)
     : graph_(std::move(graph)), threads_(threads), report_(std::move(report)) {
+  const Graph sized = at_smallest_sizes(graph_);
   std::vector<Shape> shapes;
   for (const int v : graph_.inputs()) {
     const Graph::Value& value = graph_.value(v);
     inputs_.push_back({value.name, value.shape, value.dtype});
-    Shape shape = value.shape;
-    for (int a = 0; a < shape.rank(); ++a)
-      if (shape.symbolic(a)) shape.set(a, 1);
-    shapes.push_back(shape);
+    shapes.push_back(sized.value(v).shape);
   }
   const std::vector<MemoryFormat> formats(inputs_.size(), MemoryFormat::row_major);
   const auto first = compile_for(shapes, formats, report_);

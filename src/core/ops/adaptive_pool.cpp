@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "core/defined.h"
 #include "core/ops/layout.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/pooling.h"
 #include "core/ops/reduced.h"
 
@@ -76,9 +77,7 @@ template <Kind kind> void emit(const Call& call, OnnxEmitter& emitter) {
         .attribute("strides", kernel);
     return;
   }
-  const auto constant = [&](std::int64_t v) {
-    return emitter.constant(Tensor::from(std::vector<std::int64_t>{v}, {1}));
-  };
+  const auto constant = [&](std::int64_t v) { return onnx_integers(emitter, {v}); };
   std::string value = emitter.input(0);
   int last = 0;
   for (std::size_t i = 0; i < output.size(); ++i)

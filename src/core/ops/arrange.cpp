@@ -76,7 +76,7 @@ Tensors split(const Tensor& x, const std::vector<std::int64_t>& sizes, int axis)
   }
   PARE_CHECK(fits && left == 0, invalid_argument, "split",
              "expected sizes of 0 or more that add up to {} (axis {} of x {}), got [{}]",
-             x.dim(along), along, x.shape(), fmt::join(sizes, ", "));
+             x.dim(along), along, x.shape(), listed(sizes));
   Tensors parts;
   std::int64_t start = 0;
   for (const std::int64_t size : sizes) {
@@ -156,7 +156,7 @@ Tensor unflatten(const Tensor& x, int axis, const std::vector<std::int64_t>& siz
   PARE_CHECK(fits, shape_mismatch, "unflatten",
              "expected sizes of at least 1 (or one -1) whose product is {} (axis {} of x {}), got "
              "[{}]",
-             x.dim(a), a, x.shape(), fmt::join(sizes, ", "));
+             x.dim(a), a, x.shape(), listed(sizes));
   // The first axis may be a batch whose size changes: what is asked to be open stays so.
   if (open && a > 0) *open = x.dim(a) / product;
   return reshape_middle(x, a, known, a + 1);

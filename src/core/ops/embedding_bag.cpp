@@ -4,6 +4,7 @@
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
 #include "core/ops/embedding.h"
+#include "core/ops/onnx_integers.h"
 #include "pare/core/ops/embedding.h"
 
 namespace pare {
@@ -241,13 +242,10 @@ void emit_embedding_bag(const Call& call, OnnxEmitter& e) {
   std::string rows = e.temporary();
   e.node("Gather", {e.input(kWeight), e.input(kIndices)}, {rows})
       .attribute("axis", std::int64_t{0});
-  const auto integers = [&](std::int64_t v) {
-    return e.constant(Tensor::from(std::vector<std::int64_t>{v}, {1}));
-  };
   if (e.has_input(kSampleWeights)) {
     const std::string factors = e.temporary();
     const std::string weighed = e.temporary();
-    e.node("Unsqueeze", {e.input(kSampleWeights), integers(2)}, {factors});
+    e.node("Unsqueeze", {e.input(kSampleWeights), onnx_integers(e, {2})}, {factors});
     e.node("Mul", {rows, factors}, {weighed});
     rows = weighed;
   }
@@ -255,7 +253,7 @@ void emit_embedding_bag(const Call& call, OnnxEmitter& e) {
   const char* type = mode == Mode::sum    ? "ReduceSum"
                      : mode == Mode::mean ? "ReduceMean"
                                           : "ReduceMax";
-  e.node(type, {rows, integers(1)}, {e.output(0)}).attribute("keepdims", std::int64_t{0});
+  e.node(type, {rows, onnx_integers(e, {1})}, {e.output(0)}).attribute("keepdims", std::int64_t{0});
 }
 
 }  // namespace

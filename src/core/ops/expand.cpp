@@ -57,7 +57,7 @@ void infer_expand(InferArgs& args) {
   const int added = static_cast<int>(target.size()) - x.rank();
   PARE_CHECK(added >= 0 && target.size() <= Shape::kMaxRank, shape_mismatch, "expand",
              "expected at least the {} axes of x {} and at most {}, got [{}]", x.rank(), x,
-             Shape::kMaxRank, fmt::join(target, ", "));
+             Shape::kMaxRank, listed(target));
   Shape y;
   for (std::size_t i = 0; i < target.size(); ++i) {
     const int axis = static_cast<int>(i) - added;
@@ -67,7 +67,7 @@ void infer_expand(InferArgs& args) {
     }
     const bool fits = axis < 0 || (!x.symbolic(axis) && (x[axis] == 1 || x[axis] == target[i]));
     PARE_CHECK(fits && target[i] >= 0, shape_mismatch, "expand",
-               "expected a shape that {} broadcasts to, got [{}]", x, fmt::join(target, ", "));
+               "expected a shape that {} broadcasts to, got [{}]", x, listed(target));
     y.append(target[i]);
   }
   args.output(0, y, args.dtype(0));
@@ -115,10 +115,7 @@ void emit_expand(const Call& call, OnnxEmitter& emitter) {
   std::vector<std::int64_t> shape = call.attributes.as<ExpandAttributes>().shape;
   for (std::int64_t& size : shape)
     if (size == -1) size = 1;
-  const std::string target =
-      emitter.has_input(1)
-          ? emitter.input(1)
-          : emitter.constant(Tensor::from(shape, Shape{static_cast<std::int64_t>(shape.size())}));
+  const std::string target = integers_or_input(emitter, 1, shape);
   emitter.node("Expand", {emitter.input(0), target}, {emitter.output(0)});
 }
 

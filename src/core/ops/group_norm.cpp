@@ -1,5 +1,6 @@
 // group_norm: normalization over sets of neighbouring channels of each sample.
 #include "core/check.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/sample_norm.h"
 #include "pare/core/ops/feature_norm.h"
 
@@ -94,7 +95,7 @@ void emit_group_norm(const Call& call, OnnxEmitter& e) {
   const std::string shape = e.temporary();
   std::string result = e.has_input(kWeight) || e.has_input(kBias) ? e.temporary() : e.output(kY);
   const std::vector<std::int64_t> target{0, attr.groups, -1};
-  e.node("Reshape", {e.input(kX), e.constant(Tensor::from(target, {3}))}, {grouped});
+  e.node("Reshape", {e.input(kX), onnx_integers(e, target)}, {grouped});
   e.node(
        "InstanceNormalization",
        {grouped, e.constant(Tensor::ones({attr.groups})), e.constant(Tensor::zeros({attr.groups}))},
@@ -104,8 +105,7 @@ void emit_group_norm(const Call& call, OnnxEmitter& e) {
   e.node("Reshape", {normalized, shape}, {result});
   std::vector<std::int64_t> column{x[1]};
   for (int a = 2; a < x.rank(); ++a) column.push_back(1);
-  const std::string per_channel =
-      e.constant(Tensor::from(column, {static_cast<std::int64_t>(column.size())}));
+  const std::string per_channel = onnx_integers(e, column);
   const auto with = [&](const char* op, int input, bool last) {
     const std::string shaped = e.temporary();
     const std::string to = last ? e.output(kY) : e.temporary();

@@ -52,7 +52,7 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
     const std::size_t i = given == 1 ? 0 : a;
     if (options.scale.empty()) {
       PARE_CHECK(options.size[i] > 0, invalid_argument, "interpolate",
-                 "expected sizes of at least 1, got [{}]", fmt::join(options.size, ", "));
+                 "expected sizes of at least 1, got [{}]", listed(options.size));
       attributes.sizes.push_back(options.size[i]);
     } else {
       attributes.scales.push_back(options.scale[i]);

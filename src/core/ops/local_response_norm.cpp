@@ -4,6 +4,7 @@
 
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/reduced.h"
 #include "core/softmax_rows.h"
 #include "pare/core/ops/elementwise.h"
@@ -204,9 +205,7 @@ void emit_lrn(const Call& call, OnnxEmitter& e) {
   const DType dtype = e.input_dtype(0);
   PARE_CHECK(!x.symbolic(1), unsupported, "local_response_norm",
              "expected a known number of channels for ONNX, got x {}", x);
-  const auto numbers = [&](const std::vector<std::int64_t>& v) {
-    return e.constant(Tensor::from(v, {static_cast<std::int64_t>(v.size())}));
-  };
+  const auto numbers = [&](const std::vector<std::int64_t>& v) { return onnx_integers(e, v); };
   std::vector<std::int64_t> pads(static_cast<std::size_t>(2 * x.rank()), 0);
   pads[1] = attr.size / 2;
   pads[static_cast<std::size_t>(x.rank() + 1)] = (attr.size - 1) / 2;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/dtype_switch.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/value_inputs.h"
 #include "pare/core/ops/value.h"
 
@@ -54,13 +55,24 @@ void forward_nonzero(const Call&, std::span<const Tensor> inputs, std::span<Tens
   });
 }
 
+void emit_nonzero(const Call&, OnnxEmitter& emitter) {
+  std::string x = emitter.input(0);
+  // A scalar has no axes of places in ONNX and one in pare.
+  if (emitter.input_shape(0).rank() == 0) {
+    const std::string line = emitter.temporary();
+    emitter.node("Reshape", {x, onnx_integers(emitter, {1})}, {line});
+    x = line;
+  }
+  emitter.node("NonZero", {x}, {emitter.output(0)});
+}
+
 }  // namespace
 
 constinit const OpDef kNonZero = {
     .name = "nonzero",
     .infer = infer_nonzero,
     .forward = forward_nonzero,
-    .onnx = {.op_type = "NonZero", .opset = 13},
+    .onnx = {.op_type = "NonZero", .opset = 13, .emit = emit_nonzero},
 };
 
 Tensor nonzero(const Tensor& x) { return apply({&kNonZero, {}}, detail::Borrowed(x)); }

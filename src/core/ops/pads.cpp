@@ -71,15 +71,11 @@ void infer_unknown_pads(InferArgs& args) {
 void emit_value_pad(OnnxEmitter& emitter, const std::vector<std::int64_t>& before,
                     const std::vector<std::int64_t>& after, const std::string& value,
                     const char* mode) {
-  std::string amounts;
-  if (emitter.has_input(1)) {
-    amounts = emitter.input(1);
-  } else {
-    std::vector<std::int64_t> pads = before;
-    pads.insert(pads.end(), after.begin(), after.end());
-    amounts = emitter.constant(Tensor::from(pads, Shape{static_cast<std::int64_t>(pads.size())}));
-  }
-  std::vector<std::string> inputs{emitter.input(0), amounts, value,
+  PARE_CHECK(!emitter.has_input(2) || emitter.opset() >= 18, unsupported, "Pad",
+             "expected opset 18 or later for axes that are an input, got {}", emitter.opset());
+  std::vector<std::int64_t> pads = before;
+  pads.insert(pads.end(), after.begin(), after.end());
+  std::vector<std::string> inputs{emitter.input(0), integers_or_input(emitter, 1, pads), value,
                                   emitter.has_input(2) ? emitter.input(2) : ""};
   while (inputs.back().empty()) inputs.pop_back();
   emitter.node("Pad", inputs, {emitter.output(0)}).attribute("mode", mode);

@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/ops/onnx_integers.h"
 
 namespace pare {
 
@@ -72,8 +73,7 @@ void emit_reduced(OnnxEmitter& e, const char* op_type, int axes_input_since, con
     e.node(op_type, std::move(inputs), {y}).attribute("keepdims", std::int64_t{keepdim});
     return;
   }
-  if (!axes.empty() && e.opset() >= axes_input_since)
-    inputs.push_back(e.constant(Tensor::from(axes, Shape{static_cast<std::int64_t>(axes.size())})));
+  if (!axes.empty() && e.opset() >= axes_input_since) inputs.push_back(onnx_integers(e, axes));
   auto& node = e.node(op_type, std::move(inputs), {y});
   if (!axes.empty() && e.opset() < axes_input_since)
     node.attribute("axes", std::span<const std::int64_t>(axes));

@@ -145,9 +145,7 @@ bool resize_reshape(Call& call, const ChannelResize& resize) {
 
 void emit_reshape(const Call& call, OnnxEmitter& emitter) {
   const std::vector<std::int64_t>& shape = call.attributes.as<ReshapeAttributes>().shape;
-  const Shape count{static_cast<std::int64_t>(shape.size())};
-  const std::string target =
-      emitter.has_input(1) ? emitter.input(1) : emitter.constant(Tensor::from(shape, count));
+  const std::string target = integers_or_input(emitter, 1, shape);
   emitter.node("Reshape", {emitter.input(0), target}, {emitter.output(0)});
 }
 

@@ -7,6 +7,7 @@
 #include "core/broadcast.h"
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/resize_taps.h"
 #include "core/ops/strided.h"
 #include "core/ops/value_inputs.h"
@@ -53,17 +54,17 @@ std::vector<Wish> wishes_of(const ResizeAttributes& attr, const Shape& x) {
     const int axis =
         attr.axes.empty() ? static_cast<int>(i) : normalize_axis(attr.axes[i], x.rank(), "resize");
     PARE_CHECK(!seen[static_cast<std::size_t>(axis)], invalid_argument, "resize",
-               "expected each axis once, got [{}]", fmt::join(attr.axes, ", "));
+               "expected each axis once, got [{}]", listed(attr.axes));
     seen[static_cast<std::size_t>(axis)] = true;
     if (attr.sizes.empty()) {
       PARE_CHECK(attr.scales[i] > 0 && std::isfinite(attr.scales[i]), invalid_argument, "resize",
                  "expected scales above 0 and results below 2^31, got [{}] for x {}",
-                 fmt::join(attr.scales, ", "), x);
+                 listed(attr.scales), x);
       if (attr.scales[i] != 1) wishes.push_back({axis, -1, attr.scales[i]});
     } else {
       PARE_CHECK(attr.sizes[i] >= -1 && attr.sizes[i] < kLongest, invalid_argument, "resize",
                  "expected sizes of 0 or more (-1 keeps the input's) below 2^31, got [{}]",
-                 fmt::join(attr.sizes, ", "));
+                 listed(attr.sizes));
       if (attr.sizes[i] != -1) wishes.push_back({axis, attr.sizes[i], 1});
     }
   }
@@ -101,7 +102,7 @@ std::vector<ResizedAxis> resized_axes(const ResizeAttributes& attr, const Shape&
       const double size = std::floor(scaled(axis.in, axis.scale));
       PARE_CHECK(size < static_cast<double>(kLongest), invalid_argument, "resize",
                  "expected scales above 0 and results below 2^31, got [{}] for x {}",
-                 fmt::join(attr.scales, ", "), x);
+                 listed(attr.scales), x);
       axis.out = static_cast<std::int64_t>(size);
     } else {
       if (axis.out == axis.in) continue;
@@ -296,7 +297,7 @@ void emit_resize(const Call& call, OnnxEmitter& emitter) {
       inputs.push_back(emitter.constant(Tensor::from(scales, shape)));
     } else {
       inputs.emplace_back();
-      inputs.push_back(emitter.constant(Tensor::from(sizes, shape)));
+      inputs.push_back(onnx_integers(emitter, sizes));
     }
   }
   auto& node = emitter.node("Resize", inputs, {emitter.output(0)});

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/strided.h"
 #include "pare/core/ops/arrange.h"
 
@@ -15,8 +16,8 @@ using Shifts = std::array<std::int64_t, Shape::kMaxRank>;
 
 Shifts shifts_of(const RollAttributes& attr, const Shape& x) {
   PARE_CHECK(attr.shifts.size() == attr.axes.size(), invalid_argument, "roll",
-             "expected one shift for each axis, got [{}] for axes [{}]",
-             fmt::join(attr.shifts, ", "), fmt::join(attr.axes, ", "));
+             "expected one shift for each axis, got [{}] for axes [{}]", listed(attr.shifts),
+             listed(attr.axes));
   Shifts shifts{};
   for (std::size_t i = 0; i < attr.axes.size(); ++i) {
     const int axis = normalize_axis(attr.axes[i], x.rank(), "roll");
@@ -110,9 +111,7 @@ bool resize_roll(Call& call, const ChannelResize& resize) {
 void emit_roll(const Call& call, OnnxEmitter& emitter) {
   const Shape& x = emitter.input_shape(0);
   const Shifts shifts = shifts_of(call.attributes.as<RollAttributes>(), x);
-  const auto number = [&](std::int64_t value) {
-    return emitter.constant(Tensor::from(std::vector<std::int64_t>{value}, {1}));
-  };
+  const auto number = [&](std::int64_t value) { return onnx_integers(emitter, {value}); };
   std::vector<int> axes;
   for (int a = 0; a < x.rank(); ++a)
     if (shifts[static_cast<std::size_t>(a)] != 0) axes.push_back(a);

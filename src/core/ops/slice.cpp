@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/strided.h"
 #include "core/ops/value_inputs.h"
 #include "pare/core/ops/movement.h"
@@ -46,7 +47,7 @@ struct Selection {
     for (std::size_t i = 0; i < count; ++i) {
       const int axis = normalize_axis(attr.axes[i], x.rank(), "slice");
       PARE_CHECK(!seen[axis], invalid_argument, "slice", "expected each axis once, got [{}]",
-                 fmt::join(attr.axes, ", "));
+                 listed(attr.axes));
       seen[axis] = true;
       PARE_CHECK(attr.steps[i] != 0, invalid_argument, "slice",
                  "expected a step other than 0 for axis {}", axis);
@@ -267,13 +268,11 @@ void emit_slice(const Call& call, OnnxEmitter& emitter) {
     emitter.node("Slice", inputs, {emitter.output(0)});
     return;
   }
-  const auto constant = [&](const std::vector<std::int64_t>& values) {
-    return emitter.constant(Tensor::from(values, Shape{static_cast<std::int64_t>(values.size())}));
-  };
-  emitter.node("Slice",
-               {emitter.input(0), constant(attr.starts), constant(attr.ends), constant(attr.axes),
-                constant(attr.steps)},
-               {emitter.output(0)});
+  emitter.node(
+      "Slice",
+      {emitter.input(0), onnx_integers(emitter, attr.starts), onnx_integers(emitter, attr.ends),
+       onnx_integers(emitter, attr.axes), onnx_integers(emitter, attr.steps)},
+      {emitter.output(0)});
 }
 
 constexpr ValueForm kForm{bind_slice, infer_unknown_slice, infer_slice, forward_slice,

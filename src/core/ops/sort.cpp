@@ -202,8 +202,7 @@ constexpr ValueForm kTopkForm{bind_topk, infer_unknown_topk, infer_sort, forward
                               backward_topk};
 
 void emit_topk(OnnxEmitter& e, std::int64_t k, std::int64_t axis, bool largest) {
-  const std::string count =
-      e.has_input(1) ? e.input(1) : e.constant(Tensor::from(std::vector<std::int64_t>{k}, {1}));
+  const std::string count = integers_or_input(e, 1, {k});
   e.node("TopK", {e.input(0), count}, {e.output(0), e.output(1)})
       .attribute("axis", axis)
       .attribute("largest", std::int64_t{largest})

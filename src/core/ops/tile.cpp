@@ -27,7 +27,7 @@ void infer_tile(InferArgs& args) {
   for (int a = 0; a < x.rank(); ++a) {
     const std::int64_t count = repeats[static_cast<std::size_t>(a)];
     PARE_CHECK(count >= 0, invalid_argument, "tile", "expected repeats of 0 or more, got [{}]",
-               fmt::join(repeats, ", "));
+               listed(repeats));
     if (count == 1) continue;
     if (x.symbolic(a)) {
       (SizeExpression::of(x, a) * count).set_in(y, a);
@@ -145,10 +145,7 @@ void link_tile(const Call& call, ChannelLinks& links) {
 }
 
 void emit_tile(const Call& call, OnnxEmitter& emitter) {
-  const std::vector<std::int64_t>& repeats = repeats_of(call);
-  const Shape shape{static_cast<std::int64_t>(repeats.size())};
-  const std::string counts =
-      emitter.has_input(1) ? emitter.input(1) : emitter.constant(Tensor::from(repeats, shape));
+  const std::string counts = integers_or_input(emitter, 1, repeats_of(call));
   emitter.node("Tile", {emitter.input(0), counts}, {emitter.output(0)});
 }
 

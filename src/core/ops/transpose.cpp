@@ -19,7 +19,7 @@ void check_permutation(const std::vector<std::int64_t>& permutation, const Shape
   }
   PARE_CHECK(fits, invalid_argument, "transpose",
              "expected a permutation of 0 to {} for x {}, got [{}]", x.rank() - 1, x,
-             fmt::join(permutation, ", "));
+             listed(permutation));
 }
 
 void infer_transpose(InferArgs& args) {

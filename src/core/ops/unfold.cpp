@@ -6,6 +6,7 @@
 #include "core/broadcast.h"
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/ops/onnx_integers.h"
 #include "core/ops/strided.h"
 #include "pare/core/ops/resample.h"
 
@@ -43,9 +44,9 @@ template <class Attr> void check_windows(const Attr& a, Pair size, const char* w
                  within(a.dilation, 1, kLimit) && a.kernel[0] * a.kernel[1] <= kLimit,
              invalid_argument, where,
              "expected kernel, stride and dilation of 1 to 2^31, got [{}], [{}] and [{}]",
-             fmt::join(a.kernel, ", "), fmt::join(a.stride, ", "), fmt::join(a.dilation, ", "));
+             listed(a.kernel), listed(a.stride), listed(a.dilation));
   PARE_CHECK(within(a.padding, 0, kLimit), invalid_argument, where,
-             "expected padding of 0 to 2^31, got [{}]", fmt::join(a.padding, ", "));
+             "expected padding of 0 to 2^31, got [{}]", listed(a.padding));
   for (std::size_t i = 0; i < 2; ++i)
     PARE_CHECK(size[i] <= kLimit && a.dilation[i] * (a.kernel[i] - 1) < size[i] + 2 * a.padding[i],
                shape_mismatch, where,
@@ -78,7 +79,7 @@ void infer_fold(InferArgs& args) {
   PARE_CHECK(is_floating(args.dtype(0)), dtype_mismatch, "fold", "expected a floating type, got {}",
              args.dtype(0));
   PARE_CHECK(attr.output[0] >= 1 && attr.output[1] >= 1, invalid_argument, "fold",
-             "expected an output of 1 by 1 or more, got [{}]", fmt::join(attr.output, ", "));
+             "expected an output of 1 by 1 or more, got [{}]", listed(attr.output));
   check_windows(attr, attr.output, "fold");
   const Windows w = windows_of(attr, attr.output);
   const bool known = x.rank() == 3 && !x.symbolic(1) && !x.symbolic(2);
@@ -246,7 +247,7 @@ void emit_unfold(const Call& call, OnnxEmitter& emitter) {
   const Shape& x = emitter.input_shape(0);
   const Windows w = windows_of(attr, {x[2], x[3]});
   const auto list = [&](const std::vector<std::int64_t>& values) {
-    return emitter.constant(Tensor::from(values, {static_cast<std::int64_t>(values.size())}));
+    return onnx_integers(emitter, values);
   };
   std::string value = emitter.input(0);
   if (w.padding[0] > 0 || w.padding[1] > 0) {

@@ -2,6 +2,7 @@
 #include "core/ops/value_inputs.h"
 
 #include "core/check.h"
+#include "core/ops/onnx_integers.h"
 
 namespace pare {
 namespace {
@@ -124,6 +125,16 @@ bool has_value_inputs(const OnnxEmitter& emitter) {
   for (int i = 1; i < 5; ++i)
     if (emitter.has_input(i)) return true;
   return false;
+}
+
+std::string integers_or_input(OnnxEmitter& emitter, int i,
+                              const std::vector<std::int64_t>& otherwise) {
+  if (!emitter.has_input(i)) return onnx_integers(emitter, otherwise);
+  if (emitter.input_dtype(i) == DType::i64) return emitter.input(i);
+  std::string wide = emitter.temporary();
+  emitter.node("Cast", {emitter.input(i)}, {wide})
+      .attribute("to", std::int64_t{traits(DType::i64).onnx});
+  return wide;
 }
 
 KnownSizes known_sizes(const InferArgs& args, int i, const char* what) {

@@ -61,6 +61,10 @@ bool has_value_inputs(const InferArgs& args);
 bool has_value_inputs(const ChannelLinks& links);
 bool has_value_inputs(const OnnxEmitter& emitter);
 
+/// ONNX's name for input i as i64, or for these numbers where it is not given.
+std::string integers_or_input(OnnxEmitter& emitter, int i,
+                              const std::vector<std::int64_t>& otherwise);
+
 /// Lends what a graph's shape arithmetic knows of the inputs' elements to the infer of one call, on
 /// this thread: by input, null or numbers and expressions of symbols ("3", "height-1"; "" unknown).
 class LentSizes {

@@ -92,6 +92,17 @@ int slice(NodeImport& node, int value, int axis, std::int64_t start, std::int64_
   return call(node, kSlice, SliceAttributes{{axis}, {start}, {end}, {step}}, {value});
 }
 
+bool is_computed(NodeImport& node, int i) {
+  return node.has(i) && !node.constant(i) && node.shape(i) != Shape{0};
+}
+
+int given(NodeImport& node, int i) { return node.has(i) ? node.value(i) : -1; }
+
+int call_given(NodeImport& node, Call call, std::vector<int> inputs) {
+  while (inputs.back() < 0) inputs.pop_back();
+  return node.call(std::move(call), std::move(inputs));
+}
+
 int as_f32(NodeImport& node, int value) {
   const DType dtype = dtype_of(node, value);
   if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::bf16)

@@ -40,6 +40,14 @@ int squeeze(NodeImport& node, int value, const std::vector<int>& axes);
 int slice(NodeImport& node, int value, int axis, std::int64_t start, std::int64_t end,
           std::int64_t step = 1);
 
+/// Whether input i is there, holds something, and is not known now: what it says is computed, and
+/// the call takes it as a value.
+bool is_computed(NodeImport& node, int i);
+/// Input i, or −1 where it was left out.
+int given(NodeImport& node, int i);
+/// A call of these inputs; −1 stands for one left out.
+int call_given(NodeImport& node, Call call, std::vector<int> inputs);
+
 /// Half types as f32; f32 stays, others are refused.
 int as_f32(NodeImport& node, int value);
 /// f32 and f64 stay, half types become f32, integers f64.

@@ -43,9 +43,13 @@ void import_constant_of_shape(NodeImport& node) {
   Tensor value = node.tensor("value");
   if (!value.defined()) value = Tensor::zeros(Shape{1});
   if (value.elements() != 1) node.refuse(fmt::format("a value of {} elements", value.elements()));
+  const int one = node.constant(value.rank() == 0 ? value : reshape(value, {}));
+  if (is_computed(node, 0)) {
+    node.output(0, call(node, kExpand, {one, node.value(0)}));
+    return;
+  }
   const std::vector<std::int64_t> sizes = node.integers(0);
   to_shape(node, sizes);
-  const int one = node.constant(value.rank() == 0 ? value : reshape(value, {}));
   node.output(0, sizes.empty() ? one : call(node, kExpand, ExpandAttributes{sizes}, {one}));
 }
 

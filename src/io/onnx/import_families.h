@@ -5,10 +5,9 @@
 
 namespace pare::onnx {
 
-extern const std::span<const OpImport> kActivationImports, kAttentionImports, kComputedImports,
-    kConstantImports, kConvolutionImports, kElementwiseImports, kGridSampleImports,
-    kIndexingImports, kLossImports, kMicrosoftImports, kMovementImports, kNormalizationImports,
-    kPoolingImports, kProductImports, kQoperatorImports, kQuantizationImports, kRecurrentImports,
-    kReductionImports, kResampleImports;
+extern const std::span<const OpImport> kActivationImports, kAttentionImports, kConstantImports,
+    kConvolutionImports, kElementwiseImports, kGridSampleImports, kIndexingImports, kLossImports,
+    kMicrosoftImports, kMovementImports, kNormalizationImports, kPoolingImports, kProductImports,
+    kQoperatorImports, kQuantizationImports, kRecurrentImports, kReductionImports, kResampleImports;
 
 }  // namespace pare::onnx

@@ -38,6 +38,14 @@ void import_scatter_nd(NodeImport& node) {
 
 /// By comparison with 0 … depth − 1: indices outside give a row of `off` values, as ONNX has it.
 void import_one_hot(NodeImport& node) {
+  if (is_computed(node, 1)) {
+    OneHotAttributes attributes;
+    attributes.axis = node.integer("axis", -1);
+    node.output(0, call(node, kOneHot, attributes,
+                        {cast(node, node.value(0), DType::i64),
+                         cast(node, node.value(1), DType::i64), node.value(2)}));
+    return;
+  }
   const std::vector<double> depths = node.reals(1);
   if (depths.size() != 1 || !(depths[0] >= 1 && depths[0] < 0x1p53))
     node.refuse("one depth above 0 is expected");
@@ -95,10 +103,22 @@ void import_reverse_sequence(NodeImport& node) {
   node.output(0, call(node, kGatherElements, GatherElementsAttributes{time_axis}, {x, places}));
 }
 
+void import_nonzero(NodeImport& node) { node.output(0, call(node, kNonZero, {node.value(0)})); }
+
+void import_compress(NodeImport& node) {
+  CompressAttributes attributes;
+  attributes.flat = !node.has("axis");
+  if (!attributes.flat)
+    attributes.axis = axis_of(node, node.integer("axis", 0), node.shape(0).rank());
+  node.output(0, call(node, kCompress, attributes, {node.value(0), node.value(1)}));
+}
+
 constexpr OpImport kImports[] = {
+    {"Compress", "", import_compress},
     {"Gather", "", import_gather},
     {"GatherElements", "", import_gather_elements},
     {"GatherND", "", import_gather_nd},
+    {"NonZero", "", import_nonzero},
     {"OneHot", "", import_one_hot},
     {"ReverseSequence", "", import_reverse_sequence},
     {"Scatter", "", import_scatter_elements},

@@ -22,6 +22,10 @@ void import_reshape(NodeImport& node) {
   if (node.opset() < 5) {
     node.ignore("consumed_inputs");
     shape = node.integers("shape");
+  } else if (is_computed(node, 1)) {
+    if (node.integer("allowzero", 0) != 0) node.refuse("allowzero with a shape that is computed");
+    node.output(0, call(node, kReshape, {x, node.value(1)}));
+    return;
   } else {
     shape = node.integers(1);
   }
@@ -109,6 +113,11 @@ void import_slice(NodeImport& node) {
     attributes.axes = node.integers("axes");
     attributes.starts = node.integers("starts");
     attributes.ends = node.integers("ends");
+  } else if (is_computed(node, 1) || is_computed(node, 2) || is_computed(node, 3) ||
+             is_computed(node, 4)) {
+    node.output(0, call_given(node, {&kSlice, Attributes::of(attributes)},
+                              {x, node.value(1), node.value(2), given(node, 3), given(node, 4)}));
+    return;
   } else {
     attributes.starts = node.integers(1);
     attributes.ends = node.integers(2);
@@ -151,6 +160,19 @@ int pad_constant(NodeImport& node, int x, const Pads& pads, double value) {
   return call(node, kPad, PadAttributes{pads.before, pads.after, value}, {x});
 }
 
+/// Amounts, axes or a value that are not known now.
+void import_computed_pad(NodeImport& node, const std::string& mode) {
+  const std::vector<int> inputs{node.value(0), node.value(1), given(node, 3)};
+  if (mode != "constant") {
+    PadBorderAttributes attributes;
+    attributes.mode = border_mode(node, mode);
+    node.output(0, call_given(node, {&kPadBorder, Attributes::of(attributes)}, inputs));
+    return;
+  }
+  node.output(0, call_given(node, {&kPad, kPad.defaults()},
+                            {inputs[0], inputs[1], inputs[2], given(node, 2)}));
+}
+
 void import_pad(NodeImport& node) {
   const int x = node.value(0);
   const int rank = node.shape(0).rank();
@@ -162,6 +184,9 @@ void import_pad(NodeImport& node) {
   if (node.opset() < 11) {
     given = node.integers(node.opset() < 2 ? "paddings" : "pads");
     value = node.real("value", 0);
+  } else if (is_computed(node, 1) || is_computed(node, 2) || is_computed(node, 3)) {
+    import_computed_pad(node, mode);
+    return;
   } else {
     given = node.integers(1);
     if (node.has(3)) named = node.integers(3);
@@ -196,6 +221,10 @@ void import_pad(NodeImport& node) {
 /// NumPy's broadcasting: sizes of 1 keep the input's.
 void import_expand(NodeImport& node) {
   const int x = node.value(0);
+  if (is_computed(node, 1)) {
+    node.output(0, call(node, kExpand, {x, node.value(1)}));
+    return;
+  }
   const Shape from = shape_of(node, x);
   std::vector<std::int64_t> shape = node.integers(1);
   const auto rank = static_cast<std::size_t>(from.rank());
@@ -220,6 +249,9 @@ void import_tile(NodeImport& node) {
     const int rank = node.shape(0).rank();
     repeats.assign(static_cast<std::size_t>(rank), 1);
     repeats[static_cast<std::size_t>(axis_of(node, axis[0], rank))] = tiles[0];
+  } else if (is_computed(node, 1)) {
+    node.output(0, call(node, kTile, {x, node.value(1)}));
+    return;
   } else {
     repeats = node.integers(1);
   }
@@ -228,6 +260,10 @@ void import_tile(NodeImport& node) {
 
 void import_squeeze(NodeImport& node) {
   const int x = node.value(0);
+  if (node.opset() >= 13 && is_computed(node, 1)) {
+    node.output(0, call(node, kSqueeze, {x, node.value(1)}));
+    return;
+  }
   const Shape shape = shape_of(node, x);
   std::vector<int> axes = axes_of(node, axes_attribute_or_input(node), shape.rank());
   if (axes.empty())
@@ -237,6 +273,10 @@ void import_squeeze(NodeImport& node) {
 }
 
 void import_unsqueeze(NodeImport& node) {
+  if (node.opset() >= 13 && is_computed(node, 1)) {
+    node.output(0, call(node, kUnsqueeze, {node.value(0), node.value(1)}));
+    return;
+  }
   const std::vector<std::int64_t> given = axes_attribute_or_input(node);
   const int rank = node.shape(0).rank() + static_cast<int>(given.size());
   node.output(0, unsqueeze(node, node.value(0), axes_of(node, given, rank)));
@@ -259,12 +299,15 @@ void import_flatten(NodeImport& node) {
 void import_trilu(NodeImport& node) {
   TriluAttributes attributes;
   attributes.upper = node.integer("upper", 1) != 0;
-  if (node.has(1)) {
+  std::vector<int> inputs{node.value(0)};
+  if (is_computed(node, 1)) {
+    inputs.push_back(node.value(1));
+  } else if (node.has(1)) {
     const std::vector<std::int64_t> k = node.integers(1);
     if (k.size() != 1) node.refuse("one diagonal is expected");
     attributes.diagonal = k[0];
   }
-  node.output(0, call(node, kTrilu, attributes, {node.value(0)}));
+  node.output(0, call(node, kTrilu, attributes, std::move(inputs)));
 }
 
 /// Around the middle, cut where the axis is longer and filled with zeros where it is shorter; of an

@@ -39,7 +39,7 @@ class Recurrent {
     A a;
     a.direction = direction_;
     a.batch_first = batch_first_;
-    a.activations = fmt::format("{}", fmt::join(node_.strings("activations"), ","));
+    a.activations = listed(node_.strings("activations"), ",");
     // Numbers beside the usual functions, which have none, say nothing.
     std::vector<double> alpha = node_.reals("activation_alpha");
     std::vector<double> beta = node_.reals("activation_beta");

@@ -15,6 +15,7 @@ namespace {
 /// are all of them, or none where noop_with_empty_axes says so.
 struct Reduced {
   std::vector<std::int64_t> axes;
+  int computed = -1;  ///< the value that holds the axes, where they are not known now
   bool keepdim = true;
   bool nothing = false;
 };
@@ -27,16 +28,20 @@ Reduced reduced(NodeImport& node, std::int64_t input_since) {
   std::vector<std::int64_t> given;
   if (node.opset() < input_since) {
     given = node.integers("axes");
-  } else if (node.has(1)) {
-    const Shape& shape = node.shape(1);
-    if (shape.rank() != 1 || shape.symbolic(0) || shape[0] != 0) given = node.integers(1);
+  } else if (is_computed(node, 1)) {
+    if (noop) node.refuse("noop_with_empty_axes with axes that are computed");
+    r.computed = node.value(1);
+    return r;
+  } else if (node.has(1) && node.shape(1) != Shape{0}) {
+    given = node.integers(1);
   }
   for (const int axis : axes_of(node, given, rank)) r.axes.push_back(axis);
   r.nothing = rank == 0 || (given.empty() && noop);
   return r;
 }
 
-/// The number of elements behind each result is known to be 0.
+/// The number of elements behind each result is known to be 0. Where the axes are computed it may
+/// also be that there are no results.
 bool reduces_nothing(const Shape& x, const Reduced& r) {
   for (int a = 0; a < x.rank(); ++a) {
     const bool over = r.axes.empty() || std::ranges::find(r.axes, a) != r.axes.end();
@@ -53,7 +58,9 @@ int summable(NodeImport& node, int x) {
 }
 
 int reduce(NodeImport& node, const OpDef& op, int x, const Reduced& r) {
-  return r.nothing ? x : call(node, op, ReduceAttributes{r.axes, r.keepdim}, {x});
+  if (r.nothing) return x;
+  return call_given(node, {&op, Attributes::of(ReduceAttributes{r.axes, r.keepdim})},
+                    {x, r.computed});
 }
 
 int sum_of(NodeImport& node, int x, const Reduced& r) {
@@ -116,6 +123,7 @@ template <bool Largest> void import_extreme(NodeImport& node) {
   const DType dtype = dtype_of(node, x);
   const Shape shape = shape_of(node, x);
   if (dtype == DType::boolean) {
+    if (r.computed >= 0) node.refuse("truth values along axes that are computed");
     node.output(0, reduce(node, Largest ? kAny : kAll, x, r));
     return;
   }
@@ -150,12 +158,16 @@ template <const OpDef& Op> void import_arg(NodeImport& node) {
 }
 
 void import_cumsum(NodeImport& node) {
-  const std::vector<std::int64_t> axis = node.integers(1);
-  if (axis.size() != 1) node.refuse("one axis is expected");
   CumulativeAttributes attributes;
-  attributes.axis = axis_of(node, axis[0], node.shape(0).rank());
   attributes.exclusive = node.integer("exclusive", 0) != 0;
   attributes.reverse = node.integer("reverse", 0) != 0;
+  if (is_computed(node, 1)) {
+    node.output(0, call(node, kCumsum, attributes, {node.value(0), node.value(1)}));
+    return;
+  }
+  const std::vector<std::int64_t> axis = node.integers(1);
+  if (axis.size() != 1) node.refuse("one axis is expected");
+  attributes.axis = axis_of(node, axis[0], node.shape(0).rank());
   node.output(0, call(node, kCumsum, attributes, {node.value(0)}));
 }
 
@@ -164,15 +176,18 @@ void import_topk(NodeImport& node) {
   attributes.axis = axis_of(node, node.integer("axis", -1), node.shape(0).rank());
   attributes.largest = node.integer("largest", 1) != 0;
   node.ignore("sorted");  // any order is allowed where 0
+  std::vector<int> inputs{node.value(0)};
   if (node.opset() < 10) {
     attributes.k = node.integer("k", 1);
+  } else if (is_computed(node, 1)) {
+    inputs.push_back(node.value(1));
   } else {
     const std::vector<std::int64_t> k = node.integers(1);
     if (k.size() != 1) node.refuse("one number k is expected");
     attributes.k = k[0];
   }
   const std::vector<int> sorted =
-      node.call_all({&kTopk, Attributes::of(attributes)}, {node.value(0)});
+      node.call_all({&kTopk, Attributes::of(attributes)}, std::move(inputs));
   node.output(0, sorted[0]);
   node.output(1, sorted[1]);
 }

@@ -70,6 +70,18 @@ void import_resize(NodeImport& node) {
     node.refuse(fmt::format("coordinate_transformation_mode '{}'", attributes.coordinates));
   const std::string policy = node.string("keep_aspect_ratio_policy", "stretch");
   std::vector<std::int64_t> named = node.integers("axes");
+  if (is_computed(node, 2) || is_computed(node, 3)) {
+    // An empty tensor stands for one left out.
+    const bool by_sizes = node.has(3) && node.shape(3) != Shape{0};
+    // ONNX's corners lie by the size before it is rounded, which the result's shape does not tell.
+    if (!by_sizes && attributes.coordinates == "align_corners")
+      node.refuse("align_corners with scales that are computed");
+    attributes.policy = policy;
+    attributes.axes = named;
+    node.output(0, call_given(node, {&kResize, Attributes::of(attributes)},
+                              {x, by_sizes ? node.value(3) : -1, by_sizes ? -1 : node.value(2)}));
+    return;
+  }
   if (named.empty())
     for (int a = 0; a < rank; ++a) named.push_back(a);
   const std::vector<int> axes = axes_of(node, named, rank);

@@ -33,8 +33,8 @@ Windows windows_of(NodeImport& node, const Shape& x, const std::vector<std::int6
   w.kernel = node.integers("kernel_shape");
   if (w.kernel.empty()) w.kernel = kernel;
   if (w.kernel.size() != count || (!kernel.empty() && w.kernel != kernel))
-    node.refuse(fmt::format("kernel_shape [{}] of x {} and a kernel [{}]",
-                            fmt::join(w.kernel, ", "), x, fmt::join(kernel, ", ")));
+    node.refuse(fmt::format("kernel_shape [{}] of x {} and a kernel [{}]", listed(w.kernel), x,
+                            listed(kernel)));
   for (const std::int64_t size : w.kernel)
     if (size < 1 || size > kMostSetting) node.refuse(fmt::format("a kernel of {}", size));
   for (int a = 2; a < x.rank(); ++a)

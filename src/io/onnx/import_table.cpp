@@ -9,11 +9,11 @@ namespace {
 
 /// The lists of import_<family>.cpp, one line each, sorted.
 std::vector<const std::span<const OpImport>*> families() {
-  return {&kActivationImports,  &kAttentionImports,   &kComputedImports,   &kConstantImports,
-          &kConvolutionImports, &kElementwiseImports, &kGridSampleImports, &kIndexingImports,
-          &kLossImports,        &kMicrosoftImports,   &kMovementImports,   &kNormalizationImports,
-          &kPoolingImports,     &kProductImports,     &kQoperatorImports,  &kQuantizationImports,
-          &kRecurrentImports,   &kReductionImports,   &kResampleImports};
+  return {&kActivationImports,  &kAttentionImports,  &kConstantImports,      &kConvolutionImports,
+          &kElementwiseImports, &kGridSampleImports, &kIndexingImports,      &kLossImports,
+          &kMicrosoftImports,   &kMovementImports,   &kNormalizationImports, &kPoolingImports,
+          &kProductImports,     &kQoperatorImports,  &kQuantizationImports,  &kRecurrentImports,
+          &kReductionImports,   &kResampleImports};
 }
 
 }  // namespace

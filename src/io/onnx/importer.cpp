@@ -1,6 +1,5 @@
 // The import of a whole model: names, order, branches, functions, refusals.
 #include "io/onnx/importer.h"
-#include "io/onnx/import_computed.h"
 
 #include <algorithm>
 #include <cctype>
@@ -233,7 +232,7 @@ class ModelImporter {
     const OpImport* op = find_import(node.domain, node.op_type);
     if (!op) throw Error(ErrorCode::unsupported, "pare has no such op");
     NodeReader reader(node, name_of_calls(node, scope), scope, builder_, options_.external);
-    if (!import_computed(reader)) op->run(reader);
+    op->run(reader);
     reader.finish();
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const std::string& name = node.outputs[i];
@@ -370,10 +369,8 @@ class ModelImporter {
     std::vector<std::string> sizes;
     for (const ValueInfo::Dimension& d : declared.shape)
       sizes.push_back(d.size >= 0 ? std::to_string(d.size) : d.symbol.empty() ? "?" : d.symbol);
-    refuse(
-        label,
-        fmt::format("expected [{}] as the file says, got {}", fmt::join(sizes, ", "), value.shape),
-        ErrorCode::shape_mismatch);
+    refuse(label, fmt::format("expected [{}] as the file says, got {}", listed(sizes), value.shape),
+           ErrorCode::shape_mismatch);
   }
 
   const ModelProto& model_;

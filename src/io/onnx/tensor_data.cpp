@@ -35,7 +35,7 @@ std::int64_t count_elements(const TensorProto& p, const std::string& place) {
                    !__builtin_mul_overflow(positive, std::max<std::int64_t>(size, 1), &positive) &&
                    positive < std::int64_t{1} << 59,
                corrupt_data, place, "expected sizes of a tensor that memory can hold, got [{}]",
-               fmt::join(p.dims, ", "));
+               listed(p.dims));
   }
   return empty ? 0 : positive;
 }
