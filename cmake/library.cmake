@@ -51,3 +51,17 @@ endif()
 if(PARE_ONEDNN)
   target_link_libraries(pare PRIVATE DNNL::dnnl)
 endif()
+# Not by default: a source that lacks an include must fail somewhere.
+if(PARE_PRECOMPILE)
+  target_precompile_headers(pare PRIVATE
+    <algorithm> <cmath> <cstring> <functional> <map> <memory> <numeric> <optional> <span>
+    <string> <unordered_map> <utility> <vector>
+    "${PROJECT_SOURCE_DIR}/src/core/check.h"
+    "${PROJECT_SOURCE_DIR}/include/pare/core/op.h")
+  # After precompiled headers g++ 12 takes -O0 for optimising where intrinsics are declared.
+  set_source_files_properties(
+    "${PROJECT_SOURCE_DIR}/src/core/byte_convolution.cpp"
+    "${PROJECT_SOURCE_DIR}/src/core/byte_winograd.cpp"
+    "${PROJECT_SOURCE_DIR}/src/core/ops/gemm.cpp"
+    TARGET_DIRECTORY pare PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+endif()

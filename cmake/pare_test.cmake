@@ -1,22 +1,50 @@
-# pare_test and pare_test_sources: how a module adds its tests.
+# pare_test and pare_test_sources: how a module adds its tests; pare_test_code: how they are compiled.
 include(GoogleTest)
+
+add_library(pare_test_code INTERFACE)
+target_link_libraries(pare_test_code INTERFACE
+  pare::pare pare_warnings fmt::fmt Threads::Threads GTest::gmock)
+target_include_directories(pare_test_code INTERFACE
+  "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
+target_compile_options(pare_test_code INTERFACE
+  # The expected values must follow the library's float arithmetic.
+  -ffp-contract=off
+  # Optimising test code costs more than running it, and the undefined behaviour that is looked
+  # for is the library's.
+  $<IF:$<CONFIG:Release>,-O1,-O0>
+  $<$<STREQUAL:${PARE_SANITIZE},address>:-fno-sanitize=undefined>
+)
+target_compile_definitions(pare_test_code INTERFACE
+  PARE_DATA_DIR="${PARE_DATA_DIR}"
+  PARE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data"
+  $<$<BOOL:${PARE_ONEDNN}>:PARE_ONEDNN=1>
+)
+if(PARE_PRECOMPILE)
+  # Its precompiled headers are those of all tests.
+  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/test_headers.cpp" CONTENT "")
+  add_library(pare_test_headers OBJECT "${CMAKE_CURRENT_BINARY_DIR}/test_headers.cpp")
+  target_link_libraries(pare_test_headers PRIVATE pare_test_code)
+  target_precompile_headers(pare_test_headers PRIVATE
+    <gmock/gmock.h>
+    "${PROJECT_SOURCE_DIR}/src/core/check.h"
+    "${PROJECT_SOURCE_DIR}/include/pare/core/op.h"
+    "${PROJECT_SOURCE_DIR}/include/pare/core/generator.h")
+endif()
+
+# pare_test_target(<target>): compiled as the tests are.
+function(pare_test_target name)
+  target_link_libraries(${name} PRIVATE pare_test_code)
+  if(PARE_PRECOMPILE)
+    target_precompile_headers(${name} REUSE_FROM pare_test_headers)
+  endif()
+endfunction()
 
 # pare_test(<name> <source>... [LABELS <label>...]): a test executable of its own.
 function(pare_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LABELS")
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE
-    pare::pare pare_warnings fmt::fmt Threads::Threads GTest::gmock GTest::gtest_main)
-  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests")
-  # The expected values must follow the library's float arithmetic.
-  target_compile_options(${name} PRIVATE -ffp-contract=off)
-  # Optimising test code costs more than running it.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
-  target_compile_definitions(${name} PRIVATE
-    PARE_DATA_DIR="${PARE_DATA_DIR}"
-    PARE_TEST_DATA_DIR="${PROJECT_SOURCE_DIR}/tests/data"
-    $<$<BOOL:${PARE_ONEDNN}>:PARE_ONEDNN=1>
-  )
+  pare_test_target(${name})
+  target_link_libraries(${name} PRIVATE GTest::gtest_main)
   set(properties TIMEOUT 600)
   if(arg_LABELS)
     list(APPEND properties LABELS "${arg_LABELS}")

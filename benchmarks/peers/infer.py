@@ -57,14 +57,15 @@ def inputs_of(path, batch, free):
     return feeds
 
 
-def quantized(path, feeds, folder):
+def quantized(path, feeds, folder, calibration=None):
+    """The file that ONNX Runtime's quantizer writes; random inputs calibrate it unless others are given."""
     prepared, file = folder + "/prepared.onnx", folder + "/int8.onnx"
     try:
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
     except Exception:
         prepared = path
     rng = np.random.default_rng(1)
-    calibration = [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(8)]
+    calibration = calibration or [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(8)]
     quantize_static(prepared, file, Reader(calibration), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8)
     return file
@@ -78,8 +79,10 @@ def ort_run(path, feeds, threads):
     return lambda: session.run(None, feeds)
 
 
-def openvino_run(path, feeds, threads):
-    model = ov.Core().read_model(path)
+def openvino_run(model, feeds, threads):
+    """Of a file, or of a model of OpenVINO's."""
+    if isinstance(model, str):
+        model = ov.Core().read_model(model)
     model.reshape({k: list(v.shape) for k, v in feeds.items()})
     compiled = ov.Core().compile_model(
         model, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})

@@ -12,39 +12,10 @@ import time
 import numpy as np
 import onnxruntime as ort
 import openvino as ov
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from infer import openvino_run, ort_run, quantized
 
 SHAPE = [1, 3, 32, 32]
-
-
-class Reader(CalibrationDataReader):
-    def __init__(self, name, pictures):
-        self.feeds = iter([{name: p} for p in pictures])
-
-    def get_next(self):
-        return next(self.feeds, None)
-
-
-def openvino_run(model, picture):
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
-    request = compiled.create_infer_request()
-    request.set_input_tensor(ov.Tensor(picture))
-    return request.infer
-
-
-def fixed(path):
-    model = ov.Core().read_model(path)
-    model.reshape(SHAPE)
-    return model
-
-
-def ort_run(path, picture):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: picture})
 
 
 def main():
@@ -62,16 +33,16 @@ def main():
     nncf.set_log_level(logging.ERROR)
     pictures = np.random.default_rng(0).standard_normal([16] + SHAPE).astype(np.float32)
     folder = tempfile.mkdtemp()
-    prepared, quantized = folder + "/p.onnx", folder + "/q.onnx"
-    quant_pre_process(path, prepared, skip_symbolic_shape=True)
     name = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).get_inputs()[0].name
-    quantize_static(prepared, quantized, Reader(name, pictures), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    feeds = {name: pictures[0]}
+    int8 = quantized(path, feeds, folder, [{name: p} for p in pictures])
+    floating = ov.Core().read_model(path)
+    floating.reshape(SHAPE)
     runs = {
-        "ONNX Runtime f32": ort_run(path, pictures[0]), "ONNX Runtime int8": ort_run(quantized, pictures[0]),
-        "OpenVINO f32": openvino_run(fixed(path), pictures[0]),
-        "OpenVINO int8 (ONNX Runtime's file)": openvino_run(fixed(quantized), pictures[0]),
-        "OpenVINO int8 (NNCF)": openvino_run(nncf.quantize(fixed(path), nncf.Dataset(list(pictures))), pictures[0]),
+        "ONNX Runtime f32": ort_run(path, feeds, 1), "ONNX Runtime int8": ort_run(int8, feeds, 1),
+        "OpenVINO f32": openvino_run(path, feeds, 1),
+        "OpenVINO int8 (ONNX Runtime's file)": openvino_run(int8, feeds, 1),
+        "OpenVINO int8 (NNCF)": openvino_run(nncf.quantize(floating, nncf.Dataset(list(pictures))), feeds, 1),
     }
     pare = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     times = {k: [] for k in ["pare f32", "pare int8", *runs]}

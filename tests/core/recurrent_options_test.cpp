@@ -145,10 +145,12 @@ TEST(RecurrentOptions, ParametersOfAProjectionHavePyTorchsNames) {
   EXPECT_EQ(out[2].shape(), (Shape{2, 2, 4}));
 }
 
+/// Of the usual size: with larger ones each step would multiply the rounding errors.
 RecurrentOperands operands_of(Generator& g, std::int64_t gates, std::int64_t in,
                               std::int64_t hidden) {
-  return {.weights = {g.normal({gates * hidden, in}), g.normal({gates * hidden, hidden}),
-                      g.normal({gates * hidden}), g.normal({gates * hidden})}};
+  const auto values = [&](const Shape& shape) { return g.uniform(shape, -0.25F, 0.25F); };
+  return {.weights = {values({gates * hidden, in}), values({gates * hidden, hidden}),
+                      values({gates * hidden}), values({gates * hidden})}};
 }
 
 /// Results and gradients of one run.

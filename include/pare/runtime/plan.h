@@ -76,12 +76,13 @@ class PARE_API Plan {
   PlanProfile profile(const Tensors& inputs, int runs = 10) const;
 
   int threads() const;
-  /// In the order in which they run, for size 1 of symbolic axes.
+  /// In the order in which they run, for the sizes of symbolic axes that a plan compiles first: 1,
+  /// or what the ops take at least.
   std::span<const PlanStep> steps() const;
-  /// For size 1 of symbolic axes.
+  /// For the same sizes.
   PlanMemory memory() const;
   /// What the passes did, and which layers run otherwise than the graph asks, with the reason; for
-  /// size 1 of symbolic axes.
+  /// the same sizes.
   const PassReport& report() const;
   /// The steps and the memory as a table, for people.
   std::string to_string() const;
