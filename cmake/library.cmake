@@ -58,10 +58,4 @@ if(PARE_PRECOMPILE)
     <string> <unordered_map> <utility> <vector>
     "${PROJECT_SOURCE_DIR}/src/core/check.h"
     "${PROJECT_SOURCE_DIR}/include/pare/core/op.h")
-  # After precompiled headers g++ 12 takes -O0 for optimising where intrinsics are declared.
-  set_source_files_properties(
-    "${PROJECT_SOURCE_DIR}/src/core/byte_convolution.cpp"
-    "${PROJECT_SOURCE_DIR}/src/core/byte_winograd.cpp"
-    "${PROJECT_SOURCE_DIR}/src/core/ops/gemm.cpp"
-    TARGET_DIRECTORY pare PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 endif()

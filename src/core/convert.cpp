@@ -17,7 +17,8 @@ namespace {
 template <std::size_t Bytes> struct Bits { unsigned char bytes[Bytes]; };
 
 using V8 = std::uint32_t __attribute__((vector_size(32)));
-using V8Unaligned = std::uint32_t __attribute__((vector_size(32), aligned(1), may_alias));
+// As standard attributes: after an alias's type clang drops the alignment.
+using V8Unaligned [[gnu::vector_size(32), gnu::aligned(1), gnu::may_alias]] = std::uint32_t;
 
 /// Eight by eight elements of four bytes: halves, then quarters, then eighths change places.
 PARE_INLINE void transpose_8x8(const Bits<4>* from, std::int64_t from_stride, Bits<4>* to,

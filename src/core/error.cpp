@@ -1,6 +1,8 @@
 // Error: construction and context.
 #include "pare/core/error.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "core/check.h"

@@ -12,7 +12,8 @@
 namespace pare::reduction {
 
 using V8 = float __attribute__((vector_size(32)));
-using V8Unaligned = float __attribute__((vector_size(32), aligned(4), may_alias));
+// As standard attributes: after an alias's type clang drops the alignment.
+using V8Unaligned [[gnu::vector_size(32), gnu::aligned(4), gnu::may_alias]] = float;
 
 /// Takes eight neighbours, lane by lane. They are copied first: a reference to them would claim
 /// V8's alignment.

@@ -24,20 +24,17 @@ void name_unknown(Shape& shape, const std::string& node) {
 std::vector<InferArgs::Output> infer_node(const Graph& graph, const std::string& name,
                                           const Call& call, const std::vector<int>& inputs) {
   std::vector<InferArgs::Input> known;
-  LentSizes::Sizes sizes;
   for (const int v : inputs) {
     if (v < 0) {
       known.push_back({nullptr, DType::f32, nullptr});
-      sizes.push_back(nullptr);
       continue;
     }
     const Graph::Value& value = graph.value(v);
     const bool constant = value.kind == Graph::Kind::constant;
-    known.push_back({&value.shape, value.dtype, constant ? &value.tensor : nullptr});
-    sizes.push_back(value.sizes.get());
+    known.push_back(
+        {&value.shape, value.dtype, constant ? &value.tensor : nullptr, value.sizes.get()});
   }
   try {
-    const LentSizes lend(sizes);
     auto outputs = infer(call, known);
     for (InferArgs::Output& output : outputs)
       if (output.shape.symbolic()) name_unknown(output.shape, name);

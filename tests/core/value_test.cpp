@@ -83,17 +83,13 @@ TEST(Value, GoldenValues) {
 struct Given {
   Shape shape;
   DType dtype = DType::i64;
-  std::vector<std::string> sizes = {};  ///< lent, where there are any
+  std::vector<std::string> sizes = {};  ///< where any are known
 };
 
 std::string inferred(const Call& call, const std::vector<Given>& inputs) {
   std::vector<InferArgs::Input> known;
-  LentSizes::Sizes lent;
-  for (const Given& g : inputs) {
-    known.push_back({&g.shape, g.dtype, nullptr});
-    lent.push_back(g.sizes.empty() ? nullptr : &g.sizes);
-  }
-  const LentSizes lend(lent);
+  for (const Given& g : inputs)
+    known.push_back({&g.shape, g.dtype, nullptr, g.sizes.empty() ? nullptr : &g.sizes});
   return infer(call, known)[0].shape.to_string();
 }
 

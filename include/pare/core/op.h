@@ -35,6 +35,9 @@ class PARE_API InferArgs {
     const Shape* shape;  ///< null for an optional input that was left out
     DType dtype;
     const Tensor* value;  ///< null where it is not known
+    /// Where it is not: what a graph's shape arithmetic knows of the elements, as numbers and
+    /// expressions of symbols ("3", "height-1"), "" for an element that is unknown. Else null.
+    const std::vector<std::string>* sizes = nullptr;
   };
   struct Output {
     Shape shape;
@@ -52,6 +55,10 @@ class PARE_API InferArgs {
   DType dtype(int i) const { return inputs_[static_cast<std::size_t>(i)].dtype; }
   /// The input's elements, or null where only its shape is known.
   const Tensor* value(int i) const { return inputs_[static_cast<std::size_t>(i)].value; }
+  /// What is known of the input's elements where not all are; null where nothing is.
+  const std::vector<std::string>* sizes(int i) const {
+    return inputs_[static_cast<std::size_t>(i)].sizes;
+  }
   /// States an output. One that is not stated is not produced (state and saved outputs in eval).
   void output(int i, const Shape& shape, DType dtype) {
     auto& out = outputs_[static_cast<std::size_t>(i)];

@@ -7,8 +7,6 @@
 namespace pare {
 namespace {
 
-thread_local const LentSizes::Sizes* lent = nullptr;
-
 constexpr const char* kUnknown = "?:";  ///< begins no name that a file or a person would give
 
 std::vector<std::int64_t> integers_of(const Tensor& t, const char* where, const char* what) {
@@ -106,9 +104,6 @@ void backward_values(const ValueForm& form, BackwardArgs& args) {
   form.backward(bound);
 }
 
-LentSizes::LentSizes(const Sizes& sizes) : before_(lent) { lent = &sizes; }
-LentSizes::~LentSizes() { lent = before_; }
-
 bool has_value_inputs(const InferArgs& args) {
   for (int i = 1; i < args.inputs(); ++i)
     if (args.has(i)) return true;
@@ -149,10 +144,7 @@ KnownSizes known_sizes(const InferArgs& args, int i, const char* what) {
              "expected {} of i64 or i32, got {}", what, args.dtype(i));
   PARE_CHECK(shape.rank() <= 1, shape_mismatch, where, "expected {} of at most one axis, got {}",
              what, shape);
-  const auto* known = lent && static_cast<std::size_t>(i) < lent->size()
-                          ? (*lent)[static_cast<std::size_t>(i)]
-                          : nullptr;
-  if (known) {
+  if (const std::vector<std::string>* known = args.sizes(i)) {
     KnownSizes sizes;
     for (const std::string& text : *known)
       sizes.push_back(text.empty() ? std::nullopt : std::optional(SizeExpression::parse(text)));

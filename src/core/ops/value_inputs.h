@@ -65,20 +65,6 @@ bool has_value_inputs(const OnnxEmitter& emitter);
 std::string integers_or_input(OnnxEmitter& emitter, int i,
                               const std::vector<std::int64_t>& otherwise);
 
-/// Lends what a graph's shape arithmetic knows of the inputs' elements to the infer of one call, on
-/// this thread: by input, null or numbers and expressions of symbols ("3", "height-1"; "" unknown).
-class LentSizes {
- public:
-  using Sizes = std::vector<const std::vector<std::string>*>;
-  explicit LentSizes(const Sizes& sizes);
-  ~LentSizes();
-  LentSizes(const LentSizes&) = delete;
-  LentSizes& operator=(const LentSizes&) = delete;
-
- private:
-  const Sizes* before_;
-};
-
 /// The elements of a value input as far as they are known: numbers, expressions, nothing. Throws
 /// unsupported where even their number is unknown, dtype_mismatch, shape_mismatch.
 using KnownSizes = std::vector<std::optional<SizeExpression>>;
