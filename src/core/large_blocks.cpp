@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "core/sanitizers.h"
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -14,7 +16,7 @@
 namespace pare::detail {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if PARE_SANITIZED
 constexpr bool kKeep = false;  // a sanitizer has to see each block end
 #else
 constexpr bool kKeep = true;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/run_command.h"
+#include "core/sanitizers.h"
 
 namespace pare::test {
 namespace {
@@ -10,7 +11,7 @@ class ScoresTest : public testing::Test {
  protected:
   void SetUp() override {
     if (data_folder().empty()) GTEST_SKIP() << "no PARE_DATA_DIR";
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if PARE_SANITIZED
     GTEST_SKIP() << "too slow under the sanitizers";
 #endif
   }

@@ -6,12 +6,13 @@
 #include <fstream>
 #include <string>
 
+#include "core/sanitizers.h"
 #include "pare/core/tensor.h"
 
 namespace pare {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if PARE_SANITIZED
 constexpr bool kKept = false;
 #else
 constexpr bool kKept = true;

@@ -4,10 +4,12 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <vector>
 
 #include "core/byte_convolution.h"
 #include "core/float_convolution.h"
 #include "core/integer_reference.h"
+#include "core/sanitizers.h"
 #include "pare/core/context.h"
 #include "pare/core/generator.h"
 #include "pare/core/parallel.h"
@@ -173,9 +175,12 @@ void expect_bytes(const Case& c, DType destination, bool residual) {
   }
 }
 
+// Under a sanitizer a second run would take minutes and see nothing new.
+const std::vector<int> kThreads = PARE_SANITIZED ? std::vector{2} : std::vector{1, 2};
+
 TEST(OwnConvolution, OfBytesIsExact) {
   if (!is_for_this_cpu()) GTEST_SKIP() << "the own int8 kernels are for AVX2 without VNNI";
-  for (const int threads : {1, 2}) {
+  for (const int threads : kThreads) {
     ContextScope scope;
     scope->threads = threads;
     for (const Case& c : byte_cases())
@@ -274,7 +279,7 @@ void expect_floats(const Case& c, bool residual) {
 
 TEST(OwnConvolution, OfFloatsIsTheSum) {
   if (!is_for_this_cpu()) GTEST_SKIP() << "the own kernels are for AVX2";
-  for (const int threads : {1, 2}) {
+  for (const int threads : kThreads) {
     ContextScope scope;
     scope->threads = threads;
     for (const Case& c : float_cases())

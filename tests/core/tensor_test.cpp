@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/sanitizers.h"
 #include "expect_error.h"
 
 namespace pare {
@@ -101,7 +102,7 @@ TEST(Tensor, RefusesAGradientOfAnotherType) {
 }
 
 TEST(Tensor, MoreMemoryThanThereIsIsAnError) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if PARE_SANITIZED
   GTEST_SKIP() << "the sanitizers' own malloc ends the process";
 #endif
   EXPECT_ERROR(Tensor::empty({std::int64_t{1} << 56}), out_of_memory, "tensor",

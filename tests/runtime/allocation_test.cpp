@@ -4,13 +4,14 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "core/sanitizers.h"
 #include "pare/core/parallel.h"
 #include "pare/models/resnet_cifar.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/prepare.h"
 #include "runtime/nets.h"
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !PARE_SANITIZED
 #define PARE_COUNTS_ALLOCATIONS 1
 #else
 #define PARE_COUNTS_ALLOCATIONS 0

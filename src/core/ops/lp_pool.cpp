@@ -20,7 +20,9 @@ Tensor lp_pool(const Tensor& x, double p, PoolAttributes<N> attributes, const ch
   for (const std::int64_t k : attributes.kernel) taps *= static_cast<double>(k);
   const Tensor mean = average(pow(x, p), attributes);
   // The mean itself, but where it is 0 the gradient stops: the root's would be infinite there.
-  return pow(mul(sign(mean), relu(abs(mean))) * taps, 1 / p);
+  // One after the other: compilers differ in the order of arguments, and traces would.
+  const Tensor size = relu(abs(mean));
+  return pow(mul(sign(mean), size) * taps, 1 / p);
 }
 
 }  // namespace
