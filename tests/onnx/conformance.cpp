@@ -194,7 +194,7 @@ Results run_apart(const Test& test) {
   const pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
-    alarm(120);
+    alarm(300);
     const Results results = run_test(test);
     std::string text;
     write_result(text, results.interpreter);
