@@ -37,7 +37,9 @@ struct Scope {
 
 Engine::Engine(Graph graph, PassReport report, int threads)
     : graph_(std::move(graph)), threads_(threads), report_(std::move(report)) {
-  const Graph sized = at_smallest_sizes(graph_);
+  const bool symbolic =
+      std::ranges::any_of(graph_.inputs(), [&](int v) { return graph_.value(v).shape.symbolic(); });
+  const Graph sized = symbolic ? at_smallest_sizes(graph_) : graph_.share();
   std::vector<Shape> shapes;
   for (const int v : graph_.inputs()) {
     const Graph::Value& value = graph_.value(v);

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/sanitizers.h"
 #include "io/onnx/model_reader.h"
 #include "io/onnx/tensor_data.h"
 #include "pare/core/context.h"
@@ -194,7 +195,7 @@ Results run_apart(const Test& test) {
   const pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
-    alarm(300);
+    alarm(PARE_SANITIZED ? 300 : 120);
     const Results results = run_test(test);
     std::string text;
     write_result(text, results.interpreter);

@@ -10,6 +10,7 @@
 #include "core/kernels.h"
 #include "core/ops/attention_loops.h"
 #include "core/ops/attention_sizes.h"
+#include "core/ops/onnx_integers.h"
 
 namespace pare {
 namespace {
@@ -266,20 +267,16 @@ class AttentionEmitter {
     const std::int64_t own = shape[sizes_.head_axis];
     if (own == heads || own == 0) return x;
     const auto axis = static_cast<std::int64_t>(sizes_.rank - 2);
-    const std::string apart =
-        node("Unsqueeze", {x, e_.constant(Tensor::from(std::vector<std::int64_t>{axis}, {1}))});
+    const std::string apart = node("Unsqueeze", {x, onnx_integers(e_, {axis})});
     std::vector<std::int64_t> times(static_cast<std::size_t>(sizes_.rank + 1), 1);
     times[static_cast<std::size_t>(axis)] = heads / own;
-    const std::string copies = node("Expand", {apart, list(times)});
+    const std::string copies = node("Expand", {apart, onnx_integers(e_, times)});
     std::vector<std::int64_t> target(static_cast<std::size_t>(sizes_.rank), 0);
     // Behind the axis that is joined a 0 would copy another one: the width is given.
     target[static_cast<std::size_t>(axis - 1)] = heads;
     target[static_cast<std::size_t>(axis)] = -1;
     target[static_cast<std::size_t>(axis + 1)] = width;
-    return node("Reshape", {copies, list(target)});
-  }
-  std::string list(const std::vector<std::int64_t>& v) {
-    return e_.constant(Tensor::from(v, {static_cast<std::int64_t>(v.size())}));
+    return node("Reshape", {copies, onnx_integers(e_, target)});
   }
 
   const AttentionAttributes& attr_;

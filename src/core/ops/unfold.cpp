@@ -280,8 +280,7 @@ void emit_unfold(const Call& call, OnnxEmitter& emitter) {
 void emit_fold(const Call& call, OnnxEmitter& emitter) {
   const auto& a = call.attributes.as<FoldAttributes>();
   const auto pair = [&](const Pair& values) {
-    return emitter.constant(
-        Tensor::from(std::vector<std::int64_t>(values.begin(), values.end()), {2}));
+    return onnx_integers(emitter, {values.begin(), values.end()});
   };
   const std::int64_t pads[] = {a.padding[0], a.padding[1], a.padding[0], a.padding[1]};
   emitter.node("Col2Im", {emitter.input(0), pair(a.output), pair(a.kernel)}, {emitter.output(0)})

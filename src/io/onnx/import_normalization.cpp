@@ -229,8 +229,7 @@ int skip_sum(NodeImport& node, int bias_input) {
 void import_skip_layer_norm(NodeImport& node) {
   const LayerNormAttributes attributes{-1, node.real("epsilon", 1e-12F)};
   const int sum = skip_sum(node, 4);
-  node.output(0, call(node, kLayerNorm, attributes,
-                      {sum, node.value(2), node.has(3) ? node.value(3) : -1}));
+  node.output(0, call(node, kLayerNorm, attributes, {sum, node.value(2), given(node, 3)}));
 }
 void import_skip_rms_norm(NodeImport& node) {
   const RmsNormAttributes attributes{-1, node.real("epsilon", 1e-12F)};

@@ -75,13 +75,13 @@ Tensor unpacked(const Tensor& codes) {
 }
 
 CodeScale code_scale(NodeImport& node, int i, int j, std::int64_t axis) {
-  CodeScale by{node.value(i), node.has(j) ? node.value(j) : -1, axis};
+  CodeScale by{node.value(i), given(node, j), axis};
   match_shapes(node, by);
   return by;
 }
 
 CodeScale unit_scale(NodeImport& node, int j, std::int64_t axis) {
-  CodeScale by{-1, node.has(j) ? node.value(j) : -1, axis};
+  CodeScale by{-1, given(node, j), axis};
   Shape shape;
   if (by.zero >= 0) {
     by.zero = of_rank_one(node, by.zero);
