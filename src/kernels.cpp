@@ -82,8 +82,11 @@ std::unique_ptr<Primitive> convolution(const ConvolutionSpec& spec) {
 
 #if PARE_ONEDNN
 std::unique_ptr<Primitive> dense(const DenseSpec& spec) {
-  if (auto made = onednn::make_dense(spec)) return made;
-  return make_own_dense(spec);
+  const bool codes = spec.weight.dtype() == DType::i8;
+  if (codes)
+    if (auto made = onednn::make_dense(spec)) return made;
+  if (auto own = make_own_dense(spec)) return own;
+  return codes ? nullptr : onednn::make_dense(spec);
 }
 #endif
 

@@ -118,7 +118,16 @@ PARE_INLINE void reduce_row(const T* x, std::int64_t count,
       R::combine(lane[0], lane[1]);
       R::combine(lane[2], lane[3]);
       R::combine(lane[0], lane[2]);
-      for (int k = 0; k < 8; ++k) R::combine(acc, static_cast<A>(lane[0][k]));
+      // In pairs: eight steps in a row would wait for one another.
+      A last[4];
+      for (int k = 0; k < 4; ++k) {
+        last[k] = static_cast<A>(lane[0][k]);
+        R::combine(last[k], static_cast<A>(lane[0][k + 4]));
+      }
+      R::combine(last[0], last[2]);
+      R::combine(last[1], last[3]);
+      R::combine(last[0], last[1]);
+      R::combine(acc, last[0]);
     }
   }
   for (; i < count; ++i) R::take(acc, static_cast<A>(x[i]));

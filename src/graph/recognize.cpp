@@ -1,10 +1,12 @@
 // recognize: calls that exporters wrote out become the op they stand for.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "core/check.h"
 #include "graph/infer_node.h"
 #include "graph/pattern.h"
+#include "graph/uses.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
 
@@ -16,6 +18,9 @@ struct Rewrite {
   Call call;
   std::vector<int> inputs;
   const char* what;
+  /// A node that only this one reads and that changes with it, as `prepared`; −1: none.
+  int before = -1;
+  Call prepared = {};
 };
 using Found = std::optional<Rewrite>;
 
@@ -255,14 +260,13 @@ std::pair<int, double> scaled(const Pattern& p, int value) {
   return found;
 }
 
-bool swaps_last(const Graph::Node& transpose) {
-  const auto& order = transpose.call.attributes.as<TransposeAttributes>().permutation;
-  const auto rank = static_cast<std::int64_t>(order.size());
-  if (rank < 2) return false;
-  for (std::int64_t k = 0; k + 2 < rank; ++k)
-    if (order[static_cast<std::size_t>(k)] != k) return false;
-  return order[static_cast<std::size_t>(rank - 2)] == rank - 1 &&
-         order[static_cast<std::size_t>(rank - 1)] == rank - 2;
+/// The order of a transposition that is followed by a swap of the last two axes.
+std::vector<std::int64_t> with_last_swapped(const Graph::Node& transpose) {
+  std::vector<std::int64_t> order = transpose.call.attributes.as<TransposeAttributes>().permutation;
+  for (std::int64_t& axis : order)
+    if (axis < 0) axis += static_cast<std::int64_t>(order.size());
+  if (order.size() >= 2) std::swap(order[order.size() - 2], order.back());
+  return order;
 }
 
 /// softmax(q · kᵀ · scale + mask) · v, of operands [..., H, L, E].
@@ -302,27 +306,65 @@ Found attention(const Pattern& p, int y) {
     turned = p.made_by(inner, kTranspose);
     k_factor = factor;
   }
-  if (!turned || !swaps_last(*turned)) return std::nullopt;
+  if (!turned) return std::nullopt;
   scale *= q_factor * k_factor;
-  const int k = turned->inputs[0];
-  const Shape& qs = graph.value(q).shape;
-  const Shape& ks = graph.value(k).shape;
-  const Shape& vs = graph.value(v).shape;
-  if (qs.rank() != rank || ks.rank() != rank || vs.rank() != rank || !(scale > 0) ||
+  if (graph.value(q).shape.rank() != rank || graph.value(v).shape.rank() != rank ||
+      graph.value(turned->outputs[0]).shape.rank() != rank || !(scale > 0) ||
       graph.value(q).dtype != DType::f32)
     return std::nullopt;
   // Masks with more axes, or that make the scores larger, are none of attention's.
   if (mask >= 0 && graph.value(mask).shape.rank() > rank) return std::nullopt;
-  std::vector<int> inputs{q, k, v};
-  if (mask >= 0) inputs.push_back(mask);
-  return Rewrite{{&kScaledDotProductAttention, Attributes::of(AttentionAttributes{.scale = scale})},
-                 std::move(inputs),
-                 "attention"};
+  Rewrite found{{&kScaledDotProductAttention, Attributes::of(AttentionAttributes{.scale = scale})},
+                {q, turned->inputs[0], v},
+                "attention"};
+  if (mask >= 0) found.inputs.push_back(mask);
+  std::vector<std::int64_t> order = with_last_swapped(*turned);
+  if (std::ranges::is_sorted(order)) return found;
+  // Exporters make one transposition of the heads' and the keys'.
+  const int k = turned->outputs[0];
+  if (Uses(graph).only_reader(k) < 0 || k_factor != 1) return std::nullopt;
+  found.inputs[1] = k;
+  found.before = graph.value(k).producer;
+  found.prepared = {&kTranspose, Attributes::of(TransposeAttributes{std::move(order)})};
+  return found;
 }
 
 constexpr Found (*kPatterns[])(const Pattern&, int) = {
     hardswish, hardsigmoid, silu, gelu, layer_norm, rms_norm, weighted_norm, biased_norm, attention,
 };
+
+/// Makes the node what was found, where shape and type stay as they are.
+bool rewrite(Graph& graph, int n, const Rewrite& found) {
+  const Graph::Node node = graph.node(n);
+  const Graph::Value value = graph.value(node.outputs[0]);
+  const auto becomes = [&](int changed, const Call& call, const std::vector<int>& inputs) {
+    const auto inferred = infer_node(graph, graph.node(changed).name, call, inputs);
+    Graph::Node& edited = graph.edit_node(changed);
+    edited.call = call;
+    edited.inputs = inputs;
+    return inferred[0];
+  };
+  Graph::Node node_before;
+  Graph::Value value_before;
+  try {
+    if (found.before >= 0) {
+      node_before = graph.node(found.before);
+      value_before = graph.value(node_before.outputs[0]);
+      graph.edit_value(node_before.outputs[0]).shape =
+          becomes(found.before, found.prepared, node_before.inputs).shape;
+    }
+    const auto now = becomes(n, found.call, found.inputs);
+    if (now.shape == value.shape && now.dtype == value.dtype) return true;
+  } catch (const Error&) {
+    // Operands that the op does not take: it stays written out.
+  }
+  graph.edit_node(n) = node;
+  if (!node_before.outputs.empty()) {
+    graph.edit_value(node_before.outputs[0]) = value_before;
+    graph.edit_node(found.before) = node_before;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -332,28 +374,15 @@ PassResult recognize(Graph graph) {
     const Pattern pattern(graph);
     for (const auto& find : kPatterns) {
       if (graph.node(n).outputs.size() != 1) break;
-      const int y = graph.node(n).outputs[0];
-      const Found found = find(pattern, y);
+      const Found found = find(pattern, graph.node(n).outputs[0]);
       if (!found) continue;
-      const Graph::Value before = graph.value(y);
-      Graph::Node& node = graph.edit_node(n);
-      const Graph::Node old = node;
-      node.call = found->call;
-      node.inputs = found->inputs;
-      bool same = false;
-      try {
-        const auto inferred = infer_node(graph, node.name, node.call, node.inputs);
-        same = inferred[0].shape == before.shape && inferred[0].dtype == before.dtype;
-      } catch (const Error&) {
-        same = false;  // operands that the op does not take: it stays written out
-      }
-      if (same) {
-        report.done.push_back({node.name, fmt::format("is {}", found->what)});
+      const std::string& name = graph.node(n).name;
+      if (rewrite(graph, n, *found)) {
+        report.done.push_back({name, fmt::format("is {}", found->what)});
         break;
       }
       report.left.push_back(
-          {old.name, fmt::format("looks like {}, of other shapes or types", found->what)});
-      node = old;
+          {name, fmt::format("looks like {}, of other shapes or types", found->what)});
     }
   }
   graph.compact();

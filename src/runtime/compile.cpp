@@ -13,6 +13,8 @@ void append(PassReport& report, const PassReport& more) {
   report.left.insert(report.left.end(), more.left.begin(), more.left.end());
 }
 
+PassResult fold_all_constants(Graph graph) { return fold_constants(std::move(graph), {}); }
+
 }  // namespace
 
 Plan compile(const Graph& graph, const CompileOptions& options) {
@@ -24,12 +26,11 @@ Plan compile(const Graph& graph, const CompileOptions& options) {
   PassReport report;
   PassResult result = remove_identities(graph);
   append(report, result.report);
-  for (const auto pass : {fold_batch_norm, remove_identities}) {
+  for (const auto pass : {fold_batch_norm, remove_identities, fold_all_constants, fold_shapes,
+                          recognize, simplify_movement, merge_equal, remove_identities}) {
     result = pass(std::move(result.graph));
     append(report, result.report);
   }
-  result = fold_constants(std::move(result.graph), {});
-  append(report, result.report);
   const int threads = options.threads ? options.threads : max_threads();
   return Plan(
       std::make_shared<runtime::Engine>(std::move(result.graph), std::move(report), threads));

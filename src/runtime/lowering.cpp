@@ -58,12 +58,31 @@ Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_forma
   find_chains();
 }
 
+/// The bias that `sum` adds to a product with a constant matrix, −1 where it does not.
+int Lowering::bias_behind(int product, int sum) const {
+  const OpDef* op = node(product).call.op;
+  const auto& factors = node(product).inputs;
+  if (op != &kMatmul && (op != &kLinear || factors.size() > 2)) return -1;
+  if (node(sum).call.op != &kAdd || !is_constant(factors[1]) || shape_of(factors[1]).rank() != 2)
+    return -1;
+  const auto& terms = node(sum).inputs;
+  const int other = terms[terms[0] == output_of(product) ? 1 : 0];
+  const Shape out{shape_of(factors[1])[op == &kMatmul ? 1 : 0]};
+  return is_constant(other) && shape_of(other) == out ? other : -1;
+}
+
 Chain Lowering::chain_from(int op) const {
   const auto is_free = [&](int n) { return n >= 0 && !inside_[static_cast<std::size_t>(n)]; };
-  Chain chain{op, -1, -1, -1};
+  Chain chain{.op = op};
   int value = output_of(op);
   int next = uses_.only_reader(value);
   const bool contraction = node(op).call.op != &kAdd;
+  if (is_free(next)) chain.bias = bias_behind(op, next);
+  if (chain.bias >= 0) {
+    chain.add_bias = next;
+    value = output_of(next);
+    next = uses_.only_reader(value);
+  }
   if (contraction && is_free(next) && node(next).call.op == &kAdd) {
     const int other = node(next).inputs[node(next).inputs[0] == value ? 1 : 0];
     if (shape_of(other) != shape_of(value)) return chain;
@@ -87,13 +106,9 @@ void Lowering::find_chains() {
       continue;
     if (!is_picture_convolution(op) && op != &kLinear && op != &kMatmul && op != &kAdd) continue;
     const Chain chain = chain_from(n);
-    int last = -1;
-    for (const int member : {chain.op, chain.add, chain.activation})
-      if (member >= 0) {
-        inside_[static_cast<std::size_t>(member)] = true;
-        last = member;
-      }
-    chain_at_[static_cast<std::size_t>(last)] = static_cast<int>(chains_.size());
+    for (const int member : {chain.op, chain.add_bias, chain.add, chain.activation})
+      if (member >= 0) inside_[static_cast<std::size_t>(member)] = true;
+    chain_at_[static_cast<std::size_t>(chain.last())] = static_cast<int>(chains_.size());
     chains_.push_back(chain);
   }
 }
@@ -235,7 +250,7 @@ void Lowering::lower_outputs() {
 
 std::string Lowering::name_of(const Chain& chain) const {
   std::string name = node(chain.op).name;
-  for (const int n : {chain.add, chain.activation})
+  for (const int n : {chain.add_bias, chain.add, chain.activation})
     if (n >= 0) name += " + " + node(n).name;
   return name;
 }

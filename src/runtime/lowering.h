@@ -20,12 +20,21 @@
 
 namespace pare::runtime {
 
-/// A node with what one step can do after it: op → [add] → [activation].
+/// A node with what one step can do after it: op → [add of a bias] → [add] → [activation].
 struct Chain {
   int op = -1;
+  int add_bias = -1;
+  int bias = -1;  ///< the constant that it adds to a product, [out]
   int add = -1;
   int other = -1;  ///< the value that add reads besides the chain's
   int activation = -1;
+
+  /// The last one, whose output is the chain's.
+  int last() const {
+    for (const int n : {activation, add, add_bias})
+      if (n >= 0) return n;
+    return op;
+  }
 };
 
 /// Elements of a slot, seen in another shape and order.
@@ -74,6 +83,7 @@ class Lowering {
   Step& emit(std::unique_ptr<Step> step, const std::string& name, std::int64_t macs = 0);
   void find_chains();
   Chain chain_from(int op) const;
+  int bias_behind(int product, int sum) const;
   std::string name_of(const Chain& chain) const;
   void lower_outputs();
   void copy_output(int number, int value, int slot);

@@ -60,8 +60,9 @@ void Lowering::lower_chain(const Chain& chain) {
     return;
   }
   lower_call(chain.op);
+  if (chain.add_bias >= 0) lower_node(chain.add_bias);
   if (chain.add >= 0) {
-    lower_chain({chain.add, -1, -1, chain.activation});
+    lower_chain({.op = chain.add, .activation = chain.activation});
     return;
   }
   if (chain.activation >= 0) lower_node(chain.activation);
@@ -83,9 +84,7 @@ bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, in
 bool Lowering::lower_convolution(const Chain& chain) {
   const Graph::Node& conv = node(chain.op);
   const Shape x = with_height(shape_of(conv.inputs[0]));
-  const int out = chain.activation >= 0 ? output_of(chain.activation)
-                  : chain.add >= 0      ? output_of(chain.add)
-                                        : output_of(chain.op);
+  const int out = output_of(chain.last());
   const bool has_bias = conv.inputs.size() > 2 && conv.inputs[2] >= 0;
   ConvolutionSpec spec;
   spec.weight = constant_of(conv.inputs[1]);
@@ -111,9 +110,6 @@ bool Lowering::lower_convolution(const Chain& chain) {
 bool Lowering::lower_dense(const Chain& chain) {
   const Graph::Node& dense = node(chain.op);
   const Shape& x = shape_of(dense.inputs[0]);
-  const int out = chain.activation >= 0 ? output_of(chain.activation)
-                  : chain.add >= 0      ? output_of(chain.add)
-                                        : output_of(chain.op);
   DenseSpec spec;
   const Tensor weight = constant_of(dense.inputs[1]);
   if (!weight.defined() || weight.rank() != 2 || x.rank() < 2) return false;
@@ -126,6 +122,7 @@ bool Lowering::lower_dense(const Chain& chain) {
       if (!spec.bias.defined()) return false;
     }
   }
+  if (chain.bias >= 0) spec.bias = constant_of(chain.bias);
   spec.rows = x.elements(0, x.rank() - 1);
   spec.epilogue = epilogue_of(chain);
   spec.epilogue.residual = chain.add >= 0;
@@ -134,8 +131,12 @@ bool Lowering::lower_dense(const Chain& chain) {
   if (!primitive) return false;
   const int from = slot_of(dense.inputs[0], MemoryFormat::row_major);
   const int residual = chain.add >= 0 ? slot_of(chain.other, MemoryFormat::row_major) : -1;
-  return emit_primitive(std::move(primitive), from, add_result(out, MemoryFormat::row_major),
-                        residual, name_of(chain), macs);
+  Chain whole = chain;
+  if (!primitive->activates()) whole.activation = -1;
+  const int to = add_result(output_of(whole.last()), MemoryFormat::row_major);
+  emit_primitive(std::move(primitive), from, to, residual, name_of(whole), macs);
+  if (whole.activation != chain.activation) lower_node(chain.activation);
+  return true;
 }
 
 bool Lowering::lower_add(const Chain& chain) {
@@ -151,7 +152,7 @@ bool Lowering::lower_add(const Chain& chain) {
   AddStepSpec spec;
   spec.a = slot_of(a, format);
   spec.b = slot_of(b, format);
-  spec.to = add_result(output_of(chain.activation >= 0 ? chain.activation : chain.op), format);
+  spec.to = add_result(output_of(chain.last()), format);
   spec.count = shape_of(a).elements();
   spec.low = static_cast<float>(epilogue.low);
   spec.high = static_cast<float>(epilogue.high);
@@ -161,8 +162,7 @@ bool Lowering::lower_add(const Chain& chain) {
 
 void Lowering::lower_node(int n) {
   const OpDef* op = node(n).call.op;
-  if (op == &kAdd && graph_.value(output_of(n)).dtype == DType::f32 && lower_add({n, -1, -1, -1}))
-    return;
+  if (op == &kAdd && graph_.value(output_of(n)).dtype == DType::f32 && lower_add({.op = n})) return;
   if (is_clip(op) && lower_clip(n)) return;
   if (op == &kQuantizeLinear && lower_quantize(n)) return;
   if (op == &kDequantizeLinear && lower_dequantize(n)) return;

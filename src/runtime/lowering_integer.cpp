@@ -94,7 +94,7 @@ std::optional<QuantizedResult> Lowering::result_of(int quantize) {
 }
 
 Chain Lowering::chain_of(const QuantizedGroup& group) const {
-  Chain chain{group.op, group.add, -1, group.activation};
+  Chain chain{.op = group.op, .add = group.add, .activation = group.activation};
   if (group.add >= 0) chain.other = group.residual.value;
   return chain;
 }

@@ -87,6 +87,8 @@ class Primitive {
   virtual ~Primitive() = default;
   virtual std::string name() const = 0;  ///< of the implementation, for the plan's print
   virtual bool slow() const = 0;         ///< fell back to a reference implementation
+  /// Whether it computes the epilogue's activation; else whoever asked for it does, afterwards.
+  virtual bool activates() const { return true; }
   virtual std::size_t constant_bytes() const = 0;
   virtual std::size_t scratch_bytes() const = 0;
   /// Writes weights, bias and scales in the form that run reads into constant_bytes at a 64-byte
@@ -98,6 +100,7 @@ class Primitive {
 
 /// Who makes primitives; src/kernels.cpp defines it. A null result: not made here, interpret. Null
 /// itself: no oneDNN.
+/// Convolutions compute all of their epilogue.
 struct PrimitiveMaker {
   std::unique_ptr<Primitive> (*convolution)(const ConvolutionSpec& spec);
   std::unique_ptr<Primitive> (*dense)(const DenseSpec& spec);

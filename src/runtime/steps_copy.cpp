@@ -87,10 +87,38 @@ template <class T> void copy_strips(const T* from, T* to, const Loop& loop, std:
   }
 }
 
+/// The planes of a picture as pixels of `kPlanes` adjacent elements.
+template <class T, std::int64_t kPlanes>
+void interleave(const T* from, T* to, std::int64_t plane, std::int64_t pixels) {
+  for (std::int64_t i = 0; i < pixels; ++i)
+    for (std::int64_t c = 0; c < kPlanes; ++c) to[i * kPlanes + c] = from[c * plane + i];
+}
+
+/// The two innermost loops over single elements. The outer, of fewer, steps through short pieces of
+/// the inner one: what it leaves behind in the cache it finds there again.
+template <class T> void copy_blocks(const T* from, T* to, const Loop& few, const Loop& many) {
+  if (many.from == 1 && few.to == 1 && many.to == few.count) {
+    if (few.count == 3) return interleave<T, 3>(from, to, few.from, many.count);
+    if (few.count == 4) return interleave<T, 4>(from, to, few.from, many.count);
+  }
+  constexpr std::int64_t kPiece = 64;
+  for (std::int64_t begin = 0; begin < many.count; begin += kPiece) {
+    const Loop piece{std::min(kPiece, many.count - begin), many.from, many.to};
+    for (std::int64_t i = 0; i < few.count; ++i)
+      copy_innermost<T, 1>(from + begin * many.from + i * few.from,
+                           to + begin * many.to + i * few.to, piece, 1);
+  }
+}
+
 template <class T> void copy_nested(const T* from, T* to, const Loops& loops, std::size_t depth) {
-  if (depth + 1 >= loops.outer.size()) {
+  const std::size_t left = loops.outer.size() - depth;
+  if (left <= 1) {
     const Loop one{1, 0, 0};
-    copy_strips(from, to, loops.outer.empty() ? one : loops.outer.back(), loops.run);
+    copy_strips(from, to, left == 0 ? one : loops.outer.back(), loops.run);
+    return;
+  }
+  if (left == 2 && loops.run == 1) {
+    copy_blocks(from, to, loops.outer[depth], loops.outer[depth + 1]);
     return;
   }
   const Loop& loop = loops.outer[depth];

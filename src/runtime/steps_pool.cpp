@@ -15,25 +15,34 @@ namespace {
 struct Window {
   PoolWindow z, y, x;
 };
+// Indices within a row of the result.
+struct Span {
+  std::int64_t begin, end;
+};
 
+/// The windows [begin, end) of a row of results.
 template <class T>
-PARE_INLINE void maximum_body(const PoolSizes& s, const T* picture, const Window& w, T* out) {
+PARE_INLINE void maximum_body(const PoolSizes& s, const T* picture, const PoolWindow& wz,
+                              const PoolWindow& wy, Span span, T* __restrict out) {
   const std::int64_t channels = s.channels;
-  const T* corner = picture + s.corner(w.z, w.y, w.x) * channels;
-  const T* first = corner + s.offset(w.z.begin, w.y.begin, w.x.begin) * channels;
-  for (std::int64_t c = 0; c < channels; ++c) out[c] = first[c];
-  for (std::int64_t kz = w.z.begin; kz < w.z.end; ++kz)
-    for (std::int64_t ky = w.y.begin; ky < w.y.end; ++ky)
-      for (std::int64_t kx = w.x.begin; kx < w.x.end; ++kx) {
-        const T* in = corner + s.offset(kz, ky, kx) * channels;
-        // A NaN, once there, stays: it compares false against everything.
-        for (std::int64_t c = 0; c < channels; ++c) {
-          if constexpr (std::is_floating_point_v<T>)
-            out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c];
-          else
-            out[c] = in[c] > out[c] ? in[c] : out[c];
+  for (std::int64_t i = span.begin; i < span.end; ++i, out += channels) {
+    const PoolWindow& wx = s.x(i);
+    const T* corner = picture + s.corner(wz, wy, wx) * channels;
+    const T* first = corner + s.offset(wz.begin, wy.begin, wx.begin) * channels;
+    for (std::int64_t c = 0; c < channels; ++c) out[c] = first[c];
+    for (std::int64_t kz = wz.begin; kz < wz.end; ++kz)
+      for (std::int64_t ky = wy.begin; ky < wy.end; ++ky)
+        for (std::int64_t kx = wx.begin; kx < wx.end; ++kx) {
+          const T* __restrict in = corner + s.offset(kz, ky, kx) * channels;
+          // A NaN, once there, stays: it compares false against everything.
+          for (std::int64_t c = 0; c < channels; ++c) {
+            if constexpr (std::is_floating_point_v<T>)
+              out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c];
+            else
+              out[c] = in[c] > out[c] ? in[c] : out[c];
+          }
         }
-      }
+  }
 }
 
 // Sums `some` channels from `picture` on over the window: f32 in float, codes as whole numbers.
@@ -56,28 +65,37 @@ using S = std::int8_t;
 using F = float;
 using I = std::int64_t;
 using I32 = std::int32_t;
-#define PARE_POOL_KERNELS(T, Sum, suffix)                                                       \
-  PARE_INLINE void maximum_##suffix##_body(const PoolSizes& s, const T* p, const Window& w,     \
-                                           T* out) {                                            \
-    maximum_body(s, p, w, out);                                                                 \
-  }                                                                                             \
-  PARE_MULTIVERSION(void, maximum_##suffix,                                                     \
-                    (const PoolSizes& s, const T* p, const Window& w, T* out), (s, p, w, out))  \
-  PARE_INLINE void sum_##suffix##_body(const PoolSizes& s, const T* p, I some, const Window& w, \
-                                       Sum* sums) {                                             \
-    sum_body(s, p, some, w, sums);                                                              \
-  }                                                                                             \
-  PARE_MULTIVERSION(void, sum_##suffix,                                                         \
-                    (const PoolSizes& s, const T* p, I some, const Window& w, Sum* sums),       \
+#define PARE_POOL_KERNELS(T, Sum, suffix)                                                         \
+  PARE_INLINE void maximum_##suffix##_body(const PoolSizes& s, const T* p, const PoolWindow& z,   \
+                                           const PoolWindow& y, Span x, T* out) {                 \
+    maximum_body(s, p, z, y, x, out);                                                             \
+  }                                                                                               \
+  PARE_MULTIVERSION(                                                                              \
+      void, maximum_##suffix,                                                                     \
+      (const PoolSizes& s, const T* p, const PoolWindow& z, const PoolWindow& y, Span x, T* out), \
+      (s, p, z, y, x, out))                                                                       \
+  PARE_INLINE void sum_##suffix##_body(const PoolSizes& s, const T* p, I some, const Window& w,   \
+                                       Sum* sums) {                                               \
+    sum_body(s, p, some, w, sums);                                                                \
+  }                                                                                               \
+  PARE_MULTIVERSION(void, sum_##suffix,                                                           \
+                    (const PoolSizes& s, const T* p, I some, const Window& w, Sum* sums),         \
                     (s, p, some, w, sums))
 PARE_POOL_KERNELS(F, F, f32)
 PARE_POOL_KERNELS(U, I32, u8)
 PARE_POOL_KERNELS(S, I32, i8)
 #undef PARE_POOL_KERNELS
 
-void maximum(const PoolSizes& s, const F* p, const Window& w, F* out) { maximum_f32(s, p, w, out); }
-void maximum(const PoolSizes& s, const U* p, const Window& w, U* out) { maximum_u8(s, p, w, out); }
-void maximum(const PoolSizes& s, const S* p, const Window& w, S* out) { maximum_i8(s, p, w, out); }
+template <class T>
+void maximum(const PoolSizes& s, const T* p, const PoolWindow& z, const PoolWindow& y, Span x,
+             T* out) {
+  if constexpr (std::is_same_v<T, F>)
+    maximum_f32(s, p, z, y, x, out);
+  else if constexpr (std::is_same_v<T, U>)
+    maximum_u8(s, p, z, y, x, out);
+  else
+    maximum_i8(s, p, z, y, x, out);
+}
 void sum(const PoolSizes& s, const F* p, I n, const Window& w, F* to) { sum_f32(s, p, n, w, to); }
 void sum(const PoolSizes& s, const U* p, I n, const Window& w, I32* to) { sum_u8(s, p, n, w, to); }
 void sum(const PoolSizes& s, const S* p, I n, const Window& w, I32* to) { sum_i8(s, p, n, w, to); }
@@ -110,15 +128,19 @@ class PoolStep final : public Step {
     const std::int64_t grain =
         std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, work));
     parallel_for(0, places, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t row = i / s.width.outputs;
-        const Window w{s.z(row / s.height.outputs % s.depth.outputs), s.y(row % s.height.outputs),
-                       s.x(i % s.width.outputs)};
+      const std::int64_t width = s.width.outputs;
+      for (std::int64_t i = begin; i < end;) {
+        const std::int64_t row = i / width;
+        const Span span{i - row * width, std::min(width, end - row * width)};
+        const PoolWindow& z = s.z(row / s.height.outputs % s.depth.outputs);
+        const PoolWindow& y = s.y(row % s.height.outputs);
         const T* picture = from + row / s.rows() * s.pixels() * s.channels;
         if (spec_.max)
-          maximum(s, picture, w, frame.at<T>(spec_.to) + i * s.channels);
+          maximum(s, picture, z, y, span, frame.at<T>(spec_.to) + i * s.channels);
         else
-          average(frame, picture, w, i * s.channels);
+          for (std::int64_t x = span.begin; x < span.end; ++x)
+            average(frame, picture, {z, y, s.x(x)}, (row * width + x) * s.channels);
+        i = row * width + span.end;
       }
     });
   }

@@ -7,6 +7,7 @@ namespace pare::test {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using Body = std::function<Tensor(const Tensor& x)>;
 
 /// A module that is one function, with leaves of its own for norms.
@@ -129,6 +130,29 @@ TEST(Recognize, Attention) {
       },
       shape);
   expect_stays([&](const Tensor& x) { return matmul(softmax(matmul(x, turned(x)), 1), x); }, shape);
+}
+
+// As exporters write it: heads apart and keys turned by one transposition.
+TEST(Recognize, AttentionOfKeysTurnedWithTheirHeads) {
+  const Shape shape{2, 5, 3, 4};  // [N, L, H, E]
+  const auto heads = [](const Tensor& x) { return transpose(x, {0, 2, 1, 3}); };
+  Written net([&](const Tensor& x) {
+    const Tensor keys = transpose(x + constant(1), {0, 2, 3, 1});
+    return matmul(softmax(matmul(heads(x), keys) * constant(0.5F), -1), heads(x * x));
+  });
+  Graph graph = trace(net, random(shape));
+  auto [found, report] = recognize(graph);
+  EXPECT_THAT(report.to_string(), HasSubstr("is attention"));
+  EXPECT_THAT(found.to_string(), Not(HasSubstr("softmax")));
+  const Tensor other = random(shape, 9);
+  EXPECT_LT(difference(run_one(found, other), run_one(graph, other)), 2e-6);
+  // The turned keys are read by somebody else too.
+  expect_stays(
+      [&](const Tensor& x) {
+        const Tensor keys = transpose(x, {0, 2, 3, 1});
+        return matmul(softmax(matmul(heads(x), keys), -1), heads(x)) + sum(keys);
+      },
+      shape);
 }
 
 TEST(MergeEqual, CallsAndConstants) {

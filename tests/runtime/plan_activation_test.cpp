@@ -70,6 +70,28 @@ TEST(PlanActivations, AsTheInterpreter) {
       }
 }
 
+// x · W + b, as exporters write it, with and without what may follow.
+TEST(PlanActivations, ProductsTakeTheirBias) {
+  const NoGrad no_grad;
+  for (const std::int64_t rows : {1, 5, 32})
+    for (const Case& activation : cases())
+      for (const bool residual : {false, true}) {
+        Builder b;
+        const int x = b.input("x", {rows, 16});
+        const int product = b.call(kMatmul, {x, b.constant(random({16, 48}, 3))});
+        int y = b.call(kAdd, {b.constant(random({48}, 4)), product});
+        if (residual) y = b.call(kAdd, {y, b.input("other", {rows, 48})});
+        Graph graph = b.finish({b.call(*activation.op, {y}, activation.attributes)});
+        const Plan plan = compile(graph, {.threads = 1});
+        Tensors inputs{random({rows, 16}, 1)};
+        if (residual) inputs.push_back(random({rows, 48}, 2));
+        EXPECT_LE(difference(graph.run(inputs)[0], plan.run(inputs)[0]), 1e-5) << plan.to_string();
+#ifdef PARE_ONEDNN
+        EXPECT_THAT(plan.to_string(), testing::Not(testing::HasSubstr("add reference")));
+#endif
+      }
+}
+
 #ifdef PARE_ONEDNN
 TEST(PlanActivations, AreOneStepWithTheLayer) {
   for (const Layer layer : {Layer::convolution, Layer::depthwise, Layer::linear, Layer::matmul})

@@ -21,6 +21,28 @@ constexpr std::int64_t kBlock = 64;  // queries whose weights are made together,
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+/// Products of a query with `count` keys, scaled by `factor`, then masked with terms `step` apart:
+/// a bool hides where it is false, a float is added.
+struct MaskedRow {
+  float* scores;
+  std::int64_t count;
+  float factor;
+  std::int64_t step;
+};
+PARE_INLINE float masked(float score, float term) { return score + term; }
+PARE_INLINE float masked(float score, bool seen) { return seen ? score : -kInfinity; }
+template <class T> PARE_INLINE void mask_loop(MaskedRow r, const T* mask) {
+  float* __restrict s = r.scores;
+  if (r.step == 1)
+    for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j]);
+  else
+    for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j * r.step]);
+}
+PARE_INLINE void add_mask_body(MaskedRow r, const float* mask) { mask_loop(r, mask); }
+PARE_MULTIVERSION(void, add_mask, (MaskedRow r, const float* mask), (r, mask))
+PARE_INLINE void hide_body(MaskedRow r, const bool* mask) { mask_loop(r, mask); }
+PARE_MULTIVERSION(void, hide, (MaskedRow r, const bool* mask), (r, mask))
+
 /// What is added to the products of queries and keys.
 class Mask {
  public:
@@ -46,19 +68,14 @@ class Mask {
     }
   }
   bool defined() const { return mask_.defined(); }
-  /// scores[j] += mask, of the row of query i.
-  void add(std::int64_t n, std::int64_t h, std::int64_t i, float* scores,
-           std::int64_t count) const {
+  /// Of query i's row.
+  void apply(std::int64_t n, std::int64_t h, std::int64_t i, MaskedRow row) const {
     const std::int64_t first = samples_[at(n)] + h * head_ + i * row_;
-    const std::int64_t step = column_;
-    if (mask_.dtype() == DType::boolean) {
-      const bool* seen = mask_.data<bool>() + first;
-      for (std::int64_t j = 0; j < count; ++j)
-        if (!seen[j * step]) scores[j] = -kInfinity;
-      return;
-    }
-    const float* term = mask_.data<float>() + first;
-    for (std::int64_t j = 0; j < count; ++j) scores[j] += term[j * step];
+    row.step = column_;
+    if (mask_.dtype() == DType::boolean)
+      hide(row, mask_.data<bool>() + first);
+    else
+      add_mask(row, mask_.data<float>() + first);
   }
 
  private:
@@ -196,11 +213,8 @@ struct Attention {
     multiply(end - first, limit, width, {q + q_at.at(n, h) + first * q_at.row, q_at.row},
              {k + k_at.at(n, key_head(h)), k_at.row, true}, s, limit, false);
     if (!mask.defined()) return;
-    for (std::int64_t i = first; i < end; ++i) {
-      float* row = s + (i - first) * limit;
-      scale_row(row, seen(i), scale);
-      mask.add(n, h, i, row, seen(i));
-    }
+    for (std::int64_t i = first; i < end; ++i)
+      mask.apply(n, h, i, {s + (i - first) * limit, seen(i), scale, 1});
   }
   /// What is left to multiply the scores by.
   float factor() const { return mask.defined() ? 1 : scale; }
