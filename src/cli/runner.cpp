@@ -7,18 +7,6 @@
 #include "pare/runtime/compile.h"
 
 namespace pare::cli {
-namespace {
-
-// True where compile has precisions.
-template <class Options> bool set_precision(Options& options, Precision precision) {
-  if constexpr (requires { options.precision = precision; }) {
-    options.precision = precision;
-    return true;
-  }
-  return false;
-}
-
-}  // namespace
 
 void add_precision_option(CLI::App* command, RunnerOptions& options) {
   command->add_option("--precision", options.precision, "Of what is not quantized: f32 or bf16")
@@ -32,12 +20,9 @@ void add_runner_options(CLI::App* command, RunnerOptions& options) {
 
 Plan compile_for(const Graph& graph, const RunnerOptions& options, const Settings& settings) {
   CompileOptions compiling{.threads = settings.threads};
-  if (options.precision == "bf16") {
-    if (!has_bf16())
-      note(settings, "expected a CPU with bf16 instructions, got one without: runs in f32");
-    else if (!set_precision(compiling, Precision::bf16))
-      note(settings, "expected plans in bf16, which this version has not: runs in f32");
-  }
+  if (options.precision == "bf16") compiling.precision = Precision::bf16;
+  if (compiling.precision == Precision::bf16 && !has_bf16())
+    note(settings, "expected a CPU with bf16 instructions, got one without: runs in f32");
   return compile(graph, compiling);
 }
 

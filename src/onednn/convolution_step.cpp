@@ -1,4 +1,4 @@
-// A plan's convolutions on oneDNN, in f32 and int8.
+// A plan's convolutions on oneDNN, in f32, bf16 and int8.
 #include <utility>
 
 #include "core/check.h"
@@ -34,7 +34,8 @@ std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionS
   if (int8 && !right_in_int8()) return nullptr;
 
   const Type source = type_of(spec.source.dtype);
-  const Type weights = int8 ? Type::s8 : Type::f32;
+  const Type given = int8 ? Type::s8 : Type::f32;
+  const Type weights = source == Type::bf16 ? source : given;
   const Type destination = type_of(spec.destination.dtype);
   ConvolutionProblem p{
       .source = Desc({spec.batch, ws[1] * a.groups, spec.height, spec.width}, source, Tag::nhwc),
@@ -79,7 +80,7 @@ std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionS
     step.scratchpad = desc.scratchpad_desc();
   }
   step.bias = p.bias;
-  step.weights_given = weights_desc(ws, a.groups, weights, false);
+  step.weights_given = weights_desc(ws, a.groups, given, false);
   step.weight = spec.weight.to(MemoryFormat::row_major);
   return make_primitive(std::move(step));
 } catch (const dnnl::error& error) {

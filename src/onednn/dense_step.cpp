@@ -1,4 +1,4 @@
-// A plan's dense layers on oneDNN's matmul with a fixed number of rows, in f32 and int8.
+// A plan's dense layers on oneDNN's matmul with a fixed number of rows, in f32, bf16 and int8.
 #include <utility>
 
 #include "core/check.h"
@@ -15,7 +15,9 @@ std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) t
   if (int8 && saturates() && !within_seven_bits(spec.weight)) return nullptr;
   if (int8 && !right_in_int8()) return nullptr;
 
-  const Type weights = int8 ? Type::s8 : Type::f32;
+  const Type given = int8 ? Type::s8 : Type::f32;
+  const Type source = type_of(spec.source.dtype);
+  const Type weights = source == Type::bf16 ? source : given;
   Step step;
   auto attr = user_scratchpad();
   if (int8) {
@@ -34,7 +36,7 @@ std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) t
   }
   set_epilogue(attr, spec.epilogue, spec.destination);
   if (!step.bias_values.empty()) step.bias = Desc({1, out}, Type::f32, Tag::ab);
-  step.source = Desc({spec.rows, in}, type_of(spec.source.dtype), Tag::ab);
+  step.source = Desc({spec.rows, in}, source, Tag::ab);
   step.destination = Desc({spec.rows, out}, type_of(spec.destination.dtype), Tag::ab);
   {
     const ThreadScope threads;
@@ -45,7 +47,7 @@ std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) t
     step.weights = desc.weights_desc();
     step.scratchpad = desc.scratchpad_desc();
   }
-  step.weights_given = Desc({in, out}, weights, Tag::ba);
+  step.weights_given = Desc({in, out}, given, Tag::ba);
   step.weight = spec.weight;
   return make_primitive(std::move(step));
 } catch (const dnnl::error& error) {

@@ -176,6 +176,8 @@ Type type_of(DType dtype) {
       return Type::s32;
     case DType::f32:
       return Type::f32;
+    case DType::bf16:
+      return Type::bf16;
     default:
       return Type::undef;
   }
@@ -219,11 +221,11 @@ Int8Form int8_form(const Int8Problem& p) {
 void set_epilogue(dnnl::primitive_attr& attr, const runtime::Epilogue& epilogue,
                   const runtime::Encoding& destination) {
   dnnl::post_ops ops;
-  const bool real = destination.dtype == DType::f32;
+  const bool real = destination.real();
   const double scale = real ? 1 : destination.scale;
   if (epilogue.residual) {
     const auto& other = epilogue.residual_encoding;
-    const bool quantized = other.dtype != DType::f32;
+    const bool quantized = !other.real();
     ops.append_sum(static_cast<float>((quantized ? other.scale : 1) / scale),
                    quantized ? other.zero_point : 0, type_of(other.dtype));
   }

@@ -31,9 +31,14 @@ Plan compile(const Graph& graph, const CompileOptions& options) {
     result = pass(std::move(result.graph));
     append(report, result.report);
   }
-  const int threads = options.threads ? options.threads : max_threads();
+  runtime::EngineOptions engine{.threads = options.threads ? options.threads : max_threads(),
+                                .precision = options.precision};
+  if (engine.precision == Precision::bf16 && !has_bf16()) {
+    engine.precision = Precision::f32;
+    report.left.push_back({"precision", "f32: this CPU has no instructions for bf16"});
+  }
   return Plan(
-      std::make_shared<runtime::Engine>(std::move(result.graph), std::move(report), threads));
+      std::make_shared<runtime::Engine>(std::move(result.graph), std::move(report), engine));
 }
 
 }  // namespace pare

@@ -19,24 +19,25 @@ constexpr const char* kPlace = "plan";
 
 // Nothing of the caller's training, tape or tracer reaches what compiles and runs.
 struct QuietContext {
-  explicit QuietContext(int threads) {
+  explicit QuietContext(const EngineOptions& options) {
     context() = Context();
     scope->grad = false;
     scope->observing = false;
-    scope->threads = threads;
+    scope->threads = options.threads;
+    scope->precision = options.precision;
   }
   ContextScope scope;
 };
 struct Scope {
-  explicit Scope(int threads) : context(threads) {}
+  explicit Scope(const EngineOptions& options) : context(options) {}
   QuietContext context;
   ThreadScope openmp;
 };
 
 }  // namespace
 
-Engine::Engine(Graph graph, PassReport report, int threads)
-    : graph_(std::move(graph)), threads_(threads), report_(std::move(report)) {
+Engine::Engine(Graph graph, PassReport report, const EngineOptions& options)
+    : graph_(std::move(graph)), options_(options), report_(std::move(report)) {
   const bool symbolic =
       std::ranges::any_of(graph_.inputs(), [&](int v) { return graph_.value(v).shape.symbolic(); });
   const Graph sized = symbolic ? at_smallest_sizes(graph_) : graph_.share();
@@ -57,7 +58,7 @@ Engine::Engine(Graph graph, PassReport report, int threads)
 std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
                                              const std::vector<MemoryFormat>& formats,
                                              PassReport& report) {
-  const Scope scope(threads_);
+  const Scope scope(options_);
   Graph graph = graph_.share();
   for (std::size_t i = 0; i < shapes.size(); ++i)
     graph.edit_value(graph.inputs()[i]).shape = shapes[i];
@@ -66,7 +67,8 @@ std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
     PARE_CHECK(!value.shape.symbolic(), unsupported, "compile",
                "expected a shape that follows from the inputs' shapes, got {} of '{}'", value.shape,
                value.name);
-  Program program = Lowering(graph, formats, weights_, report).run();
+  Program program =
+      Lowering(graph, formats, weights_, report, {options_.precision, options_.makers}).run();
   return std::make_shared<Variant>(std::move(program), shapes, formats);
 }
 
@@ -135,14 +137,14 @@ std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
 
 void Engine::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   check(inputs);
-  const Scope scope(threads_);
+  const Scope scope(options_);
   variant_for(inputs)->run(inputs, outputs);
 }
 
 PlanProfile Engine::profile(std::span<const Tensor> inputs, int runs) {
   check(inputs);
   PARE_CHECK(runs >= 1, invalid_argument, kPlace, "expected at least one run, got {}", runs);
-  const Scope scope(threads_);
+  const Scope scope(options_);
   const std::shared_ptr<Variant> variant = variant_for(inputs);
   const auto& steps = variant->program().steps;
   std::vector<std::vector<double>> times(steps.size());

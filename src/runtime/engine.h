@@ -50,14 +50,21 @@ class Variant {
   std::vector<std::unique_ptr<RunContext>> idle_;
 };
 
+struct EngineOptions {
+  int threads = 1;
+  Precision precision = Precision::f32;
+  PrimitiveMaker makers = kPrimitives;
+};
+
 class Engine {
  public:
-  Engine(Graph graph, PassReport report, int threads);
+  Engine(Graph graph, PassReport report, const EngineOptions& options);
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
   PlanProfile profile(std::span<const Tensor> inputs, int runs);
 
   std::size_t outputs() const { return graph_.outputs().size(); }
-  int threads() const { return threads_; }
+  int threads() const { return options_.threads; }
+  Precision precision() const { return options_.precision; }
   const PassReport& report() const { return report_; }
   const std::vector<PlanStep>& steps() const { return steps_; }
   const PlanMemory& memory() const { return memory_; }
@@ -78,7 +85,7 @@ class Engine {
 
   Graph graph_;
   std::vector<Input> inputs_;
-  int threads_ = 1;
+  EngineOptions options_;
   // These describe the first program and never change afterwards: they are read without a lock.
   PassReport report_;
   std::vector<PlanStep> steps_;

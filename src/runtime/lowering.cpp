@@ -19,16 +19,16 @@ bool one_order(const Shape& shape) {
 
 }  // namespace
 
-std::unique_ptr<Primitive> make_convolution(const ConvolutionSpec& spec) {
-  return kPrimitives.convolution ? kPrimitives.convolution(spec) : nullptr;
+std::unique_ptr<Primitive> Lowering::make(const ConvolutionSpec& spec) const {
+  return options_.makers.convolution ? options_.makers.convolution(spec) : nullptr;
 }
 
-std::unique_ptr<Primitive> make_dense(const DenseSpec& spec) {
-  return kPrimitives.dense ? kPrimitives.dense(spec) : nullptr;
+std::unique_ptr<Primitive> Lowering::make(const DenseSpec& spec) const {
+  return options_.makers.dense ? options_.makers.dense(spec) : nullptr;
 }
 
 Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_formats,
-                   WeightStore& weights, PassReport& report)
+                   WeightStore& weights, PassReport& report, const LoweringOptions& options)
     : graph_(graph),
       weights_(weights),
       report_(report),
@@ -39,7 +39,8 @@ Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_forma
       uses_(graph),
       evaluate_(graph),
       primary_(graph.values().size(), -1),
-      is_constant_(leaf_values(graph)) {
+      is_constant_(leaf_values(graph)),
+      options_(options) {
   for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
     const int slot = add_result(graph.inputs()[i], input_formats[i]);
     Slot& s = program_.slots[static_cast<std::size_t>(slot)];
@@ -56,6 +57,7 @@ Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_forma
     group_at_[static_cast<std::size_t>(last)] = static_cast<int>(g);
   }
   find_chains();
+  if (options.precision == Precision::bf16) find_narrow();
 }
 
 /// The bias that `sum` adds to a product with a constant matrix, −1 where it does not.
@@ -141,11 +143,15 @@ int Lowering::add_constant(const Tensor& tensor) {
 }
 
 int Lowering::add_result(int value, MemoryFormat format) {
-  const Graph::Value& v = graph_.value(value);
-  return primary_[static_cast<std::size_t>(value)] = program_.add_slot(v.shape, v.dtype, format);
+  return add_result(value, format, graph_.value(value).dtype);
 }
 
-int Lowering::slot_of(int value) {
+int Lowering::add_result(int value, MemoryFormat format, DType dtype) {
+  return primary_[static_cast<std::size_t>(value)] =
+             program_.add_slot(shape_of(value), dtype, format);
+}
+
+int Lowering::stored(int value) {
   int& slot = primary_[static_cast<std::size_t>(value)];
   if (slot >= 0) return slot;
   if (const Tensor constant = constant_of(value); constant.defined())
@@ -172,7 +178,7 @@ int Lowering::slot_of(int value) {
 }
 
 MemoryFormat Lowering::format_of(int value) {
-  return program_.slots[static_cast<std::size_t>(slot_of(value))].format;
+  return program_.slots[static_cast<std::size_t>(stored(value))].format;
 }
 
 int Lowering::convert(int slot, const Shape& shape, MemoryFormat format, const std::string& name) {
@@ -193,17 +199,27 @@ int Lowering::convert(int slot, const Shape& shape, MemoryFormat format, const s
   return to;
 }
 
+int Lowering::slot_of(int value) { return slot_of(value, format_of(value)); }
+
 int Lowering::slot_of(int value, MemoryFormat format) {
-  const int slot = slot_of(value);
-  if (program_.slots[static_cast<std::size_t>(slot)].format == format) return slot;
-  const auto key = std::make_pair(value, format);
-  if (const auto known = converted_.find(key); known != converted_.end()) return known->second;
-  return converted_[key] = convert(slot, shape_of(value), format, graph_.value(value).name);
+  return slot_of(value, format, graph_.value(value).dtype);
 }
 
-View Lowering::view_of(int value) {
+int Lowering::slot_of(int value, MemoryFormat format, DType dtype) {
+  const int slot = stored(value);
+  const Slot at = program_.slots[static_cast<std::size_t>(slot)];
+  if (at.format == format && at.dtype == dtype) return slot;
+  const auto key = std::make_tuple(value, format, dtype);
+  if (const auto known = converted_.find(key); known != converted_.end()) return known->second;
+  const std::string& name = graph_.value(value).name;
+  const int made = at.dtype == dtype ? convert(slot, shape_of(value), format, name)
+                                     : cast(slot_of(value, format, at.dtype), dtype, name);
+  return converted_[key] = made;
+}
+
+View Lowering::view_of(int value, DType dtype) {
   if (const auto view = views_.find(value); view != views_.end()) return view->second;
-  const int slot = slot_of(value);
+  const int slot = slot_of(value, format_of(value), dtype);
   const Slot& s = program_.slots[static_cast<std::size_t>(slot)];
   return {slot, s.shape, 0, strides_of(s.shape, s.format)};
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -55,16 +56,17 @@ struct QuantizedResult {
 /// What a contraction does after its sum for this activation; none where it is none of those.
 std::optional<Epilogue> activation_of(const Call& call);
 
-/// Null where nobody makes it.
-std::unique_ptr<Primitive> make_convolution(const ConvolutionSpec& spec);
-std::unique_ptr<Primitive> make_dense(const DenseSpec& spec);
+struct LoweringOptions {
+  Precision precision = Precision::f32;
+  PrimitiveMaker makers = kPrimitives;
+};
 
 /// Goes through the nodes once, in order. A group or chain becomes a step where its last node
 /// stands; dequantizations, slices and what depends on constants alone only where a step reads it.
 class Lowering {
  public:
   Lowering(const Graph& graph, std::span<const MemoryFormat> input_formats, WeightStore& weights,
-           PassReport& report);
+           PassReport& report, const LoweringOptions& options);
   Program run();
 
  private:
@@ -74,11 +76,15 @@ class Lowering {
   int output_of(int n) const { return node(n).outputs[0]; }
   bool is_constant(int value) const { return is_constant_[static_cast<std::size_t>(value)]; }
   Tensor constant_of(int value);  // undefined if it is none
+  /// In the graph's dtype.
   int slot_of(int value);
   int slot_of(int value, MemoryFormat format);
+  int slot_of(int value, MemoryFormat format, DType dtype);
+  int stored(int value);  // as it lies in memory: of a narrow value bf16
   MemoryFormat format_of(int value);
-  View view_of(int value);
+  View view_of(int value, DType dtype);
   int add_result(int value, MemoryFormat format);
+  int add_result(int value, MemoryFormat format, DType dtype);
   int add_constant(const Tensor& tensor);
   Step& emit(std::unique_ptr<Step> step, const std::string& name, std::int64_t macs = 0);
   void find_chains();
@@ -90,6 +96,19 @@ class Lowering {
   int convert(int slot, const Shape& shape, MemoryFormat format, const std::string& name);
   void left(int n, const std::string& text);
 
+  // Null where nobody makes it.
+  std::unique_ptr<Primitive> make(const ConvolutionSpec& spec) const;
+  std::unique_ptr<Primitive> make(const DenseSpec& spec) const;
+
+  // lowering_narrow.cpp: values in bf16
+  void find_narrow();
+  bool multiplies_constant(const Chain& chain) const;
+  bool may_stay_narrow(int value) const;
+  /// What a result lies in: bf16 where it is narrow.
+  DType result_dtype(int value) const;
+  DType moved_dtype(int from, int to) const;
+  int cast(int slot, DType dtype, const std::string& name);
+
   // lowering_float.cpp
   void lower_chain(const Chain& chain);
   void lower_node(int n);
@@ -97,6 +116,7 @@ class Lowering {
   bool lower_dense(const Chain& chain);
   bool emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
                       const std::string& name, std::int64_t macs);
+  template <class Spec> std::unique_ptr<Primitive> make_in_precision(Spec& spec, int out) const;
   bool lower_add(const Chain& chain);
   bool lower_clip(int n);
   bool lower_pool(int n);
@@ -155,7 +175,9 @@ class Lowering {
   LeafEvaluator evaluate_;
   std::vector<int> primary_;             // by value: its slot, −1: none yet
   const std::vector<bool> is_constant_;  // by value
-  std::map<std::pair<int, MemoryFormat>, int> converted_;
+  const LoweringOptions options_;
+  std::vector<bool> narrow_;  // by value: wanted in bf16; empty in f32
+  std::map<std::tuple<int, MemoryFormat, DType>, int> converted_;
   std::map<int, View> views_;
   std::vector<std::shared_ptr<Packed>> packed_;
 };

@@ -81,6 +81,19 @@ bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, in
   return true;
 }
 
+/// In bf16 where that is asked for and somebody makes it, else in f32; the spec is as it was made.
+template <class Spec>
+std::unique_ptr<Primitive> Lowering::make_in_precision(Spec& spec, int out) const {
+  if (options_.precision == Precision::bf16) {
+    spec.source.dtype = DType::bf16;
+    spec.destination.dtype = spec.epilogue.residual_encoding.dtype = result_dtype(out);
+    if (auto primitive = make(spec)) return primitive;
+    spec.source.dtype = DType::f32;
+    spec.destination.dtype = spec.epilogue.residual_encoding.dtype = DType::f32;
+  }
+  return make(spec);
+}
+
 bool Lowering::lower_convolution(const Chain& chain) {
   const Graph::Node& conv = node(chain.op);
   const Shape x = with_height(shape_of(conv.inputs[0]));
@@ -97,14 +110,16 @@ bool Lowering::lower_convolution(const Chain& chain) {
   spec.attributes = picture_attributes(conv.call);
   spec.epilogue = epilogue_of(chain);
   spec.epilogue.residual = chain.add >= 0;
-  auto primitive = make_convolution(spec);
+  auto primitive = make_in_precision(spec, out);
   if (!primitive) return false;
-  const int from = slot_of(conv.inputs[0], MemoryFormat::channels_last);
-  const int residual = chain.add >= 0 ? slot_of(chain.other, MemoryFormat::channels_last) : -1;
+  constexpr MemoryFormat kFormat = MemoryFormat::channels_last;
+  const int from = slot_of(conv.inputs[0], kFormat, spec.source.dtype);
+  const int residual = chain.add >= 0 ? slot_of(chain.other, kFormat, spec.destination.dtype) : -1;
   const std::int64_t macs = shape_of(out).elements() * spec.weight.elements() /
                             std::max<std::int64_t>(1, shape_of(out)[1]);
-  return emit_primitive(std::move(primitive), from, add_result(out, MemoryFormat::channels_last),
-                        residual, name_of(chain), macs);
+  return emit_primitive(std::move(primitive), from,
+                        add_result(out, kFormat, spec.destination.dtype), residual, name_of(chain),
+                        macs);
 }
 
 bool Lowering::lower_dense(const Chain& chain) {
@@ -127,13 +142,14 @@ bool Lowering::lower_dense(const Chain& chain) {
   spec.epilogue = epilogue_of(chain);
   spec.epilogue.residual = chain.add >= 0;
   const std::int64_t macs = spec.rows * spec.weight.elements();
-  auto primitive = make_dense(spec);
+  auto primitive = make_in_precision(spec, output_of(chain.last()));
   if (!primitive) return false;
-  const int from = slot_of(dense.inputs[0], MemoryFormat::row_major);
-  const int residual = chain.add >= 0 ? slot_of(chain.other, MemoryFormat::row_major) : -1;
+  constexpr MemoryFormat kFormat = MemoryFormat::row_major;
+  const int from = slot_of(dense.inputs[0], kFormat, spec.source.dtype);
+  const int residual = chain.add >= 0 ? slot_of(chain.other, kFormat, spec.destination.dtype) : -1;
   Chain whole = chain;
   if (!primitive->activates()) whole.activation = -1;
-  const int to = add_result(output_of(whole.last()), MemoryFormat::row_major);
+  const int to = add_result(output_of(whole.last()), kFormat, spec.destination.dtype);
   emit_primitive(std::move(primitive), from, to, residual, name_of(whole), macs);
   if (whole.activation != chain.activation) lower_node(chain.activation);
   return true;

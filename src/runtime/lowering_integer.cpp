@@ -227,7 +227,7 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   const Encoding residual_encoding = spec.epilogue.residual_encoding;
   if (widened) spec.epilogue.residual_encoding = {};
   const std::int64_t macs = convolution_macs(conv.call, x, y, shape_of(conv.inputs[1]));
-  auto primitive = make_convolution(spec);
+  auto primitive = make(spec);
   if (!primitive) return lower_integer_call(group, kNoKernel);
   note_float_bias(group);
   const int from = slot_of(group.inputs[0].codes, MemoryFormat::channels_last);
@@ -274,7 +274,7 @@ bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   const Encoding residual_encoding = spec.epilogue.residual_encoding;
   if (widened) spec.epilogue.residual_encoding = {};
   const std::int64_t macs = spec.rows * spec.weight.elements();
-  auto primitive = make_dense(spec);
+  auto primitive = make(spec);
   if (!primitive) return lower_integer_call(group, kNoKernel);
   note_float_bias(group);
   const int from = slot_of(group.inputs[0].codes, MemoryFormat::row_major);
@@ -294,7 +294,7 @@ void Lowering::note_float_bias(const QuantizedGroup& group) {
 // Without a primitive: f32 where that has one, since that is the faster, else whole numbers in the
 // reference.
 bool Lowering::lower_integer_call(const QuantizedGroup& group, const char* reason) {
-  if (kPrimitives.dense || reason == kOverflow) {
+  if (options_.makers.dense || reason == kOverflow) {
     left(group.op, fmt::format("runs in f32: {}", reason));
     return false;
   }
@@ -307,7 +307,7 @@ bool Lowering::lower_integer_call(const QuantizedGroup& group, const char* reaso
   const int to = add_result(out, format);
   emit(integer_step(program_, *integer, node(group.op).call, from, to), node(group.op).name);
   if (group.add >= 0)
-    lower_chain({group.add, -1, -1, group.activation});
+    lower_chain({.op = group.add, .activation = group.activation});
   else if (group.activation >= 0)
     lower_node(group.activation);
   if (group.quantize >= 0) lower_node(group.quantize);

@@ -52,7 +52,8 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
   }
   const Shape& out = shape_of(moved.to);
   Rearrangement what;
-  View first = view_of(moved.from[0]);
+  const DType dtype = result_dtype(moved.to);
+  View first = view_of(moved.from[0], moved_dtype(moved.from[0], moved.to));
   MemoryFormat format =
       format_for(out, program_.slots[static_cast<std::size_t>(first.slot)].format);
   if (call.op == &kTranspose) format = MemoryFormat::row_major;
@@ -62,7 +63,7 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
                                     out.rank(), "concat");
     std::int64_t at = 0;
     for (std::size_t i = 0; i < moved.from.size(); ++i) {
-      const View view = view_of(moved.from[i]);
+      const View view = view_of(moved.from[i], moved_dtype(moved.from[i], moved.to));
       what.pieces.push_back({view.slot, view.shape, view.begin, view.strides,
                              at * to[static_cast<std::size_t>(axis)], to, moved.tables[i]});
       at += view.shape[axis];
@@ -88,19 +89,20 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
       piece.shape.set(a, first.shape[a] - cut_before - cut_after);
     }
     what.filled = true;
-    store_fill(what.fill, graph_.value(moved.to).dtype, moved.fill);
+    store_fill(what.fill, dtype, moved.fill);
     what.pieces = {piece};
   }
-  what.to = add_result(moved.to, format);
-  what.element_bytes = tensor_bytes({1}, graph_.value(moved.to).dtype);
+  what.to = add_result(moved.to, format, dtype);
+  what.element_bytes = tensor_bytes({1}, dtype);
   what.bytes = program_.slot_bytes(what.to);
   emit(rearrange_step(std::move(what)), node(n).name);
   return true;
 }
 
 void Lowering::lower_reshape(int n, const Moved& moved) {
-  const int from = slot_of(moved.from[0], MemoryFormat::row_major);
-  const int to = add_result(moved.to, MemoryFormat::row_major);
+  const int from =
+      slot_of(moved.from[0], MemoryFormat::row_major, moved_dtype(moved.from[0], moved.to));
+  const int to = add_result(moved.to, MemoryFormat::row_major, result_dtype(moved.to));
   if (moved.tables[0]) {
     emit(table_step(from, to, shape_of(moved.to).elements(), moved.tables[0]), node(n).name);
     return;
@@ -110,7 +112,7 @@ void Lowering::lower_reshape(int n, const Moved& moved) {
 
 void Lowering::lower_slice(int n, const Moved& moved) {
   const auto& slice = node(n).call.attributes.as<SliceAttributes>();
-  View view = view_of(moved.from[0]);
+  View view = view_of(moved.from[0], graph_.value(moved.from[0]).dtype);
   const Shape source = view.shape;
   view.shape = shape_of(moved.to);
   for (std::size_t k = 0; k < slice.axes.size(); ++k) {

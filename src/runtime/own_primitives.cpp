@@ -108,6 +108,7 @@ std::unique_ptr<Primitive> make_byte_convolution(const ConvolutionSpec& spec) {
 
 /// All but the activation.
 std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
+  if (spec.source.dtype != DType::f32) return nullptr;
   FloatConvolutionSpec floats{.batch = spec.batch,
                               .height = spec.height,
                               .width = spec.width,

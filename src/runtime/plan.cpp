@@ -47,6 +47,7 @@ std::string PlanProfile::to_string() const {
 }
 
 int Plan::threads() const { return engine_->threads(); }
+Precision Plan::precision() const { return engine_->precision(); }
 std::span<const PlanStep> Plan::steps() const { return engine_->steps(); }
 PlanMemory Plan::memory() const { return engine_->memory(); }
 const PassReport& Plan::report() const { return engine_->report(); }

@@ -14,11 +14,14 @@
 
 namespace pare::runtime {
 
-/// How stored numbers stand for real ones: scale · (q − zero_point); f32 stands for itself.
+/// How stored numbers stand for real ones: scale · (q − zero_point); f32 and bf16 stand for
+/// themselves.
 struct Encoding {
   DType dtype = DType::f32;
   double scale = 1;
   int zero_point = 0;
+
+  bool real() const { return dtype == DType::f32 || dtype == DType::bf16; }
 };
 
 /// An activation that is no clip; of f32 only. `alpha` is the slope of leaky_relu, elu's factor.
@@ -47,7 +50,9 @@ struct Epilogue {
 };
 
 /// Source and destination are channels-last. int8: source u8 or i8, weight i8 with its scales, bias
-/// i32 in units of source.scale · weight scale; destination u8, i8 or f32. Otherwise all are f32.
+/// i32 in units of source.scale · weight scale; destination u8, i8 or f32. Otherwise weight and
+/// bias are f32, and so are source and destination, or the source is bf16 (the weight is rounded to
+/// it) and the destination bf16 or f32.
 struct ConvolutionSpec {
   std::int64_t batch = 1;
   std::int64_t height = 1;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pare/core/export.h"
+#include "pare/core/precision.h"
 #include "pare/core/tensor.h"
 #include "pare/graph/passes.h"
 
@@ -76,6 +77,8 @@ class PARE_API Plan {
   PlanProfile profile(const Tensors& inputs, int runs = 10) const;
 
   int threads() const;
+  /// What is not quantized runs in.
+  Precision precision() const;
   /// In the order in which they run, for the sizes of symbolic axes that a plan compiles first: 1,
   /// or what the ops take at least.
   std::span<const PlanStep> steps() const;
