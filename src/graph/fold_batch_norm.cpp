@@ -1,4 +1,4 @@
-// fold_batch_norm: a batch norm becomes a factor on the weight before it and a new bias.
+// fold_batch_norm: a batch norm becomes factors of a weight, before or behind it, and a new bias.
 #include <algorithm>
 #include <optional>
 
@@ -24,13 +24,15 @@ class Folder {
     for (int n = 0; n < count; ++n) {
       if (graph_.node(n).call.op != &kBatchNorm) continue;
       const std::string name = graph_.node(n).name;
-      if (const auto reason = obstacle(n)) {
+      const auto reason = obstacle(n);
+      const int behind = reason ? layer_behind(n) : -1;
+      if (reason && behind < 0) {
         report_.left.push_back({name, *reason});
         continue;
       }
-      const std::string layer = graph_.node(producer(n)).name;
-      fold(n);
-      report_.done.push_back({name, "folded into " + layer});
+      const int layer = reason ? behind : producer(n);
+      report_.done.push_back({name, "folded into " + graph_.node(layer).name});
+      reason ? fold_into(behind, n) : fold(n);
     }
     graph_.compact();
     graph_.verify();
@@ -66,6 +68,34 @@ class Folder {
     return std::nullopt;
   }
 
+  /// The only reader, where it can take the batch norm of its input into its weight: a shift of the
+  /// input is one of the bias wherever no padding takes the shifted numbers' place. −1: none.
+  int layer_behind(int norm) const {
+    const int between = graph_.node(norm).outputs[0];
+    const std::vector<int> readers = graph_.readers(between);
+    if (readers.size() != 1 || graph_.is_output(between)) return -1;
+    const Graph::Node& layer = graph_.node(readers[0]);
+    const int rank = graph_.value(between).shape.rank();
+    const bool linear = layer.call.op == &kLinear && rank == 2;
+    if (!linear &&
+        (!is_convolution(layer.call.op) || groups_of(layer.call) > 1 || !is_unpadded(layer.call)))
+      return -1;
+    const int weight = layer.inputs[1];
+    const int producer = graph_.value(weight).producer;
+    const bool quantized =
+        producer >= 0 && (op(producer) == &kDequantizeLinear || op(producer) == &kFakeQuantize);
+    return layer.inputs[0] == between && weight != between && !quantized ? readers[0] : -1;
+  }
+
+  static bool is_unpadded(const Call& call) {
+    const auto none = [](const auto& padding) {
+      return std::ranges::all_of(padding, [](std::int64_t p) { return p == 0; });
+    };
+    if (call.op == &kConv1d) return none(call.attributes.as<Conv1dAttributes>().padding);
+    if (call.op == &kConv2d) return none(call.attributes.as<Conv2dAttributes>().padding);
+    return call.op == &kConv3d && none(call.attributes.as<Conv3dAttributes>().padding);
+  }
+
   /// Why fake_quantize(W·f; s·|f|) would not be f·fake_quantize(W; s) for every f, null if it is.
   const char* commutes_not(const Graph::Node& fake_quantize, int axis) const {
     const auto& a = fake_quantize.call.attributes.as<FakeQuantizeAttributes>();
@@ -90,22 +120,48 @@ class Folder {
     return graph_.node(graph_.add_node(name, std::move(call), std::move(inputs))).outputs[0];
   }
 
+  /// gamma / √(variance + epsilon)
+  int factor_of(int norm) {
+    const std::string name = graph_.node(norm).name;
+    const std::vector<int> statistics = graph_.node(norm).inputs;
+    const double epsilon = graph_.node(norm).call.attributes.as<BatchNormAttributes>().epsilon;
+    const int variance = statistics[4];
+    const int offset = graph_.add_leaf(Graph::Kind::constant, name + ".epsilon",
+                                       Tensor::scalar(epsilon, graph_.value(variance).dtype));
+    int deviation = add(name + ".variance", {&kAdd, {}}, {variance, offset});
+    deviation = add(name + ".deviation", {&kSqrt, {}}, {deviation});
+    return add(name + ".factor", {&kDiv, {}}, {statistics[1], deviation});
+  }
+
+  /// W·(f·x + s) + b = (W·f)·x + (W·s + b), s = beta − mean·f
+  void fold_into(int layer, int norm) {
+    const std::string name = graph_.node(layer).name;
+    const std::string norm_name = graph_.node(norm).name;
+    const std::vector<int> statistics = graph_.node(norm).inputs;
+    const int factor = factor_of(norm);
+    int shift = add(norm_name + ".centre", {&kMul, {}}, {statistics[3], factor});
+    shift = add(norm_name + ".shift", {&kSub, {}}, {statistics[2], shift});
+    std::vector<int> inputs = graph_.node(layer).inputs;
+    const int weight = inputs[1];
+    constexpr int kInputAxis = 1;
+    inputs[0] = statistics[0];
+    inputs[1] = scaled(name + ".weight", weight, factor, kInputAxis);
+    ReduceAttributes all_inputs;
+    for (int a = 1; a < graph_.value(weight).shape.rank(); ++a) all_inputs.axes.push_back(a);
+    const int shifted = scaled(name + ".shift", weight, shift, kInputAxis);
+    const int moved = add(name + ".bias.shift", {&kSum, Attributes::of(all_inputs)}, {shifted});
+    inputs.resize(3, -1);
+    inputs[2] = inputs[2] < 0 ? moved : add(name + ".bias.folded", {&kAdd, {}}, {inputs[2], moved});
+    graph_.edit_node(layer).inputs = std::move(inputs);
+  }
+
   void fold(int norm) {
     const int layer = producer(norm);
-    const std::string norm_name = graph_.node(norm).name;
     const std::string layer_name = graph_.node(layer).name;
     const std::vector<int> statistics = graph_.node(norm).inputs;
-    const int gamma = statistics[1];
     const int beta = statistics[2];
     const int mean = statistics[3];
-    const int variance = statistics[4];
-    const double epsilon = graph_.node(norm).call.attributes.as<BatchNormAttributes>().epsilon;
-
-    const int offset = graph_.add_leaf(Graph::Kind::constant, norm_name + ".epsilon",
-                                       Tensor::scalar(epsilon, graph_.value(variance).dtype));
-    int deviation = add(norm_name + ".variance", {&kAdd, {}}, {variance, offset});
-    deviation = add(norm_name + ".deviation", {&kSqrt, {}}, {deviation});
-    const int factor = add(norm_name + ".factor", {&kDiv, {}}, {gamma, deviation});
+    const int factor = factor_of(norm);
 
     std::vector<int> inputs = graph_.node(layer).inputs;
     inputs[1] = scaled(layer_name + ".weight", inputs[1], factor, weight_axis(layer));
@@ -120,7 +176,7 @@ class Folder {
     graph_.replace_uses(graph_.node(norm).outputs[0], between);
   }
 
-  /// The weight with the factor of its output channels (`axis`), below a fake_quantize.
+  /// The weight with a factor for each index of `axis`, below a fake_quantize.
   int scaled(const std::string& name, int weight, int factor, int axis) {
     std::vector<std::int64_t> shape(static_cast<std::size_t>(graph_.value(weight).shape.rank()), 1);
     shape[static_cast<std::size_t>(axis)] = -1;

@@ -143,6 +143,8 @@ class Decoder {
     graph_.nodes.reserve(nodes);
     for (std::size_t n = 0; n < nodes; ++n) read_node();
     graph_.outputs = read_numbers("outputs");
+    graph_.output_names.resize(in_.count(4, "names of outputs"));
+    for (std::string& name : graph_.output_names) name = in_.text();
     in_.expect_end();
     PARE_CHECK(refused_.empty(), unsupported, where_,
                "expected what this version of pare has, got {}", listed(refused_));

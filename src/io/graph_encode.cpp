@@ -134,6 +134,15 @@ void append_numbers(std::string& out, const std::vector<int>& values) {
   for (const int v : values) append(out, static_cast<std::uint32_t>(v), 4);
 }
 
+void append_output_names(std::string& out, const Graph& graph) {
+  const std::vector<std::string> names = graph.output_names();
+  bool own = false;
+  for (std::size_t k = 0; k < names.size(); ++k)
+    own = own || names[k] != graph.value(graph.outputs()[k]).name;
+  append(out, own ? names.size() : 0, 4);
+  for (std::size_t k = 0; own && k < names.size(); ++k) append_text(out, names[k]);
+}
+
 void append_node(std::string& out, const Graph::Node& node) {
   append_text(out, node.name);
   append_text(out, node.call.op->name);
@@ -156,6 +165,7 @@ std::string encode_graph(const Graph& graph, Tensors& tensors) {
   append(nodes, graph.nodes().size(), 4);
   for (const Graph::Node& node : graph.nodes()) append_node(nodes, node);
   append_numbers(nodes, graph.outputs());
+  append_output_names(nodes, graph);
   return table.text() + values + nodes;
 }
 

@@ -20,7 +20,7 @@ namespace pare::io {
 //   nodes:   name; op; attributes: name, type u8 (0 bool u8, 1 integer i64, 2 number f64, 3 text,
 //            4 element type, 5 list of integers, 6 list of numbers), value; inputs: i32, values'
 //            numbers, −1 for one left out
-//   outputs: i32
+//   outputs: i32; their names, or none for those of the values
 // Every value stands behind what it is computed from.
 
 /// Where a tensor lies.
@@ -51,6 +51,7 @@ struct EncodedGraph {
   std::vector<Value> values;
   std::vector<Node> nodes;
   std::vector<int> outputs;
+  std::vector<std::string> output_names;  ///< empty: those of the values
 };
 
 /// The bytes, and the tensors in the order in which their places are stated. `graph` is compact.

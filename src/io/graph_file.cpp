@@ -120,7 +120,10 @@ class Assembly {
                  "expected {} of them to have outputs among the values, got {}",
                  encoded_.nodes.size(), next_);
       check_operands("outputs", encoded_.outputs, graph_.values().size(), 0);
-      graph_.set_outputs(encoded_.outputs);
+      if (encoded_.output_names.empty())
+        graph_.set_outputs(encoded_.outputs);
+      else
+        graph_.set_outputs(encoded_.outputs, encoded_.output_names);
       graph_.verify();
     } catch (const Error& error) {
       if (error.code() == ErrorCode::out_of_memory) throw;

@@ -26,8 +26,9 @@ Plan compile(const Graph& graph, const CompileOptions& options) {
   PassReport report;
   PassResult result = remove_identities(graph);
   append(report, result.report);
-  for (const auto pass : {fold_batch_norm, remove_identities, fold_all_constants, fold_shapes,
-                          recognize, simplify_movement, merge_equal, remove_identities}) {
+  for (const auto pass :
+       {fold_batch_norm, remove_identities, fold_all_constants, fold_shapes, simplify_casts,
+        recognize, simplify_movement, merge_equal, remove_identities}) {
     result = pass(std::move(result.graph));
     append(report, result.report);
   }

@@ -6,15 +6,17 @@
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
 #include "pare/graph/trace.h"
+#include "pare/nn/conv.h"
 #include "pare/nn/convolution.h"
+#include "pare/nn/linear.h"
 
 namespace pare {
 namespace {
 
-/// A layer and a batch norm of `channels`, with random statistics.
+/// A layer and a batch norm of `channels`, behind or in front of it, with random statistics.
 template <class Layer> struct Normed : nn::Module {
-  Normed(Layer l, std::int64_t channels)
-      : layer(std::move(l)), gamma(Shape{channels}), beta(Shape{channels}) {
+  Normed(Layer l, std::int64_t channels, bool norm_first)
+      : first(norm_first), layer(std::move(l)), gamma(Shape{channels}), beta(Shape{channels}) {
     Generator generator(3);
     mean = nn::Buffer(generator.normal({channels}));
     variance = nn::Buffer(generator.uniform({channels}, 0.5F, 2.0F));
@@ -23,19 +25,24 @@ template <class Layer> struct Normed : nn::Module {
     m("layer", layer)("gamma", gamma)("beta", beta)("mean", mean)("variance", variance);
   }
   Tensor forward(const Tensor& x) override {
-    return batch_norm(layer(x), gamma, beta, mean, variance, Attributes::of(BatchNormAttributes{}));
+    const auto norm = [&](const Tensor& t) {
+      return batch_norm(t, gamma, beta, mean, variance, Attributes::of(BatchNormAttributes{}));
+    };
+    return first ? layer(norm(x)) : norm(layer(x));
   }
   void reset(Generator& generator) override {
     gamma.set(generator.normal(gamma.shape()));
     beta.set(generator.normal(beta.shape()));
   }
+  bool first;
   Layer layer;
   nn::Parameter gamma, beta;
   nn::Buffer mean, variance;
 };
 
-template <class Layer> PassResult folded(Layer layer, std::int64_t channels, const Shape& shape) {
-  Normed<Layer> net(std::move(layer), channels);
+template <class Layer>
+PassResult folded(Layer layer, std::int64_t channels, const Shape& shape, bool first = false) {
+  Normed<Layer> net(std::move(layer), channels, first);
   Generator generator(1);
   initialize(net, generator);
   const Tensor x = generator.normal(shape);
@@ -72,6 +79,28 @@ TEST(FoldConvolution, GroupsOfATransposedConvolutionKeepIt) {
   EXPECT_TRUE(has_norm(result.graph));
   ASSERT_EQ(result.report.left.size(), 1U);
   EXPECT_NE(result.report.left[0].text.find("no axis of its weight"), std::string::npos);
+}
+
+TEST(FoldConvolution, OfANormInFront) {
+  constexpr bool kFirst = true;
+  const auto line = folded(nn::Conv1d({.in = 4, .out = 6, .kernel = 3}), 4, {2, 4, 5}, kFirst);
+  EXPECT_FALSE(has_norm(line.graph)) << line.report.to_string();
+  const auto picture =
+      folded(nn::Conv2d({.in = 4, .out = 6, .kernel = 3, .bias = false}), 4, {2, 4, 5, 6}, kFirst);
+  EXPECT_FALSE(has_norm(picture.graph)) << picture.report.to_string();
+  const auto dense = folded(nn::Linear({.in = 4, .out = 3}), 4, {2, 4}, kFirst);
+  EXPECT_FALSE(has_norm(dense.graph)) << dense.report.to_string();
+}
+
+// The shift of a batch norm does not reach the zeros of a padding.
+TEST(FoldConvolution, ANormInFrontOfPaddingOrGroupsStays) {
+  constexpr bool kFirst = true;
+  const auto padded =
+      folded(nn::Conv2d({.in = 4, .out = 6, .kernel = 3, .padding = 1}), 4, {2, 4, 5, 6}, kFirst);
+  EXPECT_TRUE(has_norm(padded.graph));
+  const auto grouped =
+      folded(nn::Conv2d({.in = 4, .out = 6, .kernel = 3, .groups = 2}), 4, {2, 4, 5, 6}, kFirst);
+  EXPECT_TRUE(has_norm(grouped.graph));
 }
 
 }  // namespace

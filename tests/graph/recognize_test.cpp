@@ -146,13 +146,73 @@ TEST(Recognize, AttentionOfKeysTurnedWithTheirHeads) {
   EXPECT_THAT(found.to_string(), Not(HasSubstr("softmax")));
   const Tensor other = random(shape, 9);
   EXPECT_LT(difference(run_one(found, other), run_one(graph, other)), 2e-6);
-  // The turned keys are read by somebody else too.
-  expect_stays(
-      [&](const Tensor& x) {
-        const Tensor keys = transpose(x, {0, 2, 3, 1});
-        return matmul(softmax(matmul(heads(x), keys), -1), heads(x)) + sum(keys);
-      },
-      shape);
+}
+
+TEST(Recognize, Softmax) {
+  const auto written = [](const Tensor& x, int axis) {
+    const Tensor e = exp(x - max(x, {axis}, true));
+    return e / sum(e, {axis}, true);
+  };
+  for (const int axis : {1, -1})
+    expect_becomes(kSoftmax, [&](const Tensor& x) { return written(x, axis); });
+  expect_becomes(kSoftmax, [](const Tensor& x) {
+    const Tensor e = exp(x);
+    return e / sum(e, {2}, true);
+  });
+  expect_becomes(kLogSoftmax, [&](const Tensor& x) { return log(written(x, 2)); });
+  expect_becomes(kLogSoftmax, [](const Tensor& x) { return x - logsumexp(x, {1}, true); });
+  expect_stays([](const Tensor& x) {
+    const Tensor e = exp(x);
+    return e / sum(e, {1, 2}, true);
+  });
+}
+
+TEST(Recognize, InstanceNorm) {
+  const auto written = [](const Tensor& x) {
+    const Tensor centred = x - mean(x, {2, 3}, true);
+    return centred / sqrt(mean(centred * centred, {2, 3}, true) + constant(1e-5F));
+  };
+  const Shape shape{2, 6, 3, 4};
+  expect_becomes(kInstanceNorm, written, shape);
+  struct Affine : nn::Module {
+    explicit Affine(Body b) : body(std::move(b)) { fill(*this); }
+    Body body;
+    nn::LayerNorm leaves{{.shape = {6, 1, 1}}};
+    void members(nn::Members& m) override { m("leaves", leaves); }
+    Tensor forward(const Tensor& x) override {
+      return body(x) * Tensor(leaves.weight) + Tensor(leaves.bias);
+    }
+  } net(written);
+  Graph graph = trace(net, random(shape));
+  auto [found, report] = recognize(graph);
+  const Graph::Node& last = found.node(found.value(found.outputs()[0]).producer);
+  EXPECT_EQ(last.call.op, &kInstanceNorm) << found.to_string();
+  EXPECT_EQ(last.inputs.size(), 3U);
+  const Tensor x = random(shape, 9);
+  EXPECT_LT(difference(run_one(found, x), run_one(graph, x)), 2e-6);
+}
+
+TEST(SimplifyCasts, ThatLoseNothing) {
+  const auto casts_left = [](DType from, std::initializer_list<DType> through) {
+    Graph graph;
+    int value = graph.add_input("x", {3}, from);
+    for (const DType to : through) {
+      const int n = graph.add_node("cast", {&kCast, Attributes::of(CastAttributes{to})}, {value});
+      value = graph.node(n).outputs[0];
+    }
+    graph.set_outputs({value});
+    const Graph simpler = simplify_casts(graph).graph;
+    EXPECT_EQ(simpler.value(simpler.outputs()[0]).dtype, graph.value(value).dtype);
+    return simpler.nodes().size();
+  };
+  EXPECT_EQ(casts_left(DType::f16, {DType::f32, DType::f16}), 0U);
+  EXPECT_EQ(casts_left(DType::i8, {DType::i32, DType::f32}), 1U);
+  EXPECT_EQ(casts_left(DType::u8, {DType::f32, DType::f64, DType::u8}), 0U);
+  EXPECT_EQ(casts_left(DType::i32, {DType::f32, DType::i32}), 2U);  // 24 bits of 31
+  EXPECT_EQ(casts_left(DType::f32, {DType::f16, DType::f32}), 2U);  // rounds
+  EXPECT_EQ(casts_left(DType::i8, {DType::u8, DType::i8}), 2U);
+  EXPECT_EQ(casts_left(DType::i32, {DType::i64, DType::i8}), 2U);
+  EXPECT_EQ(casts_left(DType::f16, {DType::bf16, DType::f16}), 2U);
 }
 
 TEST(MergeEqual, CallsAndConstants) {

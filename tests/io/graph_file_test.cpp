@@ -59,6 +59,12 @@ TEST(GraphFileTest, ATracedNetComesBack) {
   EXPECT_EQ(folder.files(), 1);
 }
 
+TEST(GraphFileTest, NamesOfOutputsComeBack) {
+  Graph graph = traced();
+  graph.set_outputs(graph.outputs(), {"scores"});
+  expect_round_trip(graph);
+}
+
 TEST(GraphFileTest, ItTrainsOn) {
   const TemporaryFolder folder;
   save_graph(traced(), folder.path("net.pare"));
@@ -301,13 +307,14 @@ TEST(GraphFileTest, WrongNumbersAreNamed) {
   expect(corrupt, {"element type", "99"}, [&](File& f) { f.put(graph + 4, 99, 1); });
   expect(corrupt, {"3 to 5 axes"}, [&](File& f) { f.put(graph + 5, 1, 1); });
   expect(corrupt, {"at most 8 axes"}, [&](File& f) { f.put(graph + 6, 9, 1); });
-  // The last number is the constant's, an output; −1 is none.
-  const std::size_t end = graph + good.size("graph");
+  // Behind the outputs' numbers no names; the last number is the constant's, −1 is none.
+  const std::size_t end = graph + good.size("graph") - 4;
   expect(corrupt, {"outputs", "number 17"}, [&](File& f) { f.put(end - 4, 17, 4); });
   expect(corrupt, {"outputs", "number -1"}, [&](File& f) { f.put(end - 4, ~0ULL, 4); });
   // The node's own output as its input: a cycle. Its inputs stand before the 12 bytes of outputs.
   expect(corrupt, {"y", "that stand before it"}, [&](File& f) { f.put(end - 16, 2, 4); });
   expect(corrupt, {"y", "expected input 1"}, [&](File& f) { f.put(end - 16, ~0ULL, 4); });
+  expect(corrupt, {"names of outputs", "2"}, [&](File& f) { f.put(end, 2, 4); });
   // Elements of the bool, behind w's 12 bytes.
   const std::size_t tensors = good.offset("tensors");
   expect(corrupt, {"tensor 1", "0 or 1, got 2"}, [&](File& f) { f.put(tensors + 64, 2, 1); });

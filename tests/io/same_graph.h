@@ -34,6 +34,7 @@ inline std::vector<std::size_t> first_holders(const Graph& graph) {
 inline void expect_same(const Graph& a, const Graph& b) {
   EXPECT_EQ(a.inputs(), b.inputs());
   EXPECT_EQ(a.outputs(), b.outputs());
+  EXPECT_EQ(a.output_names(), b.output_names());
   EXPECT_EQ(a.metadata(), b.metadata());
   ASSERT_EQ(a.values().size(), b.values().size());
   for (std::size_t v = 0; v < a.values().size(); ++v) {

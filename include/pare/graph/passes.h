@@ -27,11 +27,11 @@ struct PassResult {
   PassReport report;
 };
 
-/// Folds each batch norm that follows a convolution or a linear layer into that layer's weight and
-/// bias, for inference: W' = W·f, b' = (b − mean)·f + beta with f = gamma / √(variance + epsilon).
-/// W' and b' are calls on the leaves, so masks stay masks and everything still trains. Under a
-/// per-channel fake_quantize, symmetric around 0, the factor goes below it and the scale follows:
-/// s' = s·|f|.
+/// Folds each batch norm that follows a convolution or linear layer, or precedes one that has no
+/// padding, into that layer's weight and bias, for inference. Of one that follows: W' = W·f,
+/// b' = (b − mean)·f + beta with f = gamma / √(variance + epsilon). W' and b' are calls on the
+/// leaves, so masks stay masks and everything still trains. Under a per-channel fake_quantize,
+/// symmetric around 0, the factor goes below it and the scale follows: s' = s·|f|.
 PARE_API PassResult fold_batch_norm(Graph graph);
 
 struct FoldConstantsOptions {
@@ -57,9 +57,13 @@ PARE_API PassResult merge_equal(Graph graph);
 PARE_API PassResult fold_shapes(Graph graph);
 
 /// Replaces what exporters write out by the op it stands for: silu, hardsigmoid, hardswish, gelu
-/// (through erf and tanh), layer_norm and rms_norm with weight and bias, attention. Equal up to
-/// rounding.
+/// (through erf and tanh), softmax and log_softmax, layer_norm, instance_norm and rms_norm with
+/// weight and bias, attention. Equal up to rounding.
 PARE_API PassResult recognize(Graph graph);
+
+/// Joins two casts in a row where neither loses anything: f16 → f32 → f16 is nothing, i8 → i32 →
+/// f32 is i8 → f32.
+PARE_API PassResult simplify_casts(Graph graph);
 
 /// Joins transposes and reshapes in a row, moving transposes through elementwise calls of one input
 /// where another transpose waits behind them.
