@@ -23,7 +23,8 @@ Plan compile_for(const Graph& graph, const RunnerOptions& options, const Setting
   if (options.precision == "bf16") compiling.precision = Precision::bf16;
   if (compiling.precision == Precision::bf16 && !has_bf16())
     note(settings, "expected a CPU with bf16 instructions, got one without: runs in f32");
-  return compile(graph, compiling);
+  // The command changes no weights: the plan may share them.
+  return compile(graph.share(), compiling);
 }
 
 Runner::Runner(const Graph& graph, const RunnerOptions& options, const Settings& settings)

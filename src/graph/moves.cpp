@@ -1,4 +1,4 @@
-// Which calls only move elements, so that they may move codes in place of numbers.
+// Which calls only move elements.
 #include "graph/moves.h"
 
 #include "pare/core/ops/arrange.h"

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "graph/moves.h"
 #include "graph/uses.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
@@ -84,8 +85,8 @@ class Mover {
   /// transpose waits behind f.
   bool push_transpose(int n, const Uses& uses) {
     const OpDef& op = *node(n).call.op;
-    const bool single = op.channels.kind == ChannelFact::Kind::elementwise &&
-                        node(n).inputs.size() == 1 && node(n).outputs.size() == 1;
+    const bool single =
+        acts_on_single_elements(op) && node(n).inputs.size() == 1 && node(n).outputs.size() == 1;
     const int before = producer(n);
     if (!single || !is(before, kTranspose)) return false;
     const int reader = uses.only_reader(node(n).outputs[0]);
@@ -104,8 +105,8 @@ class Mover {
     for (int step = 0; step < 16 && n >= 0; ++step) {
       if (is(n, kTranspose)) return true;
       const Graph::Node& next = node(n);
-      if (next.call.op->channels.kind != ChannelFact::Kind::elementwise ||
-          next.inputs.size() != 1 || next.outputs.size() != 1)
+      if (!acts_on_single_elements(*next.call.op) || next.inputs.size() != 1 ||
+          next.outputs.size() != 1)
         return false;
       n = uses.only_reader(next.outputs[0]);
     }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/ops/value_inputs.h"
+#include "pare/core/context.h"
 #include "pare/core/error.h"
 #include "pare/core/ops.h"
 
@@ -45,6 +46,12 @@ class Evaluator {
 
   std::optional<Elements> run() const {
     const OpDef* op = node_.call.op;
+    if (auto by_rule = from_rule(op)) return by_rule;
+    return evaluated(*op);
+  }
+
+ private:
+  std::optional<Elements> from_rule(const OpDef* op) const {
     if (op == &kShape) return shape();
     if (op == &kSize) return Elements{SizeExpression::product_of(input(0).shape)};
     if (op == &kConcat) return concat();
@@ -62,7 +69,31 @@ class Evaluator {
     return std::nullopt;
   }
 
- private:
+  /// Of numbers alone: what the op gives.
+  std::optional<Elements> evaluated(const OpDef& op) const {
+    if (op.outputs() != 1 || !op.state.empty()) return std::nullopt;
+    Tensors inputs;
+    for (std::size_t i = 0; i < node_.inputs.size(); ++i) {
+      if (node_.inputs[i] < 0) {
+        inputs.emplace_back();
+        continue;
+      }
+      const Graph::Value& value = input(i);
+      if (value.kind == Graph::Kind::constant) {
+        if (value.tensor.elements() > kMost) return std::nullopt;
+        inputs.push_back(value.tensor);
+        continue;
+      }
+      const auto elements = is_whole(value.dtype) ? numbers(i) : std::nullopt;
+      if (!elements) return std::nullopt;
+      inputs.push_back(Tensor::from(*elements, value.shape).to(value.dtype));
+    }
+    ContextScope scope;
+    context() = Context();
+    scope->grad = false;
+    return elements_of(apply(node_.call, std::span<const Tensor>(inputs)));
+  }
+
   const Graph::Value& input(std::size_t i) const { return graph_.value(node_.inputs[i]); }
 
   std::optional<Elements> known(std::size_t i) const {

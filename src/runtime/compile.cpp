@@ -17,14 +17,14 @@ PassResult fold_all_constants(Graph graph) { return fold_constants(std::move(gra
 
 }  // namespace
 
-Plan compile(const Graph& graph, const CompileOptions& options) {
+Plan compile(Graph graph, const CompileOptions& options) {
   PARE_CHECK(options.threads >= 0, invalid_argument, "compile", "expected threads ≥ 0, got {}",
              options.threads);
   PARE_CHECK(!graph.outputs().empty(), invalid_argument, "compile",
              "expected a graph with an output, got none");
   const NoGrad no_grad;
   PassReport report;
-  PassResult result = remove_identities(graph);
+  PassResult result = remove_identities(std::move(graph));
   append(report, result.report);
   for (const auto pass :
        {fold_batch_norm, remove_identities, fold_all_constants, fold_shapes, simplify_casts,

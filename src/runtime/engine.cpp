@@ -38,21 +38,36 @@ struct Scope {
 
 Engine::Engine(Graph graph, PassReport report, const EngineOptions& options)
     : graph_(std::move(graph)), options_(options), report_(std::move(report)) {
-  const bool symbolic =
-      std::ranges::any_of(graph_.inputs(), [&](int v) { return graph_.value(v).shape.symbolic(); });
-  const Graph sized = symbolic ? at_smallest_sizes(graph_) : graph_.share();
-  std::vector<Shape> shapes;
   for (const int v : graph_.inputs()) {
     const Graph::Value& value = graph_.value(v);
     inputs_.push_back({value.name, value.shape, value.dtype});
-    shapes.push_back(sized.value(v).shape);
   }
+  const std::optional<std::vector<Shape>> shapes = first_shapes();
+  if (!shapes) return;
   const std::vector<MemoryFormat> formats(inputs_.size(), MemoryFormat::row_major);
-  const auto first = compile_for(shapes, formats, report_);
+  const auto first = compile_for(*shapes, formats, report_);
   variants_.push_back(first);
   const Program& program = first->program();
   for (const auto& step : program.steps) steps_.push_back(step->info);
   memory_ = {program.arena, program.live, program.scratch, weights_.bytes()};
+}
+
+/// The inputs' shapes for the program that is made before any run; none, and a line in the report,
+/// where no sizes of symbolic axes were found that go together.
+std::optional<std::vector<Shape>> Engine::first_shapes() {
+  std::vector<Shape> shapes;
+  for (const Input& input : inputs_) shapes.push_back(input.shape);
+  if (std::ranges::none_of(shapes, [](const Shape& s) { return s.symbolic(); })) return shapes;
+  try {
+    const Graph sized = at_smallest_sizes(graph_);
+    for (std::size_t i = 0; i < shapes.size(); ++i)
+      shapes[i] = sized.value(sized.inputs()[i]).shape;
+    return shapes;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::shape_mismatch) throw;
+    report_.left.push_back({"sizes", "compiled when they are first seen: " + error.message()});
+    return std::nullopt;
+  }
 }
 
 std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,

@@ -4,6 +4,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -75,6 +76,7 @@ class Engine {
     Shape shape;
     DType dtype;
   };
+  std::optional<std::vector<Shape>> first_shapes();
   void check(std::span<const Tensor> inputs) const;
   bool fits(std::span<const Tensor> inputs, std::size_t i) const;
   std::shared_ptr<Variant> find(std::span<const Tensor> inputs);

@@ -51,10 +51,7 @@ bool Lowering::lower_other(const QuantizedGroup& group) {
     if (operand.quantized() && !encoding_of(operand)) return false;
   if (op == &kAdd) return lower_integer_add(group);
   if (is_pool(op)) return lower_integer_pool(group);
-  // Softmax is elementwise to labels, but its values depend on one another.
-  if (op->channels.kind == ChannelFact::Kind::elementwise && !op->channels.statistics &&
-      group.inputs.size() == 1)
-    return lower_table(group);
+  if (acts_on_single_elements(*op) && group.inputs.size() == 1) return lower_table(group);
   return lower_integer_movement(group);
 }
 

@@ -254,6 +254,15 @@ TEST(SimplifyMovement, TransposesMeetThroughElementwiseCalls) {
   expect_identical(run_one(moved, x), run_one(graph, x));
 }
 
+// Its axis is another one behind the transpose.
+TEST(SimplifyMovement, TransposesStayBeforeSoftmax) {
+  Written net([](const Tensor& x) {
+    return transpose(log_softmax(transpose(x, {0, 2, 1}), 2), {0, 2, 1});
+  });
+  Graph graph = trace(net, random(Shape{2, 3, 4}));
+  EXPECT_EQ(simplify_movement(graph).graph.to_string(), graph.to_string());
+}
+
 TEST(SimplifyMovement, WhatMeetsBecomesOne) {
   Written net([](const Tensor& x) {
     const Tensor y = transpose(transpose(x, {0, 2, 1}), {2, 0, 1});

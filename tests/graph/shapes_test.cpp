@@ -137,6 +137,25 @@ TEST(FoldShapes, ValuesThatAreNumbers) {
   expect_same(graph, folded, {generator.normal({2, 3, 4})});
 }
 
+// As Swin's padding to whole windows: mod, a table of two columns turned over, read backwards.
+TEST(FoldShapes, AnyArithmeticOfNumbers) {
+  Writer w;
+  const int x = w.input("x", named({"N", "6", "8"}));
+  const int six = w.call(kGather, {w.call(kShape, {x}), w.scalar(1)});
+  const int window = w.scalar(4);
+  const int missing = w.call(kMod, {w.call(kSub, {window, w.call(kMod, {six, window})}), window});
+  const int ends =
+      w.call(kConcat, {w.constant({0, 0, 0}),
+                       w.call(kReshape, Attributes::of(ReshapeAttributes{{1}}), {missing}),
+                       w.constant({0, 0})});
+  int table = w.call(kReshape, Attributes::of(ReshapeAttributes{{-1, 2}}), {ends});
+  table = w.call(kSlice, Attributes::of(SliceAttributes{{0}, {-1}, {-100}, {-1}}), {table});
+  table = w.call(kTranspose, Attributes::of(TransposeAttributes{{1, 0}}), {table});
+  const int y =
+      w.call(kPad, {x, w.call(kReshape, Attributes::of(ReshapeAttributes{{-1}}), {table})});
+  EXPECT_EQ(w.shape(y), "[N, 8, 8]");
+}
+
 TEST(Graph, SizesThatOnlyTheDataKnow) {
   Writer w;
   const int x = w.input("x", named({"batch", "3"}));

@@ -110,6 +110,49 @@ Tensor whole(const std::vector<std::int64_t>& values) {
   return Tensor::from(values, {static_cast<std::int64_t>(values.size())});
 }
 
+Tensor drawn(const Shape& shape, std::uint64_t seed) { return Generator(seed).normal(shape); }
+
+/// Of operands whose first axis is named: what pare::einsum gives.
+void expect_einsum(const char* equation, const Shape& a, const Shape& b, bool named_both) {
+  SCOPED_TRACE(equation);
+  const auto sizes = [](const Shape& shape, bool named) {
+    std::vector<std::int64_t> out;
+    for (int k = 0; k < shape.rank(); ++k) out.push_back(k == 0 && named ? -1 : shape[k]);
+    return out;
+  };
+  Graph graph = OneNode("Einsum")
+                    .input(sizes(a, true))
+                    .input(sizes(b, named_both))
+                    .text("equation", equation)
+                    .graph();
+  const Tensors operands{drawn(a, 1), drawn(b, 2)};
+  const Tensor wanted = einsum(equation, operands);
+  const Tensor found = graph.run(operands)[0];
+  ASSERT_EQ(found.shape(), wanted.shape());
+  const auto x = wanted.to_vector<float>();
+  const auto y = found.to_vector<float>();
+  for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], x[i], 1e-5F);
+}
+
+TEST(OnnxImportOps, EinsumOfNamedSizes) {
+  expect_einsum("bij,bkj->bik", {3, 2, 4}, {3, 5, 4}, true);
+  expect_einsum("bij, bj -> ib", {3, 2, 4}, {3, 4}, true);
+  expect_einsum("nhid,nhjd->nhij", {2, 3, 4, 5}, {2, 3, 6, 5}, true);
+  expect_einsum("ij,jk->ki", {3, 4}, {4, 5}, false);
+  expect_einsum("bj,bj->b", {3, 4}, {3, 4}, true);
+  EXPECT_THAT(
+      OneNode("Einsum").input({-1, 2, 3}).input({-1, 2, 3}).text("equation", "bij,bij->b").error(),
+      HasSubstr("known sizes"));
+}
+
+// No reshape says a new axis in front of two named ones.
+TEST(OnnxImportOps, UnsqueezeInFrontOfNamedSizes) {
+  Graph graph = OneNode("Unsqueeze").input({-1, -1, 3}).constant(whole({0})).graph();
+  EXPECT_EQ(graph.run({drawn({2, 2, 3}, 1)})[0].shape(), (Shape{1, 2, 2, 3}));
+  graph = OneNode("Squeeze").input({1, -1, -1}).constant(whole({0})).graph();
+  EXPECT_EQ(graph.run({drawn({1, 2, 2}, 1)})[0].shape(), (Shape{2, 2}));
+}
+
 TEST(OnnxImportOps, BecomeTheRecordsThatPassesKnow) {
   EXPECT_THAT(ops_of(OneNode("Clip")
                          .input({2, 3})

@@ -329,6 +329,47 @@ TEST(PlanErrors, OutputsThatDoNotFit) {
   for (const float v : good.to_vector<float>()) EXPECT_EQ(v, 0);
 }
 
+// A graph that takes one length only, and says it with a name.
+TEST(Plan, NamedSizesThatNobodyCanGuess) {
+  Builder b;
+  Shape shape;
+  shape.append(1);
+  shape.append_symbol("length");
+  const int x = b.input("x", shape);
+  // Of two lengths none is 1, which would broadcast.
+  const int twice = b.call(kConcat, {x, x}, Attributes::of(ConcatAttributes{1}));
+  const int y = b.call(kAdd, {twice, b.constant(random({2, 26}))});
+  Graph graph = b.finish({y});
+  const Plan plan = compile(graph, {.threads = 1});
+  EXPECT_TRUE(plan.steps().empty());
+  EXPECT_THAT(plan.report().to_string(), testing::HasSubstr("when they are first seen"));
+  const Tensor good = random({1, 13}, 4);
+  EXPECT_LE(difference(graph.run({good})[0], plan.run(good)), kBound);
+  expect_error(ErrorCode::shape_mismatch, "broadcast", [&] { plan.run(random({1, 7})); });
+}
+
+// Sizes of a resize that are computed from another input's.
+TEST(Plan, ResizeToTheSizeOfAnotherInput) {
+  Builder b;
+  Shape small, large;
+  for (Shape* s : {&small, &large}) {
+    s->append(1);
+    s->append(2);
+    s->append_symbol(s == &small ? "h" : "height");
+    s->append_symbol(s == &small ? "w" : "width");
+  }
+  const int x = b.input("x", small);
+  const int like = b.input("like", large);
+  const int sizes = b.call(kShape, {like}, kShape.defaults());
+  const int y = b.call(kResize, {x, sizes}, Attributes::of(ResizeAttributes{.mode = "linear"}));
+  Graph graph = b.finish({b.call(kAdd, {y, like})});
+  const Plan plan = compile(graph, {.threads = 1});
+  for (const std::int64_t size : {4, 9}) {
+    const Tensors inputs{random({1, 2, 3, 5}), random({1, 2, size, 6}, 3)};
+    EXPECT_LE(difference(graph.run(inputs)[0], plan.run(inputs)[0]), kBound);
+  }
+}
+
 TEST(PlanErrors, InputsThatDoNotFit) {
   Builder b;
   const int x = b.input("picture", test::batch_of({3, 4, 4}));

@@ -19,9 +19,9 @@ struct CompileOptions {
 /// merge_equal), fuses activations, residual sums and requantization into
 /// convolutions and dense layers, packs their weights, and lays all activations channels-last into
 /// one arena. Quantized groups run in int8 where the CPU sums u8·s8 products exactly, in f32
-/// otherwise (the report says so). The graph stays as it is.
+/// otherwise (the report says so). Of a graph that is moved in no weight is cloned.
 /// Throws unsupported, naming the value, where shapes depend on values, and invalid_argument for a
 /// graph without outputs or threads below 0.
-PARE_API Plan compile(const Graph& graph, const CompileOptions& options = {});
+PARE_API Plan compile(Graph graph, const CompileOptions& options = {});
 
 }  // namespace pare

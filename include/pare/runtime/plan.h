@@ -80,7 +80,7 @@ class PARE_API Plan {
   /// What is not quantized runs in.
   Precision precision() const;
   /// In the order in which they run, for the sizes of symbolic axes that a plan compiles first: 1,
-  /// or what the ops take at least.
+  /// or what the ops take at least; none where no such sizes were found (the report says so).
   std::span<const PlanStep> steps() const;
   /// For the same sizes.
   PlanMemory memory() const;

@@ -92,6 +92,12 @@ void forward_values(const ValueForm& form, const Call& call, std::span<const Ten
   for (std::size_t i = 1; i < inputs.size(); ++i) given = given || inputs[i].defined();
   if (!given) return form.forward(call, inputs, outputs, context);
   const Call bound{call.op, form.bind(call, inputs[0].shape(), Values(inputs))};
+  const InferArgs::Input x{&inputs[0].shape(), inputs[0].dtype(), nullptr};
+  std::vector<InferArgs::Output> made(static_cast<std::size_t>(call.op->outputs()));
+  InferArgs args(bound, std::span(&x, 1), made, context.training);
+  form.infer(args);
+  PARE_CHECK(made[0].shape == outputs[0].shape(), shape_mismatch, call.op->name,
+             "expected values that make {}, got such of {}", outputs[0].shape(), made[0].shape);
   form.forward(bound, inputs.first(1), outputs, context);
 }
 

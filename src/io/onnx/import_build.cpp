@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "core/check.h"
 #include "io/onnx/tensor_data.h"
@@ -30,25 +31,36 @@ int cast(NodeImport& node, int value, DType to) {
   return dtype_of(node, value) == to ? value : call(node, kCast, CastAttributes{to}, {value});
 }
 
-int reshape(NodeImport& node, int value, const Shape& to) {
-  const Shape from = shape_of(node, value);
-  if (from == to) return value;
+namespace {
+
+/// What a reshape's attributes say of these shapes; nothing where two axes would have to be found.
+std::optional<ReshapeAttributes> reshape_of(const Shape& from, const Shape& to) {
   ReshapeAttributes attributes;
-  int open = -1;
+  bool open = false;
   for (int a = 0; a < to.rank(); ++a) {
     const bool same = a < from.rank() && from.same_axis(a, to, a);
     if (to.symbolic(a) ? same : to[a] == 0 && same) {
       attributes.shape.push_back(0);
     } else if (to.symbolic(a) || to[a] == 0) {
-      if (open >= 0)
-        node.refuse(fmt::format("a reshape of {} to {} has two axes of unknown size", from, to));
-      open = a;
+      if (open) return std::nullopt;
+      open = true;
       attributes.shape.push_back(-1);
     } else {
       attributes.shape.push_back(to[a]);
     }
   }
-  return call(node, kReshape, std::move(attributes), {value});
+  return attributes;
+}
+
+}  // namespace
+
+int reshape(NodeImport& node, int value, const Shape& to) {
+  const Shape from = shape_of(node, value);
+  if (from == to) return value;
+  auto attributes = reshape_of(from, to);
+  if (!attributes)
+    refuse(node, fmt::format("a reshape of {} to {} has two axes of unknown size", from, to));
+  return call(node, kReshape, std::move(*attributes), {value});
 }
 
 int transpose(NodeImport& node, int value, const std::vector<std::int64_t>& permutation) {
@@ -58,6 +70,17 @@ int transpose(NodeImport& node, int value, const std::vector<std::int64_t>& perm
              ? value
              : call(node, kTranspose, TransposeAttributes{permutation}, {value});
 }
+
+namespace {
+
+/// The same reshaped, or where no attribute says that: by a call that takes the axes as a tensor.
+int with_axes(NodeImport& node, const OpDef& op, int value, const Shape& to,
+              const std::vector<int>& axes) {
+  if (axes.empty() || reshape_of(shape_of(node, value), to)) return reshape(node, value, to);
+  return call(node, op, {value, integers(node, {axes.begin(), axes.end()})});
+}
+
+}  // namespace
 
 int unsqueeze(NodeImport& node, int value, const std::vector<int>& axes) {
   const Shape from = shape_of(node, value);
@@ -72,7 +95,7 @@ int unsqueeze(NodeImport& node, int value, const std::vector<int>& axes) {
     else
       to.append(from, next++);
   }
-  return reshape(node, value, to);
+  return with_axes(node, kUnsqueeze, value, to, axes);
 }
 
 int squeeze(NodeImport& node, int value, const std::vector<int>& axes) {
@@ -84,7 +107,7 @@ int squeeze(NodeImport& node, int value, const std::vector<int>& axes) {
     else if (from.symbolic(a) || from[a] != 1)
       node.refuse(fmt::format("axis {} of {} is not of size 1", a, from));
   }
-  return reshape(node, value, to);
+  return with_axes(node, kSqueeze, value, to, axes);
 }
 
 int slice(NodeImport& node, int value, int axis, std::int64_t start, std::int64_t end,

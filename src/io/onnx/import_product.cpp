@@ -2,6 +2,7 @@
 #include "io/onnx/import_product.h"
 
 #include <map>
+#include <optional>
 
 #include "core/check.h"
 #include "io/onnx/import_build.h"
@@ -101,9 +102,76 @@ class Recorder : public Tracer {
   std::map<const void*, int> values_;
 };
 
+/// One term of an equation of plain letters, or nothing: an ellipsis, a letter that comes twice.
+std::optional<std::string> plain_term(std::string_view text) {
+  std::string letters;
+  for (const char c : text) {
+    if (c == ' ') continue;
+    if (c == '.' || letters.find(c) != std::string::npos) return std::nullopt;
+    letters.push_back(c);
+  }
+  return letters;
+}
+
+/// The letters of `a` that are, or are not, in `b`.
+std::string common(const std::string& a, const std::string& b, bool in = true) {
+  std::string out;
+  for (const char c : a)
+    if ((b.find(c) != std::string::npos) == in) out.push_back(c);
+  return out;
+}
+
+std::vector<std::int64_t> places(const std::string& of, const std::string& in) {
+  std::vector<std::int64_t> out;
+  for (const char c : of) out.push_back(static_cast<std::int64_t>(in.find(c)));
+  return out;
+}
+
+/// An einsum of two operands whatever their sizes: a product of batches of matrices. Needs at most
+/// one letter each of rows, of columns and of sums. False, having made nothing, where there are
+/// more.
+bool import_symbolic_einsum(NodeImport& node, const std::string& equation) {
+  const std::size_t comma = equation.find(',');
+  const std::size_t arrow = equation.find("->");
+  if (node.inputs() != 2 || arrow == std::string::npos || comma >= arrow ||
+      equation.find(',', comma + 1) != std::string::npos)
+    return false;
+  const std::string_view text(equation);
+  const auto a = plain_term(text.substr(0, comma));
+  const auto b = plain_term(text.substr(comma + 1, arrow - comma - 1));
+  const auto y = plain_term(text.substr(arrow + 2));
+  if (!a || !b || !y || static_cast<int>(a->size()) != node.shape(0).rank() ||
+      static_cast<int>(b->size()) != node.shape(1).rank())
+    return false;
+  const std::string shared = common(*a, *b);
+  const std::string batch = common(shared, *y);
+  const std::string summed = common(shared, *y, false);
+  const std::string rows = common(*a, *b, false);
+  const std::string columns = common(*b, *a, false);
+  if (summed.size() != 1 || rows.size() > 1 || columns.size() > 1 ||
+      y->size() != batch.size() + rows.size() + columns.size() ||
+      common(rows + columns, *y, false) != "")
+    return false;
+  const int end = static_cast<int>(batch.size());
+  int left = transpose(node, node.value(0), places(batch + rows + summed, *a));
+  if (rows.empty()) left = unsqueeze(node, left, {end});
+  int right = transpose(node, node.value(1), places(batch + summed + columns, *b));
+  if (columns.empty()) right = unsqueeze(node, right, {end + 1});
+  int product = matmul(node, left, right);
+  std::vector<int> ones;
+  if (rows.empty()) ones.push_back(end);
+  if (columns.empty()) ones.push_back(end + 1);
+  product = squeeze(node, product, ones);
+  node.output(0, transpose(node, product, places(*y, batch + rows + columns)));
+  return true;
+}
+
 /// What pare::einsum does with tensors of these shapes.
 void import_einsum(NodeImport& node) {
   const std::string equation = node.string("equation", "");
+  bool symbolic = false;
+  for (int i = 0; i < node.inputs(); ++i) symbolic = symbolic || node.shape(i).symbolic();
+  if (symbolic && import_symbolic_einsum(node, equation)) return;
   Recorder recorder(node);
   Tensors operands;
   const NoGrad no_grad;
