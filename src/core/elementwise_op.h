@@ -1,6 +1,7 @@
 // What elementwise ops share: their checks, the forward over one tensor, the way of a gradient.
 #pragma once
 
+#include <cmath>
 #include <string>
 
 #include "core/broadcast.h"
@@ -90,9 +91,19 @@ inline void give_summed(BackwardArgs& args, int i, const Tensor& gradient) {
   args.set(i, in_dtype(sum_to_shape(gradient, args.input_shape(i)), args.input_dtype(i)));
 }
 
-/// A number beside a tensor: of rank 0, in the tensor's dtype.
+/// Whether the type holds the number: an integer type exactly, a floating one rounds it.
+inline bool holds(DType dtype, double number) {
+  const DTypeTraits& t = traits(dtype);
+  // The highest i64 rounds up to a number that it does not hold.
+  return t.floating || (number >= t.lowest && number < t.highest + 1 &&
+                        std::trunc(number) == number && (dtype != DType::i64 || number < 0x1p63));
+}
+
+/// A number beside a tensor: of rank 0, in the tensor's dtype, which must hold it.
 inline Tensor number_like(const Tensor& a, double b, const char* where) {
   PARE_CHECK(a.defined(), invalid_argument, where, "expected a tensor, got an undefined one");
+  PARE_CHECK(holds(a.dtype(), b), invalid_argument, where,
+             "expected a number that {} holds, got {}", a.dtype(), b);
   return Tensor::scalar(b, a.dtype());
 }
 

@@ -98,7 +98,7 @@ std::uint32_t Generator::next_u32() {
 float Generator::uniform() { return unit(next_u32()); }
 
 std::uint64_t Generator::below(std::uint64_t bound) {
-  PARE_CHECK(bound > 0, invalid_argument, "generator", "expected a bound above 0");
+  PARE_CHECK(bound > 0, invalid_argument, "generator", "expected a bound above 0, got 0");
   // Rejection keeps the result exactly uniform.
   const std::uint64_t limit = bound * (~std::uint64_t{0} / bound);
   for (;;) {
@@ -109,6 +109,8 @@ std::uint64_t Generator::below(std::uint64_t bound) {
 }
 
 std::vector<std::int64_t> Generator::permutation(std::int64_t count) {
+  PARE_CHECK(count >= 0, invalid_argument, "generator", "expected a count of 0 or more, got {}",
+             count);
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), 0);
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[below(i)]);

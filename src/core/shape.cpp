@@ -50,7 +50,8 @@ const std::string& Shape::symbol(int axis) const {
 }
 
 void Shape::append(std::int64_t size) {
-  PARE_CHECK(rank_ < kMaxRank, invalid_argument, "shape", "expected at most {} axes", kMaxRank);
+  PARE_CHECK(rank_ < kMaxRank, invalid_argument, "shape",
+             "expected at most {} axes, got {} and one more", kMaxRank, *this);
   PARE_CHECK(size >= 0, invalid_argument, "shape", "expected a size of at least 0, got {}", size);
   dims_[static_cast<std::size_t>(rank_++)] = size;
 }

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <span>
+#include <vector>
 
 #include "core/check.h"
 #include "data/byte_source.h"
@@ -57,32 +59,38 @@ Tensor read_idx(const std::string& path, const IdxOptions& options) {
   PARE_CHECK(rank >= 1 && rank <= Shape::kMaxRank, corrupt_data, path,
              "expected 1 to {} axes at byte 3, got {}", Shape::kMaxRank, rank);
 
-  Shape shape;
-  const auto width = static_cast<std::uint64_t>(traits(dtype).bits) / 8;
-  std::uint64_t bytes = width;
+  std::vector<std::int64_t> lengths;
+  const auto width = static_cast<std::size_t>(traits(dtype).bits) / 8;
+  // Without the axes of 0, so that what their neighbours need is a number too.
+  auto bytes = static_cast<std::int64_t>(width);
   bool fits = true;
+  bool empty = false;
   for (int axis = 0; axis < rank; ++axis) {
     std::array<std::uint8_t, 4> size{};
     source.read(size.data(), size.size(), "IDX axis length");
     const std::uint32_t length = static_cast<std::uint32_t>(size[0]) << 24 |
                                  static_cast<std::uint32_t>(size[1]) << 16 |
                                  static_cast<std::uint32_t>(size[2]) << 8 | size[3];
-    shape.append(length);
-    fits = fits && !__builtin_mul_overflow(bytes, std::uint64_t{length}, &bytes);
+    lengths.push_back(length);
+    empty = empty || length == 0;
+    fits = fits && !__builtin_mul_overflow(bytes, std::max(length, 1U), &bytes);
   }
-  PARE_CHECK(fits && bytes <= source.most_left(), corrupt_data, path,
-             "expected {} elements of {} after the header, got a file that holds at most {} bytes",
-             shape, dtype, source.most_left());
+  if (empty) bytes = 0;
+  PARE_CHECK(
+      fits && static_cast<std::uint64_t>(bytes) <= source.most_left(), corrupt_data, path,
+      "expected [{}] elements of {} after the header, got a file that holds at most {} bytes",
+      listed(lengths), dtype, source.most_left());
+  const Shape shape{std::span<const std::int64_t>(lengths)};
   // gzip may truly hold a thousand times its size.
-  const auto limit = static_cast<std::uint64_t>(std::max<std::int64_t>(options.max_bytes, 0));
+  const std::int64_t limit = std::max<std::int64_t>(options.max_bytes, 0);
   PARE_CHECK(bytes <= limit, corrupt_data, path,
              "expected at most {} bytes (IdxOptions::max_bytes), got {} of {}", limit, dtype,
              shape);
   Tensor array = Tensor::empty(shape, dtype);
   auto* const data = static_cast<std::byte*>(array.mutable_raw());
-  source.read(data, bytes, "elements");
+  source.read(data, array.bytes(), "elements");
   source.expect_end("the elements");
-  swap_bytes(data, bytes, width);
+  swap_bytes(data, array.bytes(), width);
   return array;
 }
 

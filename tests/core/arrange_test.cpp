@@ -8,6 +8,7 @@
 #include "core/golden_arrange.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/movement.h"
+#include "pare/core/ops/reduction.h"
 
 namespace pare {
 namespace {
@@ -120,7 +121,22 @@ TEST(Squeeze, TakesAxesOfOneElement) {
   EXPECT_EQ(unsqueeze(x, 1).raw(), x.raw());
   EXPECT_ERROR(squeeze(x, 4), out_of_range, "squeeze");
   EXPECT_ERROR(unsqueeze(x, 5), out_of_range, "unsqueeze");
-  EXPECT_ERROR(unsqueeze(counting({0, 0, 3}), 0), unsupported, "expected elements along the axes");
+  for (const int axis : {0, 1, 2, 3}) {
+    Shape shape{0, 5, 0};
+    Numbers sizes = shape.to_vector();
+    sizes.insert(sizes.begin() + axis, 1);
+    const Tensor y = unsqueeze(Tensor::zeros(shape), axis);
+    EXPECT_EQ(y.shape(), Shape(std::span<const std::int64_t>(sizes)));
+    EXPECT_EQ(squeeze(y, axis).shape(), shape);
+    sizes[static_cast<std::size_t>(axis)] = 2;
+    EXPECT_EQ(stack({Tensor::zeros(shape), Tensor::zeros(shape)}, axis).shape(),
+              Shape(std::span<const std::int64_t>(sizes)));
+  }
+  EXPECT_EQ(unsqueeze(Tensor::zeros({0, 0, 3}, DType::i64), 0).shape(), (Shape{1, 0, 0, 3}));
+  EXPECT_EQ(squeeze(Tensor::zeros({1, 0, 1, 0})).shape(), (Shape{0, 0}));
+  Tensor leaf = Tensor::zeros({0, 5, 0}).set_requires_grad();
+  sum(unsqueeze(leaf, 0)).backward();
+  EXPECT_EQ(leaf.grad().shape(), leaf.shape());
 }
 
 TEST(Flatten, KeepsAxesWithoutElements) {
@@ -128,7 +144,8 @@ TEST(Flatten, KeepsAxesWithoutElements) {
   EXPECT_EQ(flatten(counting({2, 3, 0, 4}), 0, 1).shape(), (Shape{6, 0, 4}));
   EXPECT_EQ(flatten(counting({2, 0, 3, 4}), 1, 2).shape(), (Shape{2, 0, 4}));
   EXPECT_EQ(flatten(counting({0, 2, 3, 0}), 1, 2).shape(), (Shape{0, 6, 0}));
-  EXPECT_ERROR(flatten(counting({2, 3, 0, 0}), 0, 1), unsupported, "flatten", "[2, 3, 0, 0]");
+  EXPECT_EQ(flatten(counting({2, 3, 0, 0}), 0, 1).shape(), (Shape{6, 0, 0}));
+  EXPECT_EQ(flatten(counting({2, 3, 0, 5, 0}), 1, 2).shape(), (Shape{2, 0, 5, 0}));
 }
 
 TEST(Unflatten, UndoesFlatten) {
@@ -136,6 +153,8 @@ TEST(Unflatten, UndoesFlatten) {
   EXPECT_EQ(values(unflatten(flatten(x, 0, 1), 0, {2, -1})), values(x));
   EXPECT_EQ(unflatten(counting({2, 12, 2}), 1, {3, 4}).shape(), (Shape{2, 3, 4, 2}));
   EXPECT_EQ(unflatten(counting({0, 12}), -1, {-1, 4}).shape(), (Shape{0, 3, 4}));
+  EXPECT_EQ(unflatten(counting({12, 0, 0}), 0, {-1, 4}).shape(), (Shape{3, 4, 0, 0}));
+  EXPECT_EQ(unflatten(counting({2, 0, 3}), 1, {4, -1}).shape(), (Shape{2, 4, 0, 3}));
   EXPECT_ERROR(unflatten(x, 2, {3, 2}), shape_mismatch, "unflatten", "product is 4", "[3, 2]");
   EXPECT_ERROR(unflatten(x, 2, {-1, -1}), shape_mismatch, "unflatten");
   EXPECT_ERROR(unflatten(x, 2, {-1, 3}), shape_mismatch, "unflatten");
@@ -155,6 +174,10 @@ TEST(Tile, RepeatsAxesThatAreMissing) {
               ElementsAre(0, 0, 1, 1, 2, 2, 3, 3));
   EXPECT_EQ(inferred(kTile, Attributes::of(TileAttributes{{1, 3}}), with_batch({2})),
             with_batch({6}));
+  EXPECT_EQ(repeat(counting({0, 5, 0}), {2, 3, 4, 5}).shape(), (Shape{2, 0, 20, 0}));
+  EXPECT_EQ(tile(counting({0, 0}), {2, 3, 4}).shape(), (Shape{2, 0, 0}));
+  EXPECT_EQ(repeat_interleave(counting({0, 5, 0}), 3, 1).shape(), (Shape{0, 15, 0}));
+  EXPECT_EQ(repeat_interleave(counting({0, 5, 0}), 3, 0).shape(), (Shape{0, 5, 0}));
   EXPECT_ERROR(repeat(counting({2, 3}), {2}), invalid_argument, "repeat: expected at least 2");
   EXPECT_ERROR(tile(x, {-1}), invalid_argument, "tile: expected repeats of 0 or more", "[-1]");
   EXPECT_ERROR(tile(x, {kMost}), invalid_argument, "tile", "2^63");

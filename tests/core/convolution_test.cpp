@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "core/golden_attributes.h"
@@ -200,6 +201,22 @@ TEST(Convolution, BatchesMayBeSymbols) {
   EXPECT_EQ(length({&kConv1d, kConv1d.defaults()}), "length-2");
   EXPECT_EQ(length({&kConv1d, Attributes::of(Conv1dAttributes{.stride = {2}, .padding = {1, 1}})}),
             "(length+1)/2");
+}
+
+// oneDNN adds them up in 32 bits.
+TEST(Convolution, LargeSettingsRunByTheReference) {
+  Tensor x = Tensor::from({1, 2, 3, 4, 5, 6}, {1, 1, 3, 2}).set_requires_grad();
+  Tensor w = Tensor::from({1, 10, 100, 1000, 10000, 100000}, {1, 1, 3, 2}).set_requires_grad();
+  constexpr std::int64_t kLong = std::numeric_limits<std::int32_t>::max();
+  const Tensor y = conv2d(x, w, {}, {.stride = {1, kLong}, .padding = {0, 0, 65536, 2}});
+  // Two columns of zeros at the left at the first place; the second one lies beyond the end.
+  ASSERT_EQ(y.shape(), (Shape{1, 1, 65537, 1}));
+  EXPECT_EQ(y.to_vector<float>()[0], 654321.0F);
+  sum(y).backward();
+  EXPECT_EQ(w.grad().to_vector<float>()[0], 1.0F + 3.0F + 5.0F);
+  Tensor narrow = conv2d(Tensor::ones({4, 1, 3, 2}), Tensor::ones({4, 1, 3, 2}), {},
+                         {.stride = {1, kLong}, .padding = {3, 2, 65536, 2}});
+  EXPECT_EQ(narrow.shape(), (Shape{4, 4, 65540, 1}));
 }
 
 TEST(Convolution, BadInput) {

@@ -1,6 +1,9 @@
 // ctc_loss against PyTorch, and bad input.
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
+
 #include "core/golden_ctc.h"
 #include "core/golden_leaves.h"
 #include "pare/core/ops.h"
@@ -45,6 +48,41 @@ TEST(Ctc, CtcLossOfOneSequenceIsThatOfABatchOfOne) {
     EXPECT_EQ(one.rank(), 0);
     EXPECT_EQ(one.item(), batch.item());
   }
+}
+
+TEST(Ctc, NaNOfASampleIsItsLossAndGradient) {
+  Generator g(3);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const std::int64_t step : {0, 2, 4})
+    for (const bool zero_infinity : {false, true}) {
+      SCOPED_TRACE(step);
+      std::vector<float> values = log_softmax(g.normal({5, 2, 4}), 2).to_vector<float>();
+      // A blank and all labels of sample 1; its class 2 is not in the target.
+      for (const std::size_t i : {0U, 1U, 3U})
+        values[static_cast<std::size_t>(step) * 8 + 4 + i] = nan;
+      Tensor x = Tensor::from(values, {5, 2, 4}).set_requires_grad();
+      const Tensor loss =
+          ctc_loss({x, i64s({1, 3, 1, 3}, {2, 2}), i64s({5, 5}, {2}), i64s({2, 2}, {2})},
+                   {.zero_infinity = zero_infinity, .reduction = "none"});
+      loss.backward(Tensor::ones({2}));
+      const std::vector<float> losses = loss.to_vector<float>();
+      EXPECT_TRUE(std::isfinite(losses[0]));
+      EXPECT_TRUE(std::isnan(losses[1]));
+      const std::vector<float> gradient = x.grad().to_vector<float>();
+      for (std::size_t t = 0; t < 5; ++t)
+        for (std::size_t c = 0; c < 4; ++c) {
+          EXPECT_TRUE(std::isfinite(gradient[t * 8 + c]));
+          if (c != 2) {
+            EXPECT_TRUE(std::isnan(gradient[t * 8 + 4 + c])) << t << c;
+          }
+        }
+    }
+  // What no step of the sample reads does not count.
+  std::vector<float> late(5 * 4, -1.5F);
+  late[19] = nan;
+  EXPECT_TRUE(std::isfinite(ctc_loss({Tensor::from(late, {5, 1, 4}), i64s({1, 3}, {1, 2}),
+                                      i64s({4}, {1}), i64s({2}, {1})})
+                                .item()));
 }
 
 TEST(Ctc, BadInputToCtcLoss) {

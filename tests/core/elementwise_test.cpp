@@ -164,6 +164,54 @@ TEST(Elementwise, NumbersTakeTheTensorsType) {
   const Tensor x = Tensor::from(std::vector<std::int32_t>{4, 9}, {2});
   EXPECT_EQ((x * 2.0 + 1.0).to_vector<std::int32_t>(), (std::vector<std::int32_t>{9, 19}));
   EXPECT_THAT(error_of([] { return Tensor() + 1.0; }), HasSubstr("undefined"));
+  const auto u8 = Tensor::from(std::vector<std::uint8_t>{0, 9}, {2});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(error_of([&] { return u8 + -1.0; }),
+              HasSubstr("expected a number that u8 holds, got -1"));
+  EXPECT_THAT(error_of([&] { return u8 * 256.0; }), HasSubstr("u8 holds, got 256"));
+  EXPECT_THAT(error_of([&] { return x * 0.5; }), HasSubstr("i32 holds, got 0.5"));
+  EXPECT_THAT(error_of([&] { return x / nan; }), HasSubstr("i32 holds, got nan"));
+  const Tensor wide = Tensor::from(std::vector<std::int64_t>{3}, {1});
+  EXPECT_THAT(error_of([&] { return wide + 0x1p63; }),
+              HasSubstr("i64 holds, got 9.22"));
+  EXPECT_EQ((wide * -0x1p62).to_vector<std::int64_t>()[0], std::int64_t{1} << 62);
+  EXPECT_THAT(error_of([&] { return pow(x, 0.5); }), HasSubstr("pow"));
+}
+
+// An integer tensor beside any number: what mathematics says.
+TEST(Elementwise, ComparisonsWithNumbersThatIntegersLack) {
+  using Bools = std::vector<bool>;
+  const auto bools = [](const Tensor& t) {
+    const Tensor wide = t.to(DType::i32);
+    const std::vector<std::int32_t> v = wide.to_vector<std::int32_t>();
+    return Bools(v.begin(), v.end());
+  };
+  const double inf = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr std::int64_t kLow = std::numeric_limits<std::int64_t>::min();
+  constexpr std::int64_t kHigh = std::numeric_limits<std::int64_t>::max();
+  const auto check = [&](const Tensor& x, const std::vector<double>& values) {
+    for (const double b : {2.5, -2.5, -1.0, 256.0, 2.0, 0x1p63, -0x1p64, inf, -inf, nan}) {
+      SCOPED_TRACE(b);
+      Bools expected[6];
+      for (const double a : values) {
+        const bool is[6] = {a == b, a != b, a<b, a <= b, a> b, a >= b};
+        for (int i = 0; i < 6; ++i) expected[i].push_back(is[i]);
+      }
+      EXPECT_EQ(bools(equal(x, b)), expected[0]);
+      EXPECT_EQ(bools(not_equal(x, b)), expected[1]);
+      EXPECT_EQ(bools(less(x, b)), expected[2]);
+      EXPECT_EQ(bools(less_equal(x, b)), expected[3]);
+      EXPECT_EQ(bools(greater(x, b)), expected[4]);
+      EXPECT_EQ(bools(greater_equal(x, b)), expected[5]);
+    }
+  };
+  check(Tensor::from(std::vector<std::uint8_t>{0, 2, 3, 255}, {4}), {0, 2, 3, 255});
+  // Just below 2^63, which double has no number for.
+  check(Tensor::from(std::vector<std::int64_t>{kLow, -3, 2, 3}, {4}), {-0x1p63, -3, 2, 3});
+  EXPECT_EQ(bools(less(Tensor::from(std::vector<std::int64_t>{kHigh}, {1}), 0x1p63)), Bools{true});
+  EXPECT_EQ(bools(equal(Tensor::from(std::vector<std::int64_t>{kHigh}, {1}), 0x1p63)),
+            Bools{false});
 }
 
 TEST(Elementwise, BadInput) {

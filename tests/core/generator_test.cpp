@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "expect_error.h"
 #include "pare/core/context.h"
 #include "pare/core/error.h"
 #include "pare/core/parallel.h"
@@ -66,7 +67,9 @@ TEST(Generator, PermutesAndForks) {
   EXPECT_NE(a.next_u32(), b.next_u32());
   a = g.fork(1);
   EXPECT_EQ(a.next_u32(), again.next_u32());
-  EXPECT_THROW(g.below(0), Error);
+  EXPECT_ERROR(g.below(0), invalid_argument, "generator: expected a bound above 0, got 0");
+  EXPECT_ERROR(g.permutation(-1), invalid_argument, "a count of 0 or more, got -1");
+  EXPECT_TRUE(g.permutation(0).empty());
 }
 
 TEST(Generator, ResumesFromItsState) {

@@ -145,6 +145,16 @@ def resize(out):
                                    exclude=exclude))
 
 
+def gradients(run, x):
+    """0 where PyTorch's gradient is not that of its own values: some of its backward kernels copy where the forward
+    follows the scale (case's argument differentiate)."""
+    leaf = x.clone().requires_grad_()
+    y = run(leaf)
+    given = torch.linspace(-1, 1, y.numel()).reshape(y.shape)
+    (gradient,) = torch.autograd.grad(y, leaf, given)
+    return None if torch.allclose((y * given).sum(), (leaf * gradient).sum(), rtol=1e-3, atol=1e-4) else 0
+
+
 def interpolate(out):
     names = ["nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic"]
     spatial = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
@@ -161,6 +171,22 @@ def interpolate(out):
                 for scale in scales[rank]:
                     out.append(case("interpolate", [names.index(mode), align, 0, 1, scale], [values(1, 2, *sizes[rank])],
                                     lambda t, s=scale, r=run: F.interpolate(t, scale_factor=s, **r)))
+    # Scales that are not the ratio of the sizes: axes that stay as long as they are, or double.
+    near = {1: [(1.1,), (2.1,)], 2: [(1.15, 1.1), (2.2, 1.1), (1.2, 2.1), (1.1, 1.6)], 3: [(1.1, 2.2, 1.2)]}
+    kept = {1: (9,), 2: (4, 8), 3: (5, 3, 4)}
+    for mode in names:
+        for rank in [spatial[mode]] if mode in spatial else [1, 2, 3]:
+            for align in [0] if mode.startswith("nearest") else [0, 1]:
+                run = dict(mode=mode, **({"align_corners": bool(align)} if not mode.startswith("nearest") else {}))
+                for scale in near[rank]:
+                    f = lambda t, s=scale, r=run: F.interpolate(t, scale_factor=s, **r)
+                    x = values(1, 2, *kept[rank])
+                    out.append(case("interpolate", [names.index(mode), align, 0, 1, *scale], [x], f, gradients(f, x)))
+            if mode in ("bilinear", "bicubic"):
+                for scale in near[rank]:
+                    f = lambda t, s=scale, m=mode: F.interpolate(t, scale_factor=s, mode=m, antialias=True)
+                    x = values(1, 2, *kept[rank])
+                    out.append(case("interpolate", [names.index(mode), 0, 1, 1, *scale], [x], f, gradients(f, x)))
     for mode in ("bilinear", "bicubic"):
         for size in [(3, 4), (12, 3)]:
             out.append(case("interpolate", [names.index(mode), 0, 1, 0, *size], [values(1, 2, 9, 8)],

@@ -41,7 +41,39 @@ TEST(Einsum, BadInput) {
   EXPECT_ERROR(einsum("ij,ik", {a, b}), shape_mismatch, "one size for 'i'", "2 and 3");
   EXPECT_ERROR(einsum("ii", {a}), shape_mismatch, "'i' twice", "[2, 3]");
   EXPECT_ERROR(einsum("ij,jk", {a, Tensor()}), invalid_argument, "undefined");
-  EXPECT_ERROR(einsum("ij", {Tensor::ones({0, 3})}), unsupported, "elements", "[0, 3]");
+}
+
+// The shapes are PyTorch's.
+TEST(Einsum, OfOperandsWithoutElementsGivesZeros) {
+  const auto expect = [](const char* equation, const std::vector<Shape>& shapes,
+                         const Shape& shape) {
+    SCOPED_TRACE(equation);
+    Tensors operands;
+    for (const Shape& s : shapes) operands.push_back(Tensor::ones(s).set_requires_grad());
+    const Tensor y = einsum(equation, operands);
+    EXPECT_EQ(y.shape(), shape);
+    EXPECT_EQ(y.to_vector<float>(),
+              std::vector<float>(static_cast<std::size_t>(shape.elements()), 0.0F));
+    sum(y).backward();
+    for (const Tensor& x : operands) {
+      EXPECT_EQ(x.grad().shape(), x.shape());
+      EXPECT_EQ(x.grad().to_vector<float>(),
+                std::vector<float>(static_cast<std::size_t>(x.elements()), 0.0F));
+    }
+  };
+  expect("bij,bjk->bik", {{0, 2, 3}, {0, 3, 4}}, {0, 2, 4});
+  expect("bij,bjk->bik", {{5, 2, 0}, {5, 0, 4}}, {5, 2, 4});
+  expect("bij,bjk->bik", {{0, 2, 0}, {0, 0, 4}}, {0, 2, 4});
+  expect("ij,jk", {{2, 0}, {0, 0}}, {2, 0});
+  expect("ij->ji", {{0, 3}}, {3, 0});
+  expect("ij->j", {{0, 3}}, {3});
+  expect("ij", {{0, 3}}, {0, 3});
+  expect("iij->ij", {{0, 0, 3}}, {0, 3});
+  expect("ii", {{0, 0}}, {});
+  expect("i,j->ij", {{0}, {0}}, {0, 0});
+  expect("ij,kl->ijkl", {{0, 2}, {3, 0}}, {0, 2, 3, 0});
+  expect("...i,...i->...", {{0, 2, 3}, {1, 2, 3}}, {0, 2});
+  expect("...i,...i->i", {{0, 3}, {1, 3}}, {3});
 }
 
 TEST(Products, BadInput) {

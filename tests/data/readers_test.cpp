@@ -82,6 +82,8 @@ TEST(IdxTest, DamagedFilesAreErrorsThatSayWhatIsWrong) {
   std::string overflow = bytes({0, 0, 0x0E, 8});
   for (int i = 0; i < 32; ++i) overflow += bytes({255});
   expect(overflow, {"4294967295", "at most 0"});
+  expect(bytes({0, 0, 8, 3, 0xAD, 0x7E, 255, 255, 255, 255, 0, 255, 0, 0, 0, 0}),
+         {"[2910781439, 4294902015, 0] elements of u8 after the header"});
 }
 
 TEST(IdxTest, DamagedGzipIsAnError) {

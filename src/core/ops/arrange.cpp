@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/defined.h"
+#include "core/ops/exact_shape.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/movement.h"
 
@@ -24,18 +25,35 @@ Tensor reshape_middle(const Tensor& x, int kept, const std::vector<std::int64_t>
                       int rest) {
   std::vector<std::int64_t> shape(at(kept), 0);
   shape.insert(shape.end(), middle.begin(), middle.end());
-  // A 0 would copy the axis of x that is now at its place: such an axis is left open, once.
-  bool open = std::find(middle.begin(), middle.end(), -1) != middle.end();
-  for (int a = rest; a < x.rank(); ++a) {
-    PARE_CHECK(x.dim(a) > 0 || !open, unsupported, "reshape",
-               "expected elements along the axes after {}, got x {}", kept, x.shape());
-    open = open || x.dim(a) == 0;
-    shape.push_back(x.dim(a) == 0 ? -1 : x.dim(a));
-  }
-  return reshape(x, shape);
+  for (int a = rest; a < x.rank(); ++a) shape.push_back(x.dim(a));
+  // A 0 behind the first axes would copy the axis of x that is now at its place: one is left open.
+  const auto moved = shape.begin() + kept;
+  const auto open = std::count(moved, shape.end(), -1);
+  const auto empty = std::count(moved, shape.end(), 0);
+  if (empty == 1 && open == 0) *std::find(moved, shape.end(), 0) = -1;
+  if (empty + open <= 1) return reshape(x, shape);
+  for (int a = 0; a < kept; ++a) shape[at(a)] = x.dim(a);
+  std::int64_t named = 1;
+  for (const std::int64_t size : middle)
+    if (size > 0) named *= size;
+  std::replace(moved, shape.end(), std::int64_t{-1}, x.dim(kept) / named);
+  return reshape_exactly(x, shape);
 }
 
 }  // namespace
+
+Tensor reshape_exactly(const Tensor& x, const std::vector<std::int64_t>& shape) {
+  const auto empty = std::find(shape.begin(), shape.end(), 0);
+  if (empty == shape.end()) return reshape(x, shape);
+  // One axis without elements, then the others "that often" along axes of 1.
+  const auto axis = at(empty - shape.begin());
+  std::vector<std::int64_t> first(shape.size(), 1);
+  first[axis] = -1;
+  TileAttributes others{shape};
+  others.repeats[axis] = 1;
+  const Tensor line = reshape(x, first);
+  return apply({&kTile, Attributes::of(std::move(others))}, detail::Borrowed(line));
+}
 
 Tensor permute(const Tensor& x, const std::vector<std::int64_t>& axes) {
   require_defined(x, "permute");
@@ -185,6 +203,11 @@ Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, int axis) {
              "expected at least 0 repeats, got {}", repeats);
   const int a = normalize_axis(axis, x.rank(), "repeat_interleave");
   if (repeats == 0) return slice(x, a, 0, 0);
+  if (x.elements() == 0) {  // nothing has an order
+    std::vector<std::int64_t> times(at(x.rank()), 1);
+    times[at(a)] = repeats;
+    return tile(x, times);
+  }
   std::vector<std::int64_t> shape(at(x.rank()) + 1, -1);
   shape[at(a) + 1] = repeats;
   return flatten(expand(unsqueeze(x, a + 1), shape), a, a + 1);

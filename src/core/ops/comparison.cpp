@@ -1,4 +1,5 @@
 // equal, not_equal, less, less_equal, greater and greater_equal: bool results, no gradient.
+#include <cmath>
 #include <type_traits>
 
 #include "core/elementwise_op.h"
@@ -48,6 +49,26 @@ void forward_comparison(const Call& call, std::span<const Tensor> inputs, std::s
     else
       zip_rows(a, b, outputs[0], plain_row<T, bool, F>);
   });
+}
+
+/// Whether `a` has integers, none of which is `b`: a fraction, one out of their range, or NaN. The
+/// comparison is then one with an integer, which keeps traces free of the shape of `a`.
+bool lacks(const Tensor& a, double b) {
+  return a.defined() && is_arithmetic(a.dtype()) && !holds(a.dtype(), b);
+}
+Tensor lowest(const Tensor& a) { return Tensor::scalar(traits(a.dtype()).lowest, a.dtype()); }
+Tensor highest(const Tensor& a) { return Tensor::scalar(traits(a.dtype()).highest, a.dtype()); }
+
+/// Where `a` is less, or greater, than a number that it lacks.
+Tensor below(const Tensor& a, double b) {
+  const DTypeTraits& t = traits(a.dtype());
+  if (!(b >= t.lowest)) return less(a, lowest(a));  // nowhere
+  return less_equal(a, b > t.highest ? highest(a) : Tensor::scalar(std::floor(b), a.dtype()));
+}
+Tensor above(const Tensor& a, double b) {
+  const DTypeTraits& t = traits(a.dtype());
+  if (!(b <= t.highest)) return less(a, lowest(a));  // nowhere
+  return greater_equal(a, b < t.lowest ? lowest(a) : Tensor::scalar(std::ceil(b), a.dtype()));
 }
 
 constexpr OpDef comparison(const char* name, void (*infer)(InferArgs&), ForwardFunction run,
@@ -102,15 +123,23 @@ Tensor greater(const Tensor& a, const Tensor& b) {
 Tensor greater_equal(const Tensor& a, const Tensor& b) {
   return apply({&kGreaterEqual, {}}, detail::Borrowed(a, b));
 }
-Tensor equal(const Tensor& a, double b) { return equal(a, number_like(a, b, "equal")); }
-Tensor not_equal(const Tensor& a, double b) { return not_equal(a, number_like(a, b, "not_equal")); }
-Tensor less(const Tensor& a, double b) { return less(a, number_like(a, b, "less")); }
-Tensor less_equal(const Tensor& a, double b) {
-  return less_equal(a, number_like(a, b, "less_equal"));
+Tensor equal(const Tensor& a, double b) {
+  return lacks(a, b) ? less(a, lowest(a)) : equal(a, number_like(a, b, "equal"));
 }
-Tensor greater(const Tensor& a, double b) { return greater(a, number_like(a, b, "greater")); }
+Tensor not_equal(const Tensor& a, double b) {
+  return lacks(a, b) ? greater_equal(a, lowest(a)) : not_equal(a, number_like(a, b, "not_equal"));
+}
+Tensor less(const Tensor& a, double b) {
+  return lacks(a, b) ? below(a, b) : less(a, number_like(a, b, "less"));
+}
+Tensor less_equal(const Tensor& a, double b) {
+  return lacks(a, b) ? below(a, b) : less_equal(a, number_like(a, b, "less_equal"));
+}
+Tensor greater(const Tensor& a, double b) {
+  return lacks(a, b) ? above(a, b) : greater(a, number_like(a, b, "greater"));
+}
 Tensor greater_equal(const Tensor& a, double b) {
-  return greater_equal(a, number_like(a, b, "greater_equal"));
+  return lacks(a, b) ? above(a, b) : greater_equal(a, number_like(a, b, "greater_equal"));
 }
 
 }  // namespace pare

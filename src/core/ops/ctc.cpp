@@ -98,7 +98,9 @@ PARE_INLINE double joined(double a, double b, double c) {
     const double below = v - m;
     return vec::two_to(below < -60 ? -60 : below);
   };
-  return m + vec::log2_of(term(a) + term(b) + term(c));
+  const double sum = term(a) + term(b) + term(c);
+  // log2_of makes a number of NaN.
+  return sum == sum ? m + vec::log2_of(sum) : sum;
 }
 
 /// now[s] = joined of the states that may come before s at the last step, plus its own input. Two

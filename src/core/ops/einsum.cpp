@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/ops/exact_shape.h"
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/movement.h"
@@ -154,7 +155,7 @@ void take_diagonals(Term& term) {
     permutation.push_back(static_cast<std::int64_t>(j));
     shape.push_back(size * size);
     labels.push_back(term.labels[i]);
-    const Tensor flat = reshape(transpose(term.value, permutation), shape);
+    const Tensor flat = reshape_exactly(transpose(term.value, permutation), shape);
     term.value = slice(flat, flat.rank() - 1, 0, size * size, size + 1);
     term.labels = labels;
     return take_diagonals(term);
@@ -208,7 +209,7 @@ std::vector<std::int64_t> grouped(const Term& term, const Labels& single, const 
 }
 
 Tensor shaped(const Tensor& x, const std::vector<std::int64_t>& shape) {
-  return x.shape() == Shape(std::span(shape)) ? x : reshape(x, shape);
+  return x.shape() == Shape(std::span(shape)) ? x : reshape_exactly(x, shape);
 }
 
 /// a · b with the labels that are needed; those that both have and nobody needs are summed.
@@ -223,10 +224,10 @@ template <class Needed> Term multiply(Term a, Term b, const Needed& needed) {
   }
   for (const int label : b.labels)
     if (!has(a.labels, label)) only_b.push_back(label);
-  // An ellipsis that is summed: of both sizes the larger counts.
+  // An ellipsis that is summed: where one size is 1 the other counts.
   for (const int label : summed)
     for (auto [term, other] : {std::pair{&a, &b}, std::pair{&b, &a}})
-      if (size_of(*term, label) < size_of(*other, label)) {
+      if (size_of(*term, label) == 1 && size_of(*other, label) != 1) {
         std::vector<std::int64_t> shape = term->value.shape().to_vector();
         const auto at = std::find(term->labels.begin(), term->labels.end(), label);
         shape[static_cast<std::size_t>(at - term->labels.begin())] = size_of(*other, label);
@@ -238,7 +239,8 @@ template <class Needed> Term multiply(Term a, Term b, const Needed& needed) {
   append(result, only_a);
   append(result, only_b);
   std::vector<std::int64_t> shape;
-  for (const int label : both) shape.push_back(std::max(size_of(a, label), size_of(b, label)));
+  for (const int label : both)
+    shape.push_back(size_of(a, label) == 1 ? size_of(b, label) : size_of(a, label));
   for (const int label : only_a) shape.push_back(size_of(a, label));
   for (const int label : only_b) shape.push_back(size_of(b, label));
   if (summed.empty()) {
@@ -266,12 +268,9 @@ template <class Needed> Term multiply(Term a, Term b, const Needed& needed) {
 }  // namespace
 
 Tensor einsum(std::string_view equation, const Tensors& operands) {
-  for (const Tensor& operand : operands) {
+  for (const Tensor& operand : operands)
     PARE_CHECK(operand.defined(), invalid_argument, "einsum",
                "expected {} tensors, got an undefined one", operands.size());
-    PARE_CHECK(operand.elements() > 0, unsupported, "einsum",
-               "expected operands with elements, got {}", operand.shape());
-  }
   const Equation e = read(equation, operands);
   Term all;
   for (std::size_t i = 0; i < operands.size(); ++i) {

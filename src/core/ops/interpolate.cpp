@@ -1,5 +1,6 @@
 // interpolate: resize with PyTorch's words for modes and coordinates.
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -8,6 +9,23 @@
 #include "pare/core/ops/resample.h"
 
 namespace pare {
+namespace {
+
+/// PyTorch takes an axis as it is where the size that a scale asks for is the input's. In mode
+/// nearest it does so for pictures alone, and there doubles exactly as well; nearest-exact and
+/// bicubic without a filter always follow the scale.
+double ratio_of(double scale, std::int64_t size, std::size_t spatial,
+                const InterpolateOptions& options) {
+  const auto in = static_cast<double>(size);
+  const double out = std::floor(in * scale);
+  if (options.mode == "nearest")
+    return spatial != 2 ? scale : out == in ? 1 : out == 2 * in ? 2 : scale;
+  const bool follows = options.mode == "nearest-exact" ||
+                       (options.mode == "bicubic" && !options.antialias && !options.align_corners);
+  return !follows && out == in ? 1 : scale;
+}
+
+}  // namespace
 
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
   PARE_CHECK(x.defined() && x.rank() >= 3 && x.rank() <= 5, shape_mismatch, "interpolate",
@@ -55,7 +73,8 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) {
                  "expected sizes of at least 1, got [{}]", listed(options.size));
       attributes.sizes.push_back(options.size[i]);
     } else {
-      attributes.scales.push_back(options.scale[i]);
+      attributes.scales.push_back(
+          ratio_of(options.scale[i], x.dim(static_cast<int>(a) + 2), spatial, options));
     }
   }
   if (options.scale.empty())

@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "core/defined.h"
+#include "core/ops/exact_shape.h"
 #include "core/ops/layout.h"
 #include "core/ops/value_inputs.h"
 #include "pare/core/ops/movement.h"
@@ -186,9 +187,12 @@ Tensor flatten(const Tensor& x, int start_axis, int end_axis) {
     std::int64_t size = x.dim(a);
     if (size == 0) {
       std::int64_t& open = shape[static_cast<std::size_t>(start)];
-      PARE_CHECK(open == -1 && merged > 0, unsupported, "flatten",
-                 "expected at most one axis without elements from {} on, got x {}", start,
-                 x.shape());
+      if (open != -1 || merged == 0) {
+        std::vector<std::int64_t> exact = x.shape().to_vector();
+        exact.erase(exact.begin() + start, exact.begin() + end + 1);
+        exact.insert(exact.begin() + start, merged);
+        return reshape_exactly(x, exact);
+      }
       open = merged;
       size = -1;
     }
