@@ -2,7 +2,6 @@
 #include "core/check.h"
 #include "graph/infer_node.h"
 #include "graph/rewrites.h"
-#include "pare/graph/passes.h"
 
 namespace pare {
 namespace {
@@ -54,6 +53,7 @@ PassResult recognize(Graph graph) {
           {name, fmt::format("looks like {}, of other shapes or types", found->what)});
     }
   }
+  recognize_lstm_cells(graph, report);
   graph.compact();
   graph.infer_shapes();
   graph.verify();

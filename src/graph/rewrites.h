@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graph/pattern.h"
+#include "pare/graph/passes.h"
 
 namespace pare {
 
@@ -33,5 +34,7 @@ Finder find_silu, find_hardsigmoid, find_hardswish, find_gelu, find_softmax, fin
 Finder find_layer_norm, find_instance_norm, find_rms_norm, find_norm_weight, find_norm_bias;
 // recognize_attention.cpp
 Finder find_attention;
+// recognize_lstm.cpp; of several outputs, so that it edits the graph itself
+void recognize_lstm_cells(Graph& graph, PassReport& report);
 
 }  // namespace pare

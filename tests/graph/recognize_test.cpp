@@ -148,6 +148,32 @@ TEST(Recognize, AttentionOfKeysTurnedWithTheirHeads) {
   EXPECT_LT(difference(run_one(found, other), run_one(graph, other)), 2e-6);
 }
 
+TEST(Recognize, StepOfAnLstm) {
+  struct Cell : nn::Module {
+    Cell() { fill(*this); }
+    nn::Linear input{{.in = 6, .out = 20}};
+    nn::Linear hidden{{.in = 5, .out = 20, .bias = false}};
+    void members(nn::Members& m) override { m("input", input)("hidden", hidden); }
+    // x beside the states h and c
+    Tensor forward(const Tensor& all) override {
+      const Tensor x = slice(all, 1, 0, 6);
+      const Tensor h = slice(all, 1, 6, 11);
+      const Tensor z = matmul(x, transpose(Tensor(input.weight), {1, 0})) +
+                       matmul(h, transpose(Tensor(hidden.weight), {1, 0})) + Tensor(input.bias);
+      const auto gate = [&](int k) { return slice(z, 1, 5 * k, 5 * k + 5); };
+      const Tensor c = sigmoid(gate(1)) * slice(all, 1, 11, 16) + sigmoid(gate(0)) * tanh(gate(2));
+      return concat({sigmoid(gate(3)) * tanh(c), c}, 1);
+    }
+  } net;
+  // Exporters write matrices as they are multiplied.
+  Graph graph = fold_constants(trace(net, random(Shape{2, 16})).copy()).graph;
+  auto [found, report] = recognize(graph);
+  EXPECT_THAT(report.to_string(), HasSubstr("is a step of an lstm"));
+  EXPECT_THAT(found.to_string(), Not(HasSubstr("tanh(")));
+  const Tensor x = random(Shape{3, 16}, 9);
+  EXPECT_LT(difference(run_one(found, x), run_one(graph, x)), 2e-6);
+}
+
 TEST(Recognize, Softmax) {
   const auto written = [](const Tensor& x, int axis) {
     const Tensor e = exp(x - max(x, {axis}, true));

@@ -58,7 +58,7 @@ PARE_API PassResult fold_shapes(Graph graph);
 
 /// Replaces what exporters write out by the op it stands for: silu, hardsigmoid, hardswish, gelu
 /// (through erf and tanh), softmax and log_softmax, layer_norm, instance_norm and rms_norm with
-/// weight and bias, attention. Equal up to rounding.
+/// weight and bias, attention, a step of an lstm. Equal up to rounding.
 PARE_API PassResult recognize(Graph graph);
 
 /// Joins two casts in a row where neither loses anything: f16 → f32 → f16 is nothing, i8 → i32 →
