@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <set>
 
 #include "cli/settings.h"
 #include "pare/core/context.h"
@@ -203,15 +204,23 @@ std::map<std::string, std::int64_t> symbols_of(
 
 Graph sized(const Graph& graph, const std::map<std::string, std::int64_t>& symbols) {
   Graph out = graph.share();
+  std::set<std::string> open;  // sizes that nobody gave, the batch apart
   for (const int v : out.inputs()) {
     Shape& shape = out.edit_value(v).shape;
     for (int a = 0; a < shape.rank(); ++a) {
       if (!shape.symbolic(a)) continue;
       const auto size = symbols.find(shape.symbol(a));
+      if (size == symbols.end() && a > 0) open.insert("'" + shape.symbol(a) + "'");
       shape.set(a, size == symbols.end() ? 1 : size->second);
     }
   }
-  out.infer_shapes();
+  try {
+    out.infer_shapes();
+  } catch (const Error& error) {
+    if (open.empty()) throw;
+    throw Error(error.code(), fmt::format("{} (with 1 for {}: --shape says otherwise)",
+                                          error.message(), fmt::join(open, ", ")));
+  }
   return out;
 }
 

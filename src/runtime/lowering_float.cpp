@@ -81,13 +81,14 @@ bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, in
   return true;
 }
 
-/// In bf16 where that is asked for and somebody makes it, else in f32; the spec is as it was made.
+/// In bf16 where that is asked for and somebody has a kernel for it, else in f32; the spec is as it
+/// was made.
 template <class Spec>
 std::unique_ptr<Primitive> Lowering::make_in_precision(Spec& spec, int out) const {
   if (options_.precision == Precision::bf16) {
     spec.source.dtype = DType::bf16;
     spec.destination.dtype = spec.epilogue.residual_encoding.dtype = result_dtype(out);
-    if (auto primitive = make(spec)) return primitive;
+    if (auto primitive = make(spec); primitive && !primitive->slow()) return primitive;
     spec.source.dtype = DType::f32;
     spec.destination.dtype = spec.epilogue.residual_encoding.dtype = DType::f32;
   }

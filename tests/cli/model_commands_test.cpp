@@ -151,6 +151,19 @@ TEST_F(ModelCommandsTest, FailedRunsWriteNothing) {
   EXPECT_EQ(folder_.read("out"), "mine");
 }
 
+TEST_F(ModelCommandsTest, BenchSaysWhichSizesItTookForOne) {
+  Graph graph;
+  Shape shape{1, 2};
+  shape.append_symbol("height");
+  shape.append_symbol("width");
+  const int x = graph.add_input("x", shape, DType::f32);
+  const int pool = graph.add_node("pool", {&kMaxPool2d, kMaxPool2d.defaults()}, {x});
+  graph.set_outputs({graph.node(pool).outputs[0]});
+  const std::string model = save("m.pare", graph);
+  expect_failure(1, {"bench", model}, {"'height', 'width'", "--shape"});
+  pare_json({"bench", model, "--shape", "1,2,6,4", "--seconds", "0.01", "--threads", "1"});
+}
+
 TEST_F(ModelCommandsTest, BenchMeasuresAndNamesItsSteps) {
   const std::string model = save("m.pare", classifier());
   const auto json = pare_json({"bench", model, "--seconds", "0.05", "--threads", "1"});
