@@ -1,6 +1,7 @@
 // Saves and loads the state of a module.
 #include "pare/io/checkpoint.h"
 
+#include <cstring>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -148,6 +149,17 @@ class Loading {
                dtype, got.dtype());
   }
 
+  // Two values for one tensor of the module are one too many.
+  void take_once(const std::string& name, const Tensor& to, const Tensor& from) {
+    const auto [first, added] = first_.try_emplace(to.impl(), name);
+    if (added || same_bytes(*by_name_.at(first->second), from)) return;
+    report_.differing.emplace_back(first->second, name);
+  }
+  static bool same_bytes(const Tensor& a, const Tensor& b) {
+    return a.bytes() == b.bytes() &&
+           (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+  }
+
   // Of tied parameters one name in the file is enough.
   bool tied_to_found(const nn::Parameter& parameter) const {
     if (!parameter.initialized()) return false;
@@ -169,6 +181,7 @@ class Loading {
       return;
     }
     check_like(name, *from, to.shape(), to.dtype());
+    take_once(name, to, *from);
     copies_.emplace_back(to, *from);
   }
 
@@ -194,6 +207,8 @@ class Loading {
       return;
     }
     check_like(slot.name, *value, slot.parameter->shape(), slot.parameter->dtype());
+    if (slot.parameter->initialized())
+      take_once(slot.name, slot.parameter->expression().leaves.front().value, *value);
     plain_.emplace_back(slot.parameter, *value);
   }
 
@@ -244,8 +259,9 @@ class Loading {
   std::unordered_map<std::string, const Tensor*> by_name_;
   std::set<std::string> used_;
   LoadReport report_;
-  std::vector<const Slot*> absent_;                // parameters that the file does not have
-  std::vector<std::pair<Tensor, Tensor>> copies_;  // into, from
+  std::unordered_map<const void*, std::string> first_;  // the name that a tensor was found by
+  std::vector<const Slot*> absent_;                     // parameters that the file does not have
+  std::vector<std::pair<Tensor, Tensor>> copies_;       // into, from
   std::vector<std::pair<nn::Parameter*, Tensor>> plain_;
   std::vector<std::pair<nn::Parameter*, Expression>> built_;
 };
@@ -290,6 +306,12 @@ LoadReport load(nn::Module& module, const std::string& path, const LoadOptions& 
              invalid_argument, path,
              "expected the names of the module, got a file without [{}] and with [{}] besides",
              join(report.missing), join(report.unexpected));
+  if (options.strict && !report.differing.empty()) {
+    const auto& [first, other] = report.differing.front();
+    fail(ErrorCode::invalid_argument, path,
+         "expected one value for '{}' and '{}', which are tied in the module, got two", first,
+         other);
+  }
   loading.write();
   return report;
 }

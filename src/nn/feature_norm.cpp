@@ -126,7 +126,8 @@ void InstanceNorm::reset(Generator&) {
 }
 void InstanceNorm::set_mode(bool train) {
   InstanceNormAttributes changed = attributes_.as<InstanceNormAttributes>();
-  changed.frozen = !train;
+  // nn::freeze of all its parameters holds until they are thawed.
+  changed.frozen = !train || (!weight.trainable() && !bias.trainable());
   attributes_ = Attributes::of(changed);
 }
 Tensor InstanceNorm::forward(const Tensor& x) {

@@ -35,7 +35,8 @@ void BatchNorm::reset(Generator&) {
 
 void BatchNorm::set_mode(bool train) {
   BatchNormAttributes changed = attributes_.as<BatchNormAttributes>();
-  changed.frozen = !train;
+  // nn::freeze of all its parameters holds until they are thawed.
+  changed.frozen = !train || (!weight.trainable() && !bias.trainable());
   attributes_ = Attributes::of(changed);
 }
 

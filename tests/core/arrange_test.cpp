@@ -120,6 +120,9 @@ TEST(Squeeze, TakesAxesOfOneElement) {
   EXPECT_EQ(squeeze(counting({1, 0, 3})).shape(), (Shape{0, 3}));
   EXPECT_EQ(unsqueeze(x, 1).raw(), x.raw());
   EXPECT_ERROR(squeeze(x, 4), out_of_range, "squeeze");
+  // A scalar is taken for one axis.
+  EXPECT_EQ(squeeze(Tensor::scalar(1), -1).shape(), (Shape{}));
+  EXPECT_ERROR(squeeze(Tensor::scalar(1), 1), out_of_range, "squeeze");
   EXPECT_ERROR(unsqueeze(x, 5), out_of_range, "unsqueeze");
   for (const int axis : {0, 1, 2, 3}) {
     Shape shape{0, 5, 0};
@@ -144,6 +147,7 @@ TEST(Flatten, KeepsAxesWithoutElements) {
   EXPECT_EQ(flatten(counting({2, 3, 0, 4}), 0, 1).shape(), (Shape{6, 0, 4}));
   EXPECT_EQ(flatten(counting({2, 0, 3, 4}), 1, 2).shape(), (Shape{2, 0, 4}));
   EXPECT_EQ(flatten(counting({0, 2, 3, 0}), 1, 2).shape(), (Shape{0, 6, 0}));
+  EXPECT_EQ(flatten(Tensor::scalar(1), 0).shape(), (Shape{1}));
   EXPECT_EQ(flatten(counting({2, 3, 0, 0}), 0, 1).shape(), (Shape{6, 0, 0}));
   EXPECT_EQ(flatten(counting({2, 3, 0, 5, 0}), 1, 2).shape(), (Shape{2, 0, 5, 0}));
 }
@@ -271,7 +275,8 @@ TEST(Range, CountsAsOnnx) {
   EXPECT_THAT(range(whole(kMost - 3), whole(kMost), whole(2)).to_vector<std::int64_t>(),
               ElementsAre(kMost - 3, kMost - 1));
   EXPECT_ERROR(arange({.end = 3, .step = 0}), invalid_argument, "arange: expected a step other");
-  EXPECT_ERROR(arange({.end = 3, .dtype = DType::u8}), dtype_mismatch, "range", "u8");
+  EXPECT_ERROR(arange({.end = 3, .dtype = DType::u8}), dtype_mismatch, "arange: expected f32",
+               "u8");
   for (const DType dtype : {DType::f32, DType::i64}) {
     EXPECT_ERROR(arange({.end = NAN, .dtype = dtype}), invalid_argument, "arange: ", "0 to nan by");
     EXPECT_ERROR(arange({.end = 3, .step = INFINITY, .dtype = dtype}), invalid_argument,

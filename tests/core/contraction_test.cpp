@@ -188,7 +188,7 @@ TEST(Dropout, KeepsAndScales) {
   const Attributes attributes = Attributes::of(DropoutAttributes{.probability = 0.25});
   Tensor x = Tensor::ones({100, 400});
   x.set_requires_grad();
-  EXPECT_ERROR(dropout(x, attributes), invalid_state, "dropout: expected a generator");
+  EXPECT_ERROR(dropout(x, attributes), invalid_state, "dropout: expected a generator", "got none");
   scope->generator = &generator;
   const Tensor y = dropout(x, attributes);
   const std::vector<float> values = y.to_vector<float>();

@@ -1,6 +1,9 @@
 // Elementwise ops against PyTorch, double-precision loops and bad input.
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
+
 #include "core/golden_elementwise.h"
 #include "pare/core/ops/elementwise.h"
 
@@ -154,10 +157,19 @@ TEST(Elementwise, DetachSharesMemoryAndStopsTheGradient) {
   EXPECT_FALSE(y.requires_grad());
 }
 
-TEST(Elementwise, ClampPassesTheGradientAtItsBounds) {
-  Tensor x = Tensor::from({-1.5F, -1.0F, 2.0F, 2.5F}, {4}).set_requires_grad();
-  clamp(x, -1, 2).backward(Tensor::ones({4}));
-  EXPECT_EQ(x.grad().to_vector<float>(), (std::vector<float>{0, 1, 1, 0}));
+// As PyTorch 2.15.
+TEST(Elementwise, ClampPassesTheGradientBetweenItsBounds) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const auto gradient = [](double min, double max) {
+    const std::vector<float> values{NAN, -kInf, -1.5F, -1.0F, 0.5F, 2.0F, 2.5F, kInf};
+    Tensor x = Tensor::from(values, {8}).set_requires_grad();
+    clamp(x, min, max).backward(Tensor::ones({8}));
+    return x.grad().to_vector<float>();
+  };
+  EXPECT_EQ(gradient(-1, 2), (std::vector<float>{0, 0, 0, 0, 1, 0, 0, 0}));
+  EXPECT_EQ(gradient(-1, HUGE_VAL), (std::vector<float>{0, 0, 0, 0, 1, 1, 1, 1}));
+  EXPECT_EQ(gradient(-HUGE_VAL, 2), (std::vector<float>{0, 1, 1, 1, 1, 0, 0, 0}));
+  EXPECT_EQ(gradient(2, 2), std::vector<float>(8, 0.0F));
 }
 
 TEST(Elementwise, NumbersTakeTheTensorsType) {
@@ -172,8 +184,7 @@ TEST(Elementwise, NumbersTakeTheTensorsType) {
   EXPECT_THAT(error_of([&] { return x * 0.5; }), HasSubstr("i32 holds, got 0.5"));
   EXPECT_THAT(error_of([&] { return x / nan; }), HasSubstr("i32 holds, got nan"));
   const Tensor wide = Tensor::from(std::vector<std::int64_t>{3}, {1});
-  EXPECT_THAT(error_of([&] { return wide + 0x1p63; }),
-              HasSubstr("i64 holds, got 9.22"));
+  EXPECT_THAT(error_of([&] { return wide + 0x1p63; }), HasSubstr("i64 holds, got 9.22"));
   EXPECT_EQ((wide * -0x1p62).to_vector<std::int64_t>()[0], std::int64_t{1} << 62);
   EXPECT_THAT(error_of([&] { return pow(x, 0.5); }), HasSubstr("pow"));
 }

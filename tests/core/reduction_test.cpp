@@ -4,6 +4,7 @@
 #include "core/golden_reduction.h"
 #include "pare/core/generator.h"
 #include "pare/core/ops/reduction.h"
+#include "pare/core/ops/sort.h"
 
 namespace pare::test {
 namespace {
@@ -82,6 +83,41 @@ TEST(Reduction, TheGradientOfNaNGoesToNaN) {
       EXPECT_EQ(x.grad().to_vector<float>(), expected);
     }
   }
+}
+
+// As PyTorch: a scalar has an axis 0, which is its last.
+TEST(Reduction, OfAScalarAlongItsAxis) {
+  for (const int axis : {0, -1}) {
+    for (Tensor (*reduce)(const Tensor&, const std::vector<std::int64_t>&, bool) :
+         {sum, mean, max, min, prod, logsumexp}) {
+      Tensor x = Tensor::scalar(2.5).set_requires_grad();
+      const Tensor y = reduce(x, {axis}, true);
+      EXPECT_EQ(y.shape(), (Shape{}));
+      EXPECT_EQ(y.item(), 2.5);
+      y.backward();
+      EXPECT_EQ(x.grad().item(), 1);
+    }
+    const Tensor x = Tensor::scalar(-2.5);
+    EXPECT_EQ(norm(x, {.axes = {axis}}).item(), 2.5);
+    EXPECT_EQ(var(x, {.axes = {axis}, .correction = 0}).item(), 0);
+    EXPECT_EQ(stddev(x, {.axes = {axis}, .correction = 0}).item(), 0);
+    EXPECT_EQ(any(x, {axis}).item(), 1);
+    EXPECT_EQ(all(x, {axis}).item(), 1);
+    EXPECT_EQ(argmax(x, axis, true).shape(), (Shape{}));
+    EXPECT_EQ(argmin(x, axis).item(), 0);
+    EXPECT_EQ(cumsum(x, axis).shape(), (Shape{}));
+    EXPECT_EQ(cumprod(x, axis).item(), -2.5);
+    const Sorted sorted = sort(x, {.axis = axis});
+    EXPECT_EQ(sorted.values.item(), -2.5);
+    EXPECT_EQ(sorted.indices.shape(), (Shape{}));
+    EXPECT_EQ(topk(x, {.k = 1, .axis = axis}).values.item(), -2.5);
+  }
+  const Tensor x = Tensor::scalar(1);
+  EXPECT_ERROR(sum(x, {1}), out_of_range, "sum: expected an axis in [-1, 1), got 1");
+  EXPECT_ERROR(sum(x, {0, -1}), invalid_argument, "sum: expected every axis once");
+  EXPECT_ERROR(argmax(x, 1), out_of_range, "argmax");
+  EXPECT_ERROR(cumsum(x, -2), out_of_range, "cumsum");
+  EXPECT_ERROR(sort(x, {.axis = 1}), out_of_range, "sort");
 }
 
 TEST(Reduction, BadInput) {

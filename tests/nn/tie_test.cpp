@@ -79,6 +79,27 @@ TEST(Tie, TwoSlotsHaveOneLeafOneGradientOneEntry) {
   for (std::size_t i = 0; i < both.size(); ++i) EXPECT_NEAR(both[i], a[i] + b[i], 1e-6);
 }
 
+TEST(Tie, TwoValuesInAFileAreOneTooMany) {
+  const test::TemporaryFolder folder;
+  Net net;
+  start(net);
+  tie(net, "decoder.weight", "encoder.weight");
+  const std::string path = folder.path("net.safetensors");
+  std::vector<NamedTensor> state = net.state();
+  io::save_tensors(path, state);
+  EXPECT_TRUE(io::load(net, path).differing.empty());
+  const std::vector<float> before = net.encoder.weight.value().to_vector<float>();
+  for (NamedTensor& entry : state)
+    if (entry.name == "decoder.weight") entry.tensor = Tensor::full({3, 3}, 7);
+  io::save_tensors(path, state);
+  expect_error(ErrorCode::invalid_argument, {path, "'encoder.weight' and 'decoder.weight'"},
+               [&] { io::load(net, path); });
+  EXPECT_EQ(net.encoder.weight.value().to_vector<float>(), before);
+  const io::LoadReport report = io::load(net, path, {.strict = false});
+  EXPECT_THAT(report.differing, ElementsAre(std::pair("encoder.weight", "decoder.weight")));
+  EXPECT_EQ(net.encoder.weight.value().to_vector<float>(), std::vector<float>(9, 7.0F));
+}
+
 TEST(Tie, SurvivesCopiesOfItAndOfWhatHoldsIt) {
   Outer outer;
   start(outer);
@@ -235,6 +256,10 @@ TEST(Freeze, NormsKeepTheirStatistics) {
   ASSERT_EQ(net.state()[4].name, "norm.running_mean");
   const auto before = statistics();
   freeze(net, "norm.*");
+  net(x);
+  EXPECT_EQ(statistics(), before);
+  net.eval();
+  net.train();  // thaws what is not frozen
   net(x);
   EXPECT_EQ(statistics(), before);
   unfreeze(net, "norm");

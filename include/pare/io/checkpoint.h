@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pare/core/export.h"
@@ -18,11 +19,14 @@ namespace pare::io {
 PARE_API void save(nn::Module& module, const std::string& path);
 
 struct LoadOptions {
-  bool strict = true;  ///< names that only one of file and module has are an error
+  /// Names that only one of file and module has, and two values for tied names, are an error.
+  bool strict = true;
 };
 struct LoadReport {
   std::vector<std::string> missing;     ///< in the module, not in the file
   std::vector<std::string> unexpected;  ///< in the file, not in the module
+  /// Names tied in the module whose values in the file differ: of each two the last is taken.
+  std::vector<std::pair<std::string, std::string>> differing;
 };
 
 /// Reads what `save` or safetensors.torch.save_file(model.state_dict(), …) wrote. Values go into

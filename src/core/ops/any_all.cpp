@@ -96,10 +96,12 @@ constinit const OpDef kAll = {
              .emit = [](const Call& call, OnnxEmitter& e) { emit_truth(call, e, "ReduceMin"); }}};
 
 Tensor any(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kAny, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return apply({&kAny, Attributes::of(ReduceAttributes{axes_along(x, axes, kAny.name), keepdim})},
+               detail::Borrowed(x));
 }
 Tensor all(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kAll, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return apply({&kAll, Attributes::of(ReduceAttributes{axes_along(x, axes, kAll.name), keepdim})},
+               detail::Borrowed(x));
 }
 
 }  // namespace pare

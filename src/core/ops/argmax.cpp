@@ -152,9 +152,11 @@ constinit const OpDef kArgmin = {
              .emit = [](const Call& call, OnnxEmitter& e) { emit_index(call, e, "ArgMin"); }}};
 
 Tensor argmax(const Tensor& x, int axis, bool keepdim) {
+  if (is_scalar(x)) return argmax(line_of(x), axis);
   return apply({&kArgmax, Attributes::of(AxisAttributes{axis, keepdim})}, detail::Borrowed(x));
 }
 Tensor argmin(const Tensor& x, int axis, bool keepdim) {
+  if (is_scalar(x)) return argmin(line_of(x), axis);
   return apply({&kArgmin, Attributes::of(AxisAttributes{axis, keepdim})}, detail::Borrowed(x));
 }
 

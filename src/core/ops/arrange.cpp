@@ -145,8 +145,8 @@ Tensor squeeze(const Tensor& x) {
 
 Tensor squeeze(const Tensor& x, int axis) {
   require_defined(x, "squeeze");
-  const int a = normalize_axis(axis, x.rank(), "squeeze");
-  if (x.dim(a) != 1) return x;
+  const int a = normalize_axis(axis, std::max(x.rank(), 1), "squeeze");
+  if (x.rank() == 0 || x.dim(a) != 1) return x;
   return reshape_middle(x, a, {}, a + 1);
 }
 
@@ -233,6 +233,9 @@ Tensor arange(const ArangeOptions& options) {
              kWhere, "expected finite bounds and a finite step, got {} to {} by {}", start, end,
              step);
   PARE_CHECK(step != 0, invalid_argument, kWhere, "expected a step other than 0, got 0");
+  PARE_CHECK(dtype == DType::f32 || dtype == DType::f64 || dtype == DType::i64 ||
+                 dtype == DType::i32 || dtype == DType::i16,
+             dtype_mismatch, kWhere, "expected f32, f64, i64, i32 or i16, got {}", dtype);
   ContextScope scope;
   scope->tracer = nullptr;  // a constant
   const auto numbers = [](double from, double to, double by, DType type) {

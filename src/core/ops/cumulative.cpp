@@ -215,10 +215,12 @@ constinit const OpDef kCumprod = {
 
 Tensor cumsum(const Tensor& x, int axis) { return cumsum(x, CumulativeAttributes{.axis = axis}); }
 Tensor cumsum(const Tensor& x, const CumulativeAttributes& attributes) {
+  if (is_scalar(x)) return scalar_of(cumsum(line_of(x), attributes));
   return apply({&kCumsum, Attributes::of(attributes)}, detail::Borrowed(x));
 }
 Tensor cumprod(const Tensor& x, int axis) { return cumprod(x, CumulativeAttributes{.axis = axis}); }
 Tensor cumprod(const Tensor& x, const CumulativeAttributes& attributes) {
+  if (is_scalar(x)) return scalar_of(cumprod(line_of(x), attributes));
   return apply({&kCumprod, Attributes::of(attributes)}, detail::Borrowed(x));
 }
 

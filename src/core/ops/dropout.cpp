@@ -106,7 +106,8 @@ void forward_dropout(const Call& call, std::span<const Tensor> inputs, std::span
     return;
   }
   PARE_CHECK(context.generator, invalid_state, "dropout",
-             "expected a generator in the context (scope->generator = &generator) for training");
+             "expected a generator in the context (scope->generator = &generator) for training, "
+             "got none");
   draw_mask(*context.generator, static_cast<float>(attr.probability), outputs[1]);
   apply_mask(x.data<float>(), outputs[1].data<std::uint8_t>(), scale_of(attr.probability),
              y.mutable_data<float>(), x.elements());

@@ -129,8 +129,13 @@ void forward_clamp(const Call& call, std::span<const Tensor> inputs, std::span<T
 void backward_clamp(BackwardArgs& args) {
   const auto& a = args.call().attributes.as<ClampAttributes>();
   give_gradient(args, args.input(0), [&](auto type) {
-    const auto limits = bounds<decltype(type)>(a);
-    return ClampGradient<decltype(type)>{limits.min, limits.max};
+    // PyTorch passes nothing at the bounds: what lies next to them bounds what passes.
+    using T = decltype(type);
+    constexpr T kInfinity = std::numeric_limits<T>::infinity();
+    const auto limits = bounds<T>(a);
+    return ClampGradient<T>{
+        limits.min == -kInfinity ? limits.min : std::nextafter(limits.min, kInfinity),
+        limits.max == kInfinity ? limits.max : std::nextafter(limits.max, -kInfinity)};
   });
 }
 

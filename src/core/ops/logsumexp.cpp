@@ -118,7 +118,9 @@ constinit const OpDef kLogSumExp = {
              }}};
 
 Tensor logsumexp(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kLogSumExp, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return apply({&kLogSumExp,
+                Attributes::of(ReduceAttributes{axes_along(x, axes, kLogSumExp.name), keepdim})},
+               detail::Borrowed(x));
 }
 
 }  // namespace pare

@@ -1,5 +1,6 @@
 // norm: (Σ|x|^p)^(1/p) over any axes, with p = 0 and ±infinity.
 #include <cmath>
+#include <utility>
 
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
@@ -177,7 +178,9 @@ constinit const OpDef kNorm = {
     .onnx = {.op_type = "ReduceL2", .emit = emit_norm}};
 
 Tensor norm(const Tensor& x, const NormAttributes& attributes) {
-  return apply({&kNorm, Attributes::of(attributes)}, detail::Borrowed(x));
+  NormAttributes own = attributes;
+  own.axes = axes_along(x, own.axes, kNorm.name);
+  return apply({&kNorm, Attributes::of(std::move(own))}, detail::Borrowed(x));
 }
 
 }  // namespace pare

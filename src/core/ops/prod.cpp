@@ -123,7 +123,8 @@ constinit const OpDef kProd = {
              }}};
 
 Tensor prod(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kProd, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return apply({&kProd, Attributes::of(ReduceAttributes{axes_along(x, axes, kProd.name), keepdim})},
+               detail::Borrowed(x));
 }
 
 }  // namespace pare

@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "core/dtype_switch.h"
 #include "core/ops/onnx_integers.h"
+#include "pare/core/ops/movement.h"
 
 namespace pare {
 
@@ -18,6 +19,16 @@ std::uint32_t reduced_axes(const std::vector<std::int64_t>& axes, int rank, cons
   }
   return mask;
 }
+
+std::vector<std::int64_t> axes_along(const Tensor& x, const std::vector<std::int64_t>& axes,
+                                     const char* where) {
+  if (!is_scalar(x)) return axes;
+  reduced_axes(axes, 1, where);
+  return {};
+}
+
+Tensor line_of(const Tensor& scalar) { return reshape(scalar, {1}); }
+Tensor scalar_of(const Tensor& line) { return reshape(line, {}); }
 
 Shape reduced_shape(const Shape& x, std::uint32_t mask, bool keepdim) {
   Shape out;

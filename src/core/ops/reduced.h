@@ -14,6 +14,16 @@ namespace pare {
 /// and invalid_argument for an axis named twice.
 std::uint32_t reduced_axes(const std::vector<std::int64_t>& axes, int rank, const char* where);
 
+/// The axes of a reduction of x: none for a scalar, of which PyTorch takes 0 and −1. Throws
+/// out_of_range for others of a scalar.
+std::vector<std::int64_t> axes_along(const Tensor& x, const std::vector<std::int64_t>& axes,
+                                     const char* where);
+
+/// For ops along one axis: a scalar is the line of one element that PyTorch takes it for.
+inline bool is_scalar(const Tensor& x) { return x.defined() && x.rank() == 0; }
+Tensor line_of(const Tensor& scalar);
+Tensor scalar_of(const Tensor& line);
+
 inline bool has_bit(std::uint32_t mask, int axis) { return (mask >> axis & 1U) != 0; }
 
 Shape reduced_shape(const Shape& x, std::uint32_t mask, bool keepdim);

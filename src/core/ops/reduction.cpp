@@ -110,6 +110,12 @@ void emit_reduce(const Call& call, OnnxEmitter& e, const char* op_type, int axes
   emit_reduced(e, op_type, axes_input_since, e.input(0), e.output(0), a.axes, a.keepdim);
 }
 
+Tensor reduced(const OpDef& op, const Tensor& x, const std::vector<std::int64_t>& axes,
+               bool keepdim) {
+  const Call call{&op, Attributes::of(ReduceAttributes{axes_along(x, axes, op.name), keepdim})};
+  return apply(call, detail::Borrowed(x));
+}
+
 Attributes default_axes() { return Attributes::of(ReduceAttributes{}); }
 
 template <bool Floating> void infer_attributes(InferArgs& args) { infer_reduce(args, Floating); }
@@ -182,16 +188,16 @@ constinit const OpDef kMin = {
              }}};
 
 Tensor sum(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kSum, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return reduced(kSum, x, axes, keepdim);
 }
 Tensor mean(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kMean, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return reduced(kMean, x, axes, keepdim);
 }
 Tensor max(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kMax, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return reduced(kMax, x, axes, keepdim);
 }
 Tensor min(const Tensor& x, const std::vector<std::int64_t>& axes, bool keepdim) {
-  return apply({&kMin, Attributes::of(ReduceAttributes{axes, keepdim})}, detail::Borrowed(x));
+  return reduced(kMin, x, axes, keepdim);
 }
 
 }  // namespace pare

@@ -1,4 +1,5 @@
 // reshape: the same elements under another shape.
+#include <algorithm>
 #include <cstring>
 
 #include "core/check.h"
@@ -172,10 +173,13 @@ Tensor reshape(const Tensor& x, const std::vector<std::int64_t>& shape) {
 
 Tensor flatten(const Tensor& x, int start_axis, int end_axis) {
   require_defined(x, "flatten");
-  const int start = normalize_axis(start_axis, x.rank(), "flatten");
-  const int end = normalize_axis(end_axis, x.rank(), "flatten");
+  // A scalar is taken for one axis, as in PyTorch.
+  const int rank = std::max(x.rank(), 1);
+  const int start = normalize_axis(start_axis, rank, "flatten");
+  const int end = normalize_axis(end_axis, rank, "flatten");
   PARE_CHECK(start <= end, invalid_argument, "flatten",
              "expected a first axis before the last, got {} and {}", start_axis, end_axis);
+  if (x.rank() == 0) return reshape(x, {1});
   // Axes before the merged one are copied by 0, so that their sizes may differ from run to run;
   // those after it have moved and are written out. A 0 among these would copy another axis: it is
   // left open instead of the merged one.

@@ -265,16 +265,28 @@ constinit const OpDef kTopk = {
                emit_topk(e, a.k, a.axis, a.largest);
              }}};
 
-Sorted sort(const Tensor& x, const SortAttributes& attributes) {
-  Tensors both = apply_all({&kSort, Attributes::of(attributes)}, detail::Borrowed(x));
+namespace {
+
+Sorted sorted(const OpDef& op, Attributes attributes, const Tensor& x) {
+  const bool scalar = is_scalar(x);
+  const Tensor line = scalar ? line_of(x) : x;
+  Tensors both = apply_all({&op, std::move(attributes)}, detail::Borrowed(line));
+  // Of no elements (topk of 0) a scalar cannot be made.
+  for (Tensor& t : both)
+    if (scalar && t.elements() == 1) t = scalar_of(t);
   return {both[0], both[1]};
+}
+
+}  // namespace
+
+Sorted sort(const Tensor& x, const SortAttributes& attributes) {
+  return sorted(kSort, Attributes::of(attributes), x);
 }
 Tensor argsort(const Tensor& x, const SortAttributes& attributes) {
   return sort(x, attributes).indices;
 }
 Sorted topk(const Tensor& x, const TopkAttributes& attributes) {
-  Tensors both = apply_all({&kTopk, Attributes::of(attributes)}, detail::Borrowed(x));
-  return {both[0], both[1]};
+  return sorted(kTopk, Attributes::of(attributes), x);
 }
 
 }  // namespace pare

@@ -1,6 +1,7 @@
 // var and std over any axes, in two passes: the mean, then the squares of what differs from it.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/broadcast.h"
 #include "core/dtype_switch.h"
@@ -163,10 +164,14 @@ constinit const OpDef kStd = {
              .emit = [](const Call& call, OnnxEmitter& e) { emit_variance(call, e, true); }}};
 
 Tensor var(const Tensor& x, const VarianceAttributes& attributes) {
-  return apply({&kVar, Attributes::of(attributes)}, detail::Borrowed(x));
+  VarianceAttributes own = attributes;
+  own.axes = axes_along(x, own.axes, kVar.name);
+  return apply({&kVar, Attributes::of(std::move(own))}, detail::Borrowed(x));
 }
 Tensor stddev(const Tensor& x, const VarianceAttributes& attributes) {
-  return apply({&kStd, Attributes::of(attributes)}, detail::Borrowed(x));
+  VarianceAttributes own = attributes;
+  own.axes = axes_along(x, own.axes, kStd.name);
+  return apply({&kStd, Attributes::of(std::move(own))}, detail::Borrowed(x));
 }
 
 }  // namespace pare
