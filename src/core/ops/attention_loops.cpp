@@ -236,7 +236,8 @@ void attention_forward(const Call& call, std::span<const Tensor> inputs, std::sp
               outputs[0].shape());
   if (drops(a.attr, context.training)) {
     PARE_CHECK(context.generator, invalid_state, "scaled_dot_product_attention",
-               "expected a generator in the context (scope->generator = &generator) for training");
+               "expected a generator in the context (scope->generator = &generator) for training, "
+               "got none");
     draw_mask(*context.generator, static_cast<float>(a.attr.dropout), outputs[2]);
     a.keep = outputs[2].data<std::uint8_t>();
     a.keep_factor = a.attr.dropout < 1 ? static_cast<float>(1 / (1 - a.attr.dropout)) : 0.0F;

@@ -117,7 +117,7 @@ PARE_API Tensor fmod(const Tensor& a, const Tensor& b);
 PARE_API Tensor remainder(const Tensor& a, const Tensor& b);
 
 /// Comparisons give bool; shapes broadcast, both sides are of one dtype. equal and not_equal take
-/// bool too. A number is taken in the tensor's dtype. Throw shape_mismatch, dtype_mismatch.
+/// bool too. Integers compare exactly with any number. Throw shape_mismatch, dtype_mismatch.
 PARE_API Tensor equal(const Tensor& a, const Tensor& b);
 PARE_API Tensor not_equal(const Tensor& a, const Tensor& b);
 PARE_API Tensor less(const Tensor& a, const Tensor& b);
@@ -186,7 +186,7 @@ inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
 inline Tensor operator-(const Tensor& x) { return neg(x); }
-/// A number is a rank-0 tensor of the other side's dtype.
+/// A number is a rank-0 tensor of a's dtype: invalid_argument where an integer type lacks it.
 PARE_API Tensor operator+(const Tensor& a, double b);
 PARE_API Tensor operator-(const Tensor& a, double b);
 PARE_API Tensor operator*(const Tensor& a, double b);

@@ -12,8 +12,8 @@ namespace pare {
 /// for its diagonal. Without "->" the result has the ellipsis, then the letters that occur once, in
 /// alphabetical order (upper case first). Runs as transpose, reshape, mul, sum and matmul, from
 /// left to right. Throws invalid_argument for an equation that cannot be read or does not fit the
-/// ranks, shape_mismatch for sizes that differ, unsupported for operands without elements, and what
-/// those ops throw.
+/// ranks, shape_mismatch for sizes that differ, and what those ops throw. A sum over no elements
+/// is 0.
 PARE_API Tensor einsum(std::string_view equation, const Tensors& operands);
 
 /// y[…, o] = Σ_ij x1[…, i] · weight[o, i, j] · x2[…, j] + bias[o], with x1 [..., in1] and
