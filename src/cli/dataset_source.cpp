@@ -75,6 +75,8 @@ Source pictures(const SourceOptions& options) {
     return {"pictures",
             std::make_shared<data::ImageDataset>(options.paths, std::vector<std::int64_t>(),
                                                  std::vector<std::string>(), reading)};
+  if (!options.labels)
+    return {"pictures", std::make_shared<data::ImageDataset>(data::read_images(path, reading))};
   bool folders = false;
   for (const auto& entry : fs::directory_iterator(path))
     folders =

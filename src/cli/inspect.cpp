@@ -93,10 +93,10 @@ void run(const Options& options, const Settings& settings) {
     nodes.push_back(std::move(one));
   }
   text += fmt::format(
-      "\n{} nodes, {} parameters ({} not zero), {} MACs a sample, {} of weights; {} nodes with "
+      "\n{} nodes, {} parameters ({} not zero), {} MACs{}, {} of weights; {} nodes with "
       "integer weights, {} that share weights\n",
-      all.nodes.size(), all.parameters, all.nonzero, all.macs, bytes_text(all.bytes), quantized,
-      shared);
+      all.nodes.size(), all.parameters, all.nonzero, all.macs,
+      options.shapes.empty() ? " a sample" : "", bytes_text(all.bytes), quantized, shared);
   Json metadata = Json::object();
   for (const auto& [key, value] : graph.metadata()) {
     text += fmt::format("{}: {}\n", key, value);

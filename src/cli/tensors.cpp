@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <set>
 
@@ -41,7 +42,9 @@ std::pair<std::size_t, std::string> assign(const Graph& graph, const std::string
     length = name.size();
   }
   if (best) return {*best, text.substr(length + 1)};
-  if (graph.inputs().size() == 1) return {0, text};
+  std::error_code ignored;
+  const bool named = text.find('=') != std::string::npos && !std::filesystem::exists(text, ignored);
+  if (graph.inputs().size() == 1 && !named) return {0, text};
   throw UsageError(fmt::format("{}: expected name=… with one of the model's inputs ({}), got '{}'",
                                option, names_of(graph), text));
 }

@@ -140,6 +140,22 @@ ImageDataset read_numbered_images(const std::string& folder, const ImageOptions&
   return ImageDataset(std::move(files), std::move(labels), {}, options);
 }
 
+ImageDataset read_images(const std::string& folder, const ImageOptions& options) {
+  std::vector<std::string> files;
+  std::vector<std::string> folders{folder};
+  while (!folders.empty()) {
+    const std::string here = folders.back();
+    folders.pop_back();
+    const std::vector<std::string> found = pictures_of(here);
+    files.insert(files.end(), found.begin(), found.end());
+    for (const std::string& inside : folders_of(here))
+      folders.push_back((fs::path(here) / inside).string());
+  }
+  std::ranges::sort(files);
+  check_found(files, folder);
+  return ImageDataset(std::move(files), {}, {}, options);
+}
+
 ImageDataset read_image_list(const std::string& list, const ImageOptions& options) {
   const std::string text = read_text(list, options.max_bytes, "ImageOptions::max_bytes");
   std::vector<std::string> files;

@@ -278,6 +278,8 @@ void save(nn::Module& module, const std::string& path) {
     save_graph(*graph, path);
     return;
   }
+  PARE_CHECK(!path.ends_with(".onnx"), invalid_argument, path,
+             "expected a name of a checkpoint, got one of an ONNX file, which onnx::save writes");
   std::vector<NamedTensor> tensors;
   Expressions expressions;
   for (const Slot& slot : slots_of(module)) {

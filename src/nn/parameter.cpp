@@ -109,7 +109,7 @@ Tensor Parameter::value() const {
   if (expression_.leaves.empty()) {
     PARE_CHECK(!used_, invalid_state, "Parameter",
                "expected a value, got a parameter of shape {} that has none yet; call "
-               "initialize(net, generator) or load a checkpoint first",
+               "initialize(net, generator) or load a checkpoint first, and list it in members()",
                shape_);
     return {};
   }

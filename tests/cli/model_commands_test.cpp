@@ -151,6 +151,15 @@ TEST_F(ModelCommandsTest, FailedRunsWriteNothing) {
   EXPECT_EQ(folder_.read("out"), "mine");
 }
 
+TEST_F(ModelCommandsTest, WrongNamesAndKindsAreToldAtOnce) {
+  const std::string model = save("m.pare", classifier());
+  const std::string x = save("x.npy", pictures(2));
+  expect_failure(2, {"run", model, "--input", "foo=" + x, "--output", folder_.path("out")},
+                 {"model's inputs", "foo="});
+  expect_failure(2, {"inspect", model, "--shape", "foo=1,3"}, {"model's inputs", "foo="});
+  expect_failure(1, {"inspect", x}, {"x.npy", "expected an ONNX file, got an array of NumPy's"});
+}
+
 TEST_F(ModelCommandsTest, BenchSaysWhichSizesItTookForOne) {
   Graph graph;
   Shape shape{1, 2};

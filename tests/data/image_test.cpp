@@ -201,6 +201,10 @@ TEST_F(ImageTest, NamesAndListsGiveClassesToo) {
   EXPECT_ERROR(read_image_list(folder.write("bad.txt", "# nothing\n")), corrupt_data, "got none");
   folder.write("cat.png", png);
   EXPECT_ERROR(read_numbered_images(folder.path("")), corrupt_data, "cat.png", "number of a class");
+  const ImageDataset any = read_images(folder.path(""));
+  EXPECT_EQ(any.size(), numbered.size() + 1);
+  EXPECT_TRUE(any.labels().empty());
+  EXPECT_FALSE(any.get(0).label.defined());
   EXPECT_ERROR(ImageDataset({"a"}, {1, 2}), invalid_argument, "2 and 1");
   EXPECT_ERROR(ImageDataset({"a"}, {1}, {"one"}), invalid_argument, "0 on to 0", "got 1");
   EXPECT_FALSE(ImageDataset({folder.path("cat.png")}).get(0).label.defined());

@@ -59,6 +59,13 @@ TEST(GraphFileTest, ATracedNetComesBack) {
   EXPECT_EQ(folder.files(), 1);
 }
 
+TEST(GraphFileTest, AnOnnxNameIsNoCheckpoints) {
+  const TemporaryFolder folder;
+  expect_error(ErrorCode::invalid_argument, {"net.onnx", "onnx::save"},
+               [&] { save(traced(), folder.path("net.onnx")); });
+  EXPECT_EQ(folder.files(), 0);
+}
+
 TEST(GraphFileTest, NamesOfOutputsComeBack) {
   Graph graph = traced();
   graph.set_outputs(graph.outputs(), {"scores"});

@@ -6,6 +6,7 @@
 #include <span>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "pare/core/export.h"
 #include "pare/core/tensor.h"

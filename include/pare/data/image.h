@@ -59,7 +59,7 @@ class PARE_API ImageDataset : public Dataset {
 };
 
 // What is no picture by its name (.jpg .jpeg .png .bmp .gif, in either case) is passed
-// over. All three throw io_error where the folder or list cannot be read, corrupt_data where
+// over. All of them throw io_error where the folder or list cannot be read, corrupt_data where
 // nothing is found.
 
 /// A folder with one folder per class, in the order of their names (torchvision's ImageFolder).
@@ -69,6 +69,9 @@ PARE_API ImageDataset read_image_folder(const std::string& folder,
 /// corrupt_data for a picture whose name does not.
 PARE_API ImageDataset read_numbered_images(const std::string& folder,
                                            const ImageOptions& options = {});
+/// All pictures of a folder and of the folders in it, in the order of their paths, without labels:
+/// what calibration takes.
+PARE_API ImageDataset read_images(const std::string& folder, const ImageOptions& options = {});
 /// A text file with a line "path number" for each picture; paths begin at the list's folder. Empty
 /// lines and what follows "#" at a line's start are passed over.
 PARE_API ImageDataset read_image_list(const std::string& list, const ImageOptions& options = {});

@@ -37,7 +37,7 @@ PARE_API GraphFile parse_graph(std::span<const std::byte> bytes, const std::stri
 
 /// The path's ending says what is written: a graph into ".pare" as save_graph does, its values
 /// alone into any other (a checkpoint, safetensors), as save(nn::Module&) does, which keeps to the
-/// same rule.
+/// same rule. Throws invalid_argument for ".onnx", which onnx::save writes.
 PARE_API void save(const Graph& graph, const std::string& path);
 
 }  // namespace pare::io
