@@ -93,6 +93,16 @@ Found with_operand(const Pattern& p, int norm, int operand, std::size_t count, c
   return found;
 }
 
+/// The same for a product or sum y of the norm and the operand.
+Found behind_norm(const Pattern& p, int y, const OpDef& op, std::size_t count, const char* what) {
+  Found found;
+  p.either_order(y, op, [&](int a, int b) {
+    found = with_operand(p, a, b, count, what);
+    return found.has_value();
+  });
+  return found;
+}
+
 }  // namespace
 
 /// (x − mean) / √(mean((x − mean)²) + epsilon), without weight and bias: those are added after.
@@ -138,22 +148,12 @@ Found find_instance_norm(const Pattern& p, int y) {
 
 /// A norm without weight, times a leaf of what it normalizes.
 Found find_norm_weight(const Pattern& p, int y) {
-  Found found;
-  p.either_order(y, kMul, [&](int a, int b) {
-    found = with_operand(p, a, b, 1, "the weight of a norm");
-    return found.has_value();
-  });
-  return found;
+  return behind_norm(p, y, kMul, 1, "the weight of a norm");
 }
 
 /// A norm with weight, plus such a leaf.
 Found find_norm_bias(const Pattern& p, int y) {
-  Found found;
-  p.either_order(y, kAdd, [&](int a, int b) {
-    found = with_operand(p, a, b, 2, "the bias of a norm");
-    return found.has_value();
-  });
-  return found;
+  return behind_norm(p, y, kAdd, 2, "the bias of a norm");
 }
 
 }  // namespace pare

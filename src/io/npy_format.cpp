@@ -14,7 +14,6 @@
 namespace pare::io {
 namespace {
 
-constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::uint32_t kLongestHeader = 1 << 20;
 
 struct Header {
@@ -183,7 +182,7 @@ Tensor read_npy(const NpySource& source) {
   };
   std::array<char, 8> start{};
   take(start.data(), start.size(), "a .npy file's start");
-  PARE_CHECK(std::string_view(start.data(), kMagic.size()) == kMagic, corrupt_data, name,
+  PARE_CHECK(std::string_view(start.data(), kNpyMark.size()) == kNpyMark, corrupt_data, name,
              "expected a .npy file, which begins with '\\x93NUMPY', got another");
   const int version = start[6];
   PARE_CHECK(version >= 1 && version <= 3, unsupported, name,
@@ -246,7 +245,7 @@ std::string npy_header(const Tensor& tensor, const std::string& name) {
   constexpr std::size_t kBefore = 10;
   text.resize((kBefore + text.size() + 1 + 63) / 64 * 64 - kBefore - 1, ' ');
   text += '\n';
-  std::string out(kMagic);
+  std::string out(kNpyMark);
   out += {'\1', '\0', static_cast<char>(text.size() & 0xFFU), static_cast<char>(text.size() >> 8)};
   return out + text;
 }

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "pare/core/tensor.h"
 
 namespace pare::io {
+
+/// What a .npy file begins with.
+inline constexpr std::string_view kNpyMark = "\x93NUMPY";
 
 /// Where an array's bytes come from.
 struct NpySource {

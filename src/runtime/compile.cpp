@@ -24,12 +24,11 @@ Plan compile(Graph graph, const CompileOptions& options) {
              "expected a graph with an output, got none");
   const NoGrad no_grad;
   PassReport report;
-  PassResult result = remove_identities(std::move(graph));
-  append(report, result.report);
   for (const auto pass :
-       {fold_batch_norm, remove_identities, fold_all_constants, fold_shapes, simplify_casts,
-        recognize, simplify_movement, merge_equal, remove_identities}) {
-    result = pass(std::move(result.graph));
+       {remove_identities, fold_batch_norm, remove_identities, fold_all_constants, fold_shapes,
+        simplify_casts, recognize, simplify_movement, merge_equal, remove_identities}) {
+    PassResult result = pass(std::move(graph));
+    graph = std::move(result.graph);
     append(report, result.report);
   }
   runtime::EngineOptions engine{.threads = options.threads ? options.threads : max_threads(),
@@ -38,8 +37,7 @@ Plan compile(Graph graph, const CompileOptions& options) {
     engine.precision = Precision::f32;
     report.left.push_back({"precision", "f32: this CPU has no instructions for bf16"});
   }
-  return Plan(
-      std::make_shared<runtime::Engine>(std::move(result.graph), std::move(report), engine));
+  return Plan(std::make_shared<runtime::Engine>(std::move(graph), std::move(report), engine));
 }
 
 }  // namespace pare

@@ -21,27 +21,32 @@ constexpr std::int64_t kBlock = 64;  // queries whose weights are made together,
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-/// Products of a query with `count` keys, scaled by `factor`, then masked with terms `step` apart:
-/// a bool hides where it is false, a float is added.
+/// Products of a query with `count` keys, scaled by `factor`, then masked: a bool hides where it is
+/// false, a float is added.
 struct MaskedRow {
   float* scores;
   std::int64_t count;
   float factor;
-  std::int64_t step;
 };
 PARE_INLINE float masked(float score, float term) { return score + term; }
 PARE_INLINE float masked(float score, bool seen) { return seen ? score : -kInfinity; }
-template <class T> PARE_INLINE void mask_loop(MaskedRow r, const T* mask) {
+/// The terms lie `step` apart.
+template <class T> PARE_INLINE void mask_loop(MaskedRow r, const T* mask, std::int64_t step) {
   float* __restrict s = r.scores;
-  if (r.step == 1)
+  if (step == 1)
     for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j]);
   else
-    for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j * r.step]);
+    for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j * step]);
 }
-PARE_INLINE void add_mask_body(MaskedRow r, const float* mask) { mask_loop(r, mask); }
-PARE_MULTIVERSION(void, add_mask, (MaskedRow r, const float* mask), (r, mask))
-PARE_INLINE void hide_body(MaskedRow r, const bool* mask) { mask_loop(r, mask); }
-PARE_MULTIVERSION(void, hide, (MaskedRow r, const bool* mask), (r, mask))
+PARE_INLINE void add_mask_body(MaskedRow r, const float* mask, std::int64_t step) {
+  mask_loop(r, mask, step);
+}
+PARE_MULTIVERSION(void, add_mask, (MaskedRow r, const float* mask, std::int64_t step),
+                  (r, mask, step))
+PARE_INLINE void hide_body(MaskedRow r, const bool* mask, std::int64_t step) {
+  mask_loop(r, mask, step);
+}
+PARE_MULTIVERSION(void, hide, (MaskedRow r, const bool* mask, std::int64_t step), (r, mask, step))
 
 /// What is added to the products of queries and keys.
 class Mask {
@@ -71,11 +76,10 @@ class Mask {
   /// Of query i's row.
   void apply(std::int64_t n, std::int64_t h, std::int64_t i, MaskedRow row) const {
     const std::int64_t first = samples_[at(n)] + h * head_ + i * row_;
-    row.step = column_;
     if (mask_.dtype() == DType::boolean)
-      hide(row, mask_.data<bool>() + first);
+      hide(row, mask_.data<bool>() + first, column_);
     else
-      add_mask(row, mask_.data<float>() + first);
+      add_mask(row, mask_.data<float>() + first, column_);
   }
 
  private:
@@ -214,7 +218,7 @@ struct Attention {
              {k + k_at.at(n, key_head(h)), k_at.row, true}, s, limit, false);
     if (!mask.defined()) return;
     for (std::int64_t i = first; i < end; ++i)
-      mask.apply(n, h, i, {s + (i - first) * limit, seen(i), scale, 1});
+      mask.apply(n, h, i, {s + (i - first) * limit, seen(i), scale});
   }
   /// What is left to multiply the scores by.
   float factor() const { return mask.defined() ? 1 : scale; }

@@ -52,6 +52,13 @@ std::optional<ReshapeAttributes> reshape_of(const Shape& from, const Shape& to) 
   return attributes;
 }
 
+/// The same reshaped, or where no attribute says that: by a call that takes the axes as a tensor.
+int with_axes(NodeImport& node, const OpDef& op, int value, const Shape& to,
+              const std::vector<int>& axes) {
+  if (axes.empty() || reshape_of(shape_of(node, value), to)) return reshape(node, value, to);
+  return call(node, op, {value, integers(node, {axes.begin(), axes.end()})});
+}
+
 }  // namespace
 
 int reshape(NodeImport& node, int value, const Shape& to) {
@@ -70,17 +77,6 @@ int transpose(NodeImport& node, int value, const std::vector<std::int64_t>& perm
              ? value
              : call(node, kTranspose, TransposeAttributes{permutation}, {value});
 }
-
-namespace {
-
-/// The same reshaped, or where no attribute says that: by a call that takes the axes as a tensor.
-int with_axes(NodeImport& node, const OpDef& op, int value, const Shape& to,
-              const std::vector<int>& axes) {
-  if (axes.empty() || reshape_of(shape_of(node, value), to)) return reshape(node, value, to);
-  return call(node, op, {value, integers(node, {axes.begin(), axes.end()})});
-}
-
-}  // namespace
 
 int unsqueeze(NodeImport& node, int value, const std::vector<int>& axes) {
   const Shape from = shape_of(node, value);

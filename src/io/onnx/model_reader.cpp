@@ -2,7 +2,9 @@
 #include "io/onnx/model_reader.h"
 
 #include "core/check.h"
+#include "io/container.h"
 #include "io/file_reader.h"
+#include "io/npy_format.h"
 #include "io/onnx/value_reader.h"
 
 namespace pare::onnx {
@@ -268,6 +270,19 @@ ModelProto read_model(const std::string& file, std::span<const std::byte> bytes,
   return model;
 }
 
+namespace {
+
+/// Other files that are given for ONNX, by how they begin.
+void check_kind(const std::string& path, std::string_view bytes) {
+  const char* const other = io::is_container(bytes) ? "a .pare file, which io::load_graph reads"
+                            : bytes.starts_with(io::kNpyMark) ? "an array of NumPy's"
+                            : bytes.starts_with("PK\x03\x04") ? "a zip file"
+                                                              : nullptr;
+  PARE_CHECK(!other, corrupt_data, path, "expected an ONNX file, got {}", other);
+}
+
+}  // namespace
+
 ModelProto read_model_file(const std::string& path) {
   io::FileReader reader(path);
   const auto size = static_cast<std::size_t>(reader.size());
@@ -275,6 +290,7 @@ ModelProto read_model_file(const std::string& path) {
   std::shared_ptr<std::byte[]> bytes(new (std::nothrow) std::byte[size]);
   if (!bytes) fail_out_of_memory(path, size);
   reader.read(bytes.get(), size, "the model");
+  check_kind(path, {reinterpret_cast<const char*>(bytes.get()), size});
   return read_model(path, {bytes.get(), size}, bytes);
 }
 
