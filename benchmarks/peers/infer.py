@@ -1,12 +1,14 @@
 """Plans of ONNX files beside ONNX Runtime and OpenVINO, turn by turn in one run: median milliseconds, and ratios to the faster peer.
 
-usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [MODEL ...]
+usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [--second BUILD] [MODEL ...]
   DATA = ../shared/data; BUILD = build/release; MODEL: part of a name in the table below, all without
   --floor DIR   where conv_list.py and the program onednn_limit lie: the "floor in sequence"
   --extra DIR   where resnet50.onnx, resnet18.onnx and mobilenet_v2.onnx lie (random weights, as export_torchvision.py makes them)
+  --second BUILD  another build of pare, as one against oneDNN 3.2, in the same turns: its time, and its ratio to pare's
 needs onnxruntime, openvino, onnx (PyPI)
 
-int8 is the file that ONNX Runtime's quantizer writes (Q/DQ, u8 activations, i8 weights per channel), the same for all three."""
+int8 is the file that ONNX Runtime's quantizer writes (Q/DQ, u8 activations, i8 weights per channel), the same for all three. Files
+of opsets below 13 are lifted to it first: the quantizer gives their weights an axis all the same, which no runtime takes there."""
 import argparse
 import glob
 import os
@@ -19,6 +21,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import openvino as ov
+from onnx import version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -57,15 +60,28 @@ def inputs_of(path, batch, free):
     return feeds
 
 
+OPSET_OF_AXES = 13  # the first whose DequantizeLinear has an axis
+
+
+def lifted(path, folder):
+    """The file itself, or in the first opset that has scales per channel."""
+    model = onnx.load(path)
+    if next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")) >= OPSET_OF_AXES:
+        return path
+    onnx.save(version_converter.convert_version(model, OPSET_OF_AXES), folder + "/lifted.onnx")
+    return folder + "/lifted.onnx"
+
+
 def quantized(path, feeds, folder, calibration=None):
     """The file that ONNX Runtime's quantizer writes; random inputs calibrate it unless others are given."""
     prepared, file = folder + "/prepared.onnx", folder + "/int8.onnx"
+    path = lifted(path, folder)
     try:
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
     except Exception:
         prepared = path
     rng = np.random.default_rng(1)
-    calibration = calibration or [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(8)]
+    calibration = calibration or [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(16)]
     quantize_static(prepared, file, Reader(calibration), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8)
     return file
@@ -93,8 +109,10 @@ def openvino_run(model, feeds, threads):
 
 
 class Pare:
-    def __init__(self, binary):
-        self.process = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """A process with plans of one build."""
+
+    def __init__(self, build):
+        self.process = subprocess.Popen([os.path.join(build, "benchmarks", "infer_runs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, line):
         print(line, file=self.process.stdin, flush=True)
@@ -125,45 +143,62 @@ def floor_of(folder, path, feeds, kind):
     return out.strip().splitlines()[-1]
 
 
-def measure(name, path, limits, free, args, pare, folder):
+def peer_runs(name, file, feeds, threads):
+    """A function for each runtime that takes the file; the others say why not."""
+    runs = {}
+    for peer, opened in {"ONNX Runtime": ort_run, "OpenVINO": openvino_run}.items():
+        try:
+            runs[peer] = opened(file, feeds, threads)
+        except Exception as error:
+            print(f"{name}: {peer} {str(error).splitlines()[0][:200]}", flush=True)
+    return runs
+
+
+def turn_by_turn(key, builds, runs, seconds):
+    """Median milliseconds of each build's plan and of each peer."""
+    for run in runs.values():
+        for _ in range(3):
+            run()
+    for build in builds.values():
+        build.times(key, 3)
+    times = {k: [] for k in [*builds, *runs]}
+    end = time.time() + seconds
+    while time.time() < end:
+        per_turn = max(1, min(50, int(0.05 / max(1e-6, np.median(times["pare"] or [0.01])))))
+        for k, build in builds.items():
+            times[k] += build.times(key, per_turn)
+        for k, run in runs.items():
+            for _ in range(per_turn):
+                start = time.perf_counter()
+                run()
+                times[k].append(time.perf_counter() - start)
+    return {k: float(np.median(t)) * 1e3 for k, t in times.items()}
+
+
+def measure(name, path, limits, free, args, builds, folder):
     feeds = inputs_of(path, args.batch, free)
     files = {"f32": path}
     if limits["int8"] is not None:
         files["int8"] = quantized(path, feeds, folder)
     for kind, file in files.items():
-        runs = {}
         key = f"{name}.{kind}"
-        opened = pare.open(key, file, feeds, args.threads, folder)
-        if not opened.startswith("ok"):
-            print(f"{name:36s} {kind:5s} pare: {opened}", flush=True)
+        opened = {k: build.open(key, file, feeds, args.threads, folder) for k, build in builds.items()}
+        failed = [f"{k}: {answer}" for k, answer in opened.items() if not answer.startswith("ok")]
+        if failed:
+            print(f"{name:36s} {kind:5s} {'; '.join(failed)}", flush=True)
             continue
-        runs["ONNX Runtime"] = ort_run(file, feeds, args.threads)
-        try:
-            runs["OpenVINO"] = openvino_run(file, feeds, args.threads)
-        except Exception as error:
-            print(f"{name}: OpenVINO {str(error).splitlines()[0][:100]}", flush=True)
-        for run in runs.values():
-            for _ in range(3):
-                run()
-        times = {k: [] for k in ["pare", *runs]}
-        pare.times(key, 3)
-        end = time.time() + args.seconds
-        while time.time() < end:
-            per_turn = max(1, min(50, int(0.05 / max(1e-6, np.median(times["pare"] or [0.01])))))
-            times["pare"] += pare.times(key, per_turn)
-            for k, run in runs.items():
-                for _ in range(per_turn):
-                    start = time.perf_counter()
-                    run()
-                    times[k].append(time.perf_counter() - start)
-        median = {k: float(np.median(t)) * 1e3 for k, t in times.items()}
-        best = min(v for k, v in median.items() if k != "pare")
+        runs = peer_runs(name, file, feeds, args.threads)
+        median = turn_by_turn(key, builds, runs, args.seconds)
         text = "  ".join(f"{k} {v:8.3f}" for k, v in median.items())
-        print(f"{name:36s} {kind:5s} {text}   ratio {median['pare'] / best:.2f} (target {limits[kind]})", flush=True)
+        if runs:
+            text += f"   ratio {median['pare'] / min(median[k] for k in runs):.2f} (target {limits[kind]})"
+        if "second" in median:
+            text += f"   second to pare {median['second'] / median['pare']:.2f}"
+        print(f"{name:36s} {kind:5s} {text}", flush=True)
         if args.floor:
             print(f"    floor: {floor_of(args.floor, path, feeds, 'u8' if kind == 'int8' else kind)}", flush=True)
         if args.steps:
-            print(pare.steps(key))
+            print(builds["pare"].steps(key))
 
 
 def main():
@@ -177,10 +212,15 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--floor")
     parser.add_argument("--extra")
+    parser.add_argument("--second")
     parser.add_argument("--steps", action="store_true")
-    args = parser.parse_args()
-    pare = Pare(os.path.join(args.build, "benchmarks", "infer_runs"))
-    print(f"batch {args.batch}, {args.threads} threads, milliseconds (ONNX Runtime {ort.__version__}, OpenVINO {ov.__version__.split('-')[0]})")
+    args = parser.parse_intermixed_args()  # names of models may follow options
+    builds = {"pare": Pare(args.build)}
+    if args.second:
+        builds["second"] = Pare(args.second)
+    inside = ", ".join(f"{k} with oneDNN {build.ask('version')}" for k, build in builds.items())
+    print(f"batch {args.batch}, {args.threads} threads, milliseconds ({inside}, ONNX Runtime {ort.__version__}, "
+          f"OpenVINO {ov.__version__.split('-')[0]})")
     for name, f32, int8, free in MODELS:
         if args.models and not any(m in name for m in args.models):
             continue
@@ -190,7 +230,7 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
-                measure(name, found[0], {"f32": f32, "int8": int8}, free, args, pare, folder)
+                measure(name, found[0], {"f32": f32, "int8": int8}, free, args, builds, folder)
             except Exception as error:
                 print(f"{name}: {type(error).__name__}: {str(error)[:200]}", flush=True)
 

@@ -3,6 +3,7 @@
 //                                              run>" or "error <message>"
 //   run <key> <count>                          the seconds of every run
 //   steps <key>                                the plan's table, then a line "end"
+//   version                                    the version of oneDNN inside; "none" without it
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -71,6 +72,10 @@ int main() {
     try {
       if (command == "open") open(line, all);
       if (command == "run") run(line, all);
+      if (command == "version") {
+        const std::string onednn = onednn_version();
+        std::printf("%s\n", onednn.empty() ? "none" : onednn.c_str());
+      }
       if (command == "steps") {
         line >> key;
         std::printf("%send\n", all.at(key).plan.to_string().c_str());

@@ -222,6 +222,33 @@ TEST(OnnxImportOps, BytesOfWeightsAreShifted) {
   EXPECT_EQ(other.value(other.node(1).inputs[2]).tensor.item(), 100);
 }
 
+// Quantizers write [1] for a weight of one channel and for whole tensors; what looks for integer
+// arithmetic takes such a scale along the output channels only.
+TEST(OnnxImportOps, ScalesOfOneElementAreTheWholeTensors) {
+  const Tensor one = Tensor::full({1}, 0.5F);
+  const Graph weight = OneNode("DequantizeLinear")
+                           .input({1, 2, 3, 3}, ElementType::i8)
+                           .constant(one)
+                           .constant(Tensor::zeros({1}, DType::i8))
+                           .integer("axis", 0)
+                           .graph();
+  const Graph picture = OneNode("QuantizeLinear", 21)
+                            .input({1, 2, 3, 3})
+                            .constant(one)
+                            .constant(Tensor::full({}, 3, DType::u8))
+                            .graph();
+  for (const Graph* graph : {&weight, &picture}) {
+    ASSERT_EQ(graph->nodes().size(), 1U) << graph->to_string();
+    for (const std::size_t i : {1U, 2U}) {
+      const int value = graph->node(0).inputs[i];
+      EXPECT_EQ(graph->value(value).shape, Shape{});
+      EXPECT_TRUE(graph->value(value).is_leaf());
+    }
+  }
+  EXPECT_EQ(weight.value(weight.node(0).inputs[1]).tensor.item(), 0.5);
+  EXPECT_EQ(picture.value(picture.node(0).inputs[2]).tensor.item(), 3);
+}
+
 TEST(OnnxImportOps, RefusalsSayWhy) {
   const auto expect = [](OneNode node, const std::string& reason) {
     const std::string error = node.error();

@@ -11,12 +11,28 @@
 namespace pare::onnx {
 namespace {
 
-/// Scales have rank 0 or 1 in pare, and the zero point their shape.
+/// What a graph knows of a value: a leaf that ONNX gave as data.
+const Tensor* leaf_of(NodeImport& node, int value) {
+  const Graph::Value& v = node.graph().value(value);
+  return v.is_leaf() ? &v.tensor : nullptr;
+}
+
+/// Scales have rank 0 or 1 in pare, and the zero point their shape. One element is the whole
+/// tensor's: the channel of a weight that has only one is not told apart from it.
 int of_rank_one(NodeImport& node, int value) {
   const Shape shape = shape_of(node, value);
-  if (shape.rank() <= 1) return value;
-  if (shape.symbolic()) node.refuse(fmt::format("a scale of unknown shape {}", shape));
-  return reshape(node, value, Shape{shape.elements()});
+  if (shape.rank() == 0) return value;
+  if (shape.symbolic()) {
+    if (shape.rank() == 1) return value;
+    node.refuse(fmt::format("a scale of unknown shape {}", shape));
+  }
+  std::vector<std::int64_t> sizes;
+  if (shape.elements() != 1) sizes = {shape.elements()};
+  if (shape == Shape(sizes)) return value;
+  // Scales are not trained: a leaf is a constant in either shape.
+  const Tensor* leaf = leaf_of(node, value);
+  if (leaf) return node.constant(reshape(leaf->detach(), sizes));
+  return reshape(node, value, Shape(sizes));
 }
 
 void match_shapes(NodeImport& node, CodeScale& by) {
@@ -51,12 +67,6 @@ Tensor shifted(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
     out.push_back(static_cast<std::int8_t>(code));
   }
   return Tensor::from(out, codes.shape());
-}
-
-/// What a graph knows of a value: a leaf that ONNX gave as data.
-const Tensor* leaf_of(NodeImport& node, int value) {
-  const Graph::Value& v = node.graph().value(value);
-  return v.is_leaf() ? &v.tensor : nullptr;
 }
 
 }  // namespace
