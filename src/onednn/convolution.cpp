@@ -12,6 +12,7 @@
 #include "onednn/api.h"
 #include "onednn/cache.h"
 #include "onednn/conv2d_gemm.h"
+#include "onednn/convolution_bounds.h"
 #include "onednn/kernels.h"
 #include "onednn/runner.h"
 #include "pare/core/context.h"
@@ -190,13 +191,7 @@ Type product_type() {
 /// for it.
 template <std::size_t N>
 bool fits(const Shape& source, const Shape& destination, const ConvolutionAttributes<N>& a) {
-  constexpr std::int64_t kMost = std::int64_t{1} << 31;
-  constexpr std::int64_t kMostSetting = std::int64_t{1} << 15;
-  const auto small = [](const auto& settings) {
-    return std::ranges::all_of(settings, [](std::int64_t v) { return v <= kMostSetting; });
-  };
-  return source.elements() > 0 && destination.elements() > 0 && source.elements() < kMost &&
-         destination.elements() < kMost && small(a.stride) && small(a.padding) && small(a.dilation);
+  return elements_fit(source) && elements_fit(destination) && settings_fit(a);
 }
 
 template <std::size_t N>

@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "core/threads.h"
+#include "onednn/convolution_bounds.h"
 #include "onednn/makers.h"
 #include "onednn/primitive.h"
 
@@ -27,6 +28,7 @@ std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionS
                a.stride[axis] +
            1;
   };
+  if (!settings_fit(a)) return nullptr;
   // Full-range weights saturate on such CPUs, except depthwise ones on u8.
   if (int8 && saturates() && !(depthwise && spec.source.dtype == DType::u8) &&
       !within_seven_bits(spec.weight))

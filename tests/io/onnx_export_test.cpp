@@ -132,6 +132,73 @@ TEST(OnnxExport, TakesTheLowestOpsetThatHoldsTheGraph) {
   EXPECT_ERROR(opset(22), invalid_argument, "got 22");
 }
 
+// Forms that changed later are written in the older words where those say the same.
+TEST(OnnxExport, TakesTheLowestOpsetThatHoldsTheAttributes) {
+  const auto opset = [](const Shape& x, Call call, std::vector<Tensor> constants = {}) {
+    Graph graph;
+    std::vector<int> inputs{graph.add_input("x", x, DType::f32)};
+    for (const Tensor& tensor : constants)
+      inputs.push_back(graph.add_leaf(Graph::Kind::constant, "c", tensor));
+    graph.set_outputs({graph.node(graph.add_node("y", std::move(call), inputs)).outputs[0]});
+    const test::TemporaryFolder folder;
+    save(graph, folder.path("m.onnx"));
+    Graph back = load(folder.path("m.onnx"));
+    Shape sizes = x;
+    if (x.symbolic(0)) sizes.set(0, 2);
+    const Tensor values = Generator(4).normal(sizes);
+    EXPECT_EQ(back.run({values})[0].to_vector<float>(), graph.run({values})[0].to_vector<float>());
+    return read_model_file(folder.path("m.onnx")).opsets.at("");
+  };
+  Shape named{0, 2, 4, 6};
+  named.set_symbol(0, "batch");
+  const auto resize = [](ResizeAttributes a) {
+    return Call{&kResize, Attributes::of(std::move(a))};
+  };
+  EXPECT_EQ(opset(named, resize({.scales = {2, 2}, .axes = {2, 3}})), 13);
+  EXPECT_EQ(opset({1, 2, 4, 6}, resize({.sizes = {8, 3}, .axes = {2, 3}})), 13);
+  EXPECT_EQ(opset(named, resize({.sizes = {8, 3}, .axes = {2, 3}})), 18);
+  EXPECT_EQ(
+      opset({1, 2, 4, 6},
+            resize({.mode = "linear", .scales = {0.5, 0.5}, .antialias = true, .axes = {2, 3}})),
+      18);
+  const auto border = [](const char* mode) {
+    return Call{&kPadBorder, Attributes::of(PadBorderAttributes{{0, 1}, {0, 1}, mode})};
+  };
+  EXPECT_EQ(opset({3, 4}, border("reflect")), 13);
+  EXPECT_EQ(opset({3, 4}, border("circular")), 19);
+  const auto scatter = [&](const char* reduction) {
+    return opset({3, 4},
+                 {&kScatterElements, Attributes::of(ScatterElementsAttributes{1, reduction})},
+                 {Tensor::from<std::int64_t>({1}, {1, 1}), Tensor::from<float>({5}, {1, 1})});
+  };
+  EXPECT_EQ(scatter("none"), 13);
+  EXPECT_EQ(scatter("add"), 16);
+  EXPECT_EQ(scatter("max"), 18);
+}
+
+TEST(OnnxExport, RecurrentLayersNeedNoLaterOpset) {
+  for (const char* direction : {"forward", "bidirectional"}) {
+    Graph graph;
+    std::vector<int> inputs{graph.add_input("x", {5, 2, 3}, DType::f32)};
+    Generator generator(6);
+    const bool two = std::string_view(direction) == "bidirectional";
+    for (int d = 0; d < (two ? 2 : 1); ++d) {
+      const auto leaf = [&](const Shape& shape) {
+        inputs.push_back(graph.add_leaf(Graph::Kind::parameter, "w", generator.normal(shape)));
+      };
+      leaf({16, 3});
+      leaf({16, 4});
+      leaf({16});
+      leaf({16});
+    }
+    LstmAttributes attributes;
+    attributes.direction = direction;
+    graph.set_outputs(
+        {graph.node(graph.add_node("y", {&kLstm, Attributes::of(attributes)}, inputs)).outputs[0]});
+    EXPECT_EQ(export_graph(graph, 0, "m.onnx").opsets.at(""), 13);
+  }
+}
+
 TEST(OnnxExport, NamesAllThatHasNoForm) {
   const test::TemporaryFolder folder;
   Graph graph;

@@ -134,14 +134,75 @@ void expect_einsum(const char* equation, const Shape& a, const Shape& b, bool na
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], x[i], 1e-5F);
 }
 
+/// x under a shape whose elements are those of x's axes `at`, or where that is −1 of `shape`,
+/// allowzero set.
+Graph computed_reshape(const std::vector<std::int64_t>& x, const std::vector<std::int64_t>& shape,
+                       const std::vector<std::int64_t>& at) {
+  ModelProto model;
+  model.ir_version = 8;
+  model.opsets = {{"", 17}};
+  ValueInfo info;
+  info.name = "x";
+  info.type = ElementType::f32;
+  info.has_shape = true;
+  for (std::size_t a = 0; a < x.size(); ++a)
+    info.shape.push_back({x[a], x[a] < 0 ? "n" + std::to_string(a) : ""});
+  model.graph.inputs.push_back(info);
+  Tensors kept;
+  const auto initializer = [&](const std::string& name, std::int64_t value) {
+    kept.push_back(whole({value}));
+    model.graph.initializers.push_back(to_proto(name, kept.back()));
+    return name;
+  };
+  const auto add = [&](const char* op, std::vector<std::string> inputs, const std::string& y) {
+    NodeProto& node = model.graph.nodes.emplace_back();
+    node.op_type = op;
+    node.name = y;
+    node.inputs = std::move(inputs);
+    node.outputs = {y};
+  };
+  const auto integer = [&](const char* name, std::int64_t value) {
+    AttributeProto& a = model.graph.nodes.back().attributes.emplace_back();
+    a.name = name;
+    a.type = AttributeProto::Type::integer;
+    a.integer = value;
+  };
+  add("Shape", {"x"}, "sizes");
+  std::vector<std::string> parts;
+  for (std::size_t k = 0; k < at.size(); ++k) {
+    const std::string name = "s" + std::to_string(k);
+    if (at[k] < 0) {
+      parts.push_back(initializer(name, shape[k]));
+      continue;
+    }
+    add("Gather", {"sizes", initializer(name + "/at", at[k])}, name);
+    parts.push_back(name);
+  }
+  add("Concat", parts, "shape");
+  integer("axis", 0);
+  add("Reshape", {"x", "shape"}, "y");
+  integer("allowzero", 1);
+  model.graph.outputs.emplace_back().name = "y";
+  return import_model(model, {.file = "m.onnx", .bytes = 1000});
+}
+
 TEST(OnnxImportOps, EinsumOfNamedSizes) {
   expect_einsum("bij,bkj->bik", {3, 2, 4}, {3, 5, 4}, true);
   expect_einsum("bij, bj -> ib", {3, 2, 4}, {3, 4}, true);
   expect_einsum("nhid,nhjd->nhij", {2, 3, 4, 5}, {2, 3, 6, 5}, true);
   expect_einsum("ij,jk->ki", {3, 4}, {4, 5}, false);
   expect_einsum("bj,bj->b", {3, 4}, {3, 4}, true);
+  expect_einsum("i,j->ij", {3}, {4}, false);
+  expect_einsum("i,j->ji", {3}, {3}, true);
+  expect_einsum("bsh,hnd->bsnd", {3, 2, 4}, {4, 2, 5}, false);
+  expect_einsum("bsnd,dnh->hbs", {3, 2, 4, 5}, {5, 4, 2}, false);
+  expect_einsum("abc,c->ab", {3, 2, 4}, {4}, false);
+  expect_einsum("bij,bij->b", {3, 2, 4}, {3, 2, 4}, true);
+  expect_einsum("bijk,bij", {3, 2, 4, 5}, {3, 2, 4}, true);
+  Graph one = OneNode("Einsum").input({-1, 2, 3}).text("equation", "bij->jb").graph();
+  EXPECT_EQ(one.run({Tensor::ones({4, 2, 3})})[0].to_vector<float>(), std::vector<float>(12, 2));
   EXPECT_THAT(
-      OneNode("Einsum").input({-1, 2, 3}).input({-1, 2, 3}).text("equation", "bij,bij->b").error(),
+      OneNode("Einsum").input({-1, 2, 2}).input({-1, 2, 2}).text("equation", "bii,bij->b").error(),
       HasSubstr("known sizes"));
 }
 
@@ -151,6 +212,55 @@ TEST(OnnxImportOps, UnsqueezeInFrontOfNamedSizes) {
   EXPECT_EQ(graph.run({drawn({2, 2, 3}, 1)})[0].shape(), (Shape{1, 2, 2, 3}));
   graph = OneNode("Squeeze").input({1, -1, -1}).constant(whole({0})).graph();
   EXPECT_EQ(graph.run({drawn({1, 2, 2}, 1)})[0].shape(), (Shape{2, 2}));
+}
+
+// Exporters say allowzero of shapes that they compute, too.
+TEST(OnnxImportOps, ReshapeWhereAComputedZeroMeansNoElements) {
+  const auto graph = [](const std::vector<std::int64_t>& shape,
+                        const std::vector<std::int64_t>& at) {
+    return computed_reshape({-1, 6, -1}, shape, at);
+  };
+  // [n, 2, 3, t]: n at its own place, t found.
+  Graph four = graph({0, 2, 3, 0}, {0, -1, -1, 2});
+  EXPECT_EQ(four.run({drawn({4, 6, 5}, 1)})[0].shape(), (Shape{4, 2, 3, 5}));
+  EXPECT_EQ(four.run({drawn({4, 6, 0}, 1)})[0].shape(), (Shape{4, 2, 3, 0}));
+  EXPECT_EQ(four.run({drawn({0, 6, 5}, 1)})[0].shape(), (Shape{0, 2, 3, 5}));
+  // [t, n, 6]: two that are elsewhere.
+  EXPECT_EQ(graph({0, 0, 6}, {2, 0, -1}).run({drawn({4, 6, 5}, 1)})[0].shape(), (Shape{5, 4, 6}));
+  // What nobody knows, or a 0 that is written there.
+  EXPECT_THAT(OneNode("Reshape")
+                  .input({-1, 6})
+                  .input({2}, ElementType::i64)
+                  .integer("allowzero", 1)
+                  .error(),
+              HasSubstr("allowzero with a shape that is not known"));
+  EXPECT_THAT(error_of([&] {
+                graph({0, 0, 6}, {2, -1, -1});
+              }),
+              HasSubstr("allowzero with a shape that is not known"));
+}
+
+TEST(OnnxImportOps, AffineGridOfAKnownSize) {
+  const auto grid = [](const std::vector<std::int64_t>& size, std::int64_t align, bool named) {
+    const auto spatial = static_cast<std::int64_t>(size.size()) - 2;
+    return OneNode("AffineGrid", 20)
+        .input({named ? -1 : size[0], spatial, spatial + 1})
+        .constant(whole(size))
+        .integer("align_corners", align)
+        .graph();
+  };
+  // torch.nn.functional.affine_grid of the same.
+  const Tensor theta = Tensor::from<float>({1, 2, 3, 4, 5, 6}, {1, 2, 3});
+  EXPECT_THAT(grid({1, 1, 2, 3}, 1, false).run({theta})[0].to_vector<float>(),
+              ElementsAre(0, -3, 1, 1, 2, 5, 4, 7, 5, 11, 6, 15));
+  const auto half = grid({1, 1, 2, 3}, 0, true).run({theta})[0];
+  EXPECT_EQ(half.shape(), (Shape{1, 2, 3, 2}));
+  EXPECT_NEAR(half.to_vector<float>()[0], 3 - 2.0 / 3 - 1, 1e-6);
+  EXPECT_NEAR(half.to_vector<float>()[1], 6 - 4 * 2.0 / 3 - 2.5, 1e-6);
+  EXPECT_EQ(grid({2, 1, 2, 3, 4}, 0, false).run({drawn({2, 3, 4}, 1)})[0].shape(),
+            (Shape{2, 2, 3, 4, 3}));
+  EXPECT_THAT(OneNode("AffineGrid", 20).input({1, 2, 3}).constant(whole({1, 1, 2})).error(),
+              HasSubstr("a theta [1, 2, 3] for a size [1, 1, 2]"));
 }
 
 TEST(OnnxImportOps, BecomeTheRecordsThatPassesKnow) {

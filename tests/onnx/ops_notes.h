@@ -41,7 +41,6 @@ inline constexpr Note kNotes[] = {
 };
 
 inline constexpr Note kRefused[] = {
-    {"", "AffineGrid", "pare has no grids to sample by"},
     {"", "Bernoulli", "random numbers"},
     {"", "BlackmanWindow", "signal processing"},
     {"", "ConcatFromSequence", "sequences"},

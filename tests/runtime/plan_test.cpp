@@ -370,6 +370,24 @@ TEST(Plan, ResizeToTheSizeOfAnotherInput) {
   }
 }
 
+// oneDNN counts these in 32 bits.
+TEST(Plan, SettingsThatNoPictureHas) {
+  const NoGrad no_grad;
+  constexpr std::int64_t kHuge = (std::int64_t{1} << 31) - 1;
+  for (const bool stride : {true, false}) {
+    Conv2dAttributes attributes;
+    (stride ? attributes.stride : attributes.dilation) = {kHuge, kHuge};
+    Graph graph;
+    const int x = graph.add_input("x", {1, 2, 3, 4}, DType::f32);
+    const int w = graph.add_leaf(Graph::Kind::parameter, "w", random({5, 2, 1, 1}));
+    const int y = graph.add_node("y", {&kConv2d, Attributes::of(attributes)}, {x, w});
+    graph.set_outputs({graph.node(y).outputs[0]});
+    const Tensor in = random({1, 2, 3, 4}, 4);
+    const Plan plan = compile(graph, {.threads = 1});
+    EXPECT_LE(difference(graph(in), plan.run(in)), kBound) << plan.to_string();
+  }
+}
+
 TEST(PlanErrors, InputsThatDoNotFit) {
   Builder b;
   const int x = b.input("picture", test::batch_of({3, 4, 4}));

@@ -39,7 +39,7 @@ void check(const Attributes& attr, const Shape& x, const Shape& weight, const ch
     PARE_CHECK(attr.stride[i] >= 1 && attr.dilation[i] >= 1 && attr.stride[i] <= kLimit &&
                    attr.dilation[i] <= kLimit,
                invalid_argument, where,
-               "expected strides and dilations of 1 or more, got {} and {}", attr.stride[i],
+               "expected strides and dilations of 1 to 2^31 - 1, got {} and {}", attr.stride[i],
                attr.dilation[i]);
   for (const std::int64_t p : attr.padding)
     PARE_CHECK(p >= 0 && p <= kLimit, invalid_argument, where,

@@ -234,7 +234,7 @@ constinit const OpDef kGru = {
                      }},
     // There is no integer form of its products yet: it stays float. W_ih has its output channels.
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
-    .onnx = {.op_type = "GRU", .opset = 14, .emit = [](const Call& call, OnnxEmitter& e) {
+    .onnx = {.op_type = "GRU", .opset = 7, .emit = [](const Call& call, OnnxEmitter& e) {
                const GruAttributes& a = attributes_of(call);
                emit_recurrent(e,
                               {.op_type = "GRU",

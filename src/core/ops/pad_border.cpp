@@ -227,6 +227,8 @@ void emit_pad_border(const Call& call, OnnxEmitter& emitter) {
   const char* mode = attr.mode == "replicate"  ? "edge"
                      : attr.mode == "circular" ? "wrap"
                                                : "reflect";
+  PARE_CHECK(attr.mode != "circular" || emitter.opset() >= 19, unsupported, "pad",
+             "expected opset 19 or later for a circular border, got {}", emitter.opset());
   emit_value_pad(emitter, attr.before, attr.after, "", mode);
 }
 
@@ -246,7 +248,7 @@ constinit const OpDef kPadBorder = {
     .defaults = [] { return Attributes::of(PadBorderAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_pad_border},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},
-    .onnx = {.op_type = "Pad", .opset = 19, .emit = emit_pad_border},
+    .onnx = {.op_type = "Pad", .opset = 11, .emit = emit_pad_border},
 };
 
 Tensor pad(const Tensor& x, const PadBorderAttributes& attributes) {

@@ -272,27 +272,56 @@ bool resize_resize(Call& call, const ChannelResize& resize) {
   return true;
 }
 
+/// Without the input `axes`, that is before opset 18: a scale of 1, or the size as it is, for axes
+/// that stay. Nothing where such a size is not known.
+std::optional<std::vector<Wish>> wishes_of_all(const std::vector<Wish>& wishes, const Shape& x,
+                                               bool sizes) {
+  std::vector<Wish> all;
+  for (int a = 0; a < x.rank(); ++a) {
+    const auto of_axis = std::ranges::find(wishes, a, &Wish::axis);
+    if (of_axis == wishes.end() && sizes && x.symbolic(a)) return std::nullopt;
+    all.push_back(of_axis != wishes.end() ? *of_axis : Wish{a, x.symbolic(a) ? -1 : x[a], 1});
+  }
+  return all;
+}
+
+void need_opset(const OnnxEmitter& emitter, int opset, const char* what) {
+  PARE_CHECK(emitter.opset() >= opset, unsupported, "resize",
+             "expected opset {} or later for {}, got {}", opset, what, emitter.opset());
+}
+
 void emit_resize(const Call& call, OnnxEmitter& emitter) {
   const auto& attr = call.attributes.as<ResizeAttributes>();
+  const bool old = emitter.opset() < 18;
+  if (attr.coordinates == "half_pixel_symmetric") need_opset(emitter, 19, "half_pixel_symmetric");
+  if (attr.antialias) need_opset(emitter, 18, "antialias");
+  if (attr.policy != "stretch") need_opset(emitter, 18, "keep_aspect_ratio_policy");
   std::vector<std::int64_t> axes = attr.axes;
   std::vector<std::string> inputs{emitter.input(0), ""};
   if (has_value_inputs(emitter)) {
+    if (!axes.empty()) need_opset(emitter, 18, "axes");
     inputs.push_back(emitter.has_input(2) ? emitter.input(2) : "");
     if (emitter.has_input(1)) inputs.push_back(emitter.input(1));
   } else {
     axes.clear();
     std::vector<std::int64_t> sizes;
     std::vector<float> scales;
-    for (const Wish& wish : wishes_of(attr, emitter.input_shape(0))) {
-      axes.push_back(wish.axis);
-      sizes.push_back(wish.size);
-      scales.push_back(static_cast<float>(wish.scale));
-    }
-    if (axes.empty()) {
+    std::vector<Wish> wishes = wishes_of(attr, emitter.input_shape(0));
+    if (wishes.empty()) {
       emitter.node("Identity", {emitter.input(0)}, {emitter.output(0)});
       return;
     }
-    const Shape shape{static_cast<std::int64_t>(axes.size())};
+    if (old) {
+      auto all = wishes_of_all(wishes, emitter.input_shape(0), !attr.sizes.empty());
+      if (!all) need_opset(emitter, 18, "sizes beside a named axis");
+      wishes = std::move(*all);
+    }
+    for (const Wish& wish : wishes) {
+      if (!old) axes.push_back(wish.axis);
+      sizes.push_back(wish.size);
+      scales.push_back(static_cast<float>(wish.scale));
+    }
+    const Shape shape{static_cast<std::int64_t>(wishes.size())};
     if (attr.sizes.empty()) {
       inputs.push_back(emitter.constant(Tensor::from(scales, shape)));
     } else {
@@ -306,7 +335,7 @@ void emit_resize(const Call& call, OnnxEmitter& emitter) {
   node.attribute("nearest_mode", attr.nearest.c_str());
   node.attribute("cubic_coeff_a", attr.cubic_coefficient);
   node.attribute("exclude_outside", std::int64_t{attr.exclude_outside});
-  node.attribute("antialias", std::int64_t{attr.antialias});
+  if (!old) node.attribute("antialias", std::int64_t{attr.antialias});
   if (attr.policy != "stretch") node.attribute("keep_aspect_ratio_policy", attr.policy.c_str());
   if (!axes.empty()) node.attribute("axes", std::span<const std::int64_t>(axes));
 }
@@ -327,7 +356,7 @@ constinit const OpDef kResize = {
     .defaults = [] { return Attributes::of(ResizeAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_resize, .resize = resize_resize},
     .quantization = {.kind = QuantizationFact::Kind::same_as_input},
-    .onnx = {.op_type = "Resize", .opset = 19, .emit = emit_resize},
+    .onnx = {.op_type = "Resize", .opset = 13, .emit = emit_resize},
 };
 
 Tensor resize(const Tensor& x, const ResizeAttributes& attributes) {

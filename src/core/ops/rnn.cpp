@@ -239,7 +239,7 @@ constinit const OpDef kRnn = {
                      }},
     // There is no integer form of its products yet: it stays float. W_ih has its output channels.
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
-    .onnx = {.op_type = "RNN", .opset = 14, .emit = [](const Call& call, OnnxEmitter& e) {
+    .onnx = {.op_type = "RNN", .opset = 7, .emit = [](const Call& call, OnnxEmitter& e) {
                const RnnAttributes& a = attributes_of(call);
                emit_recurrent(e, {.op_type = "RNN", .gates = {0}, .settings = settings_of(call)},
                               a.direction, a.batch_first);

@@ -142,12 +142,22 @@ void link_scatter_nd(const Call&, ChannelLinks& links) {
   }
 }
 
+/// Says how values meet: nothing where each replaces another, since opset 16 the sum and the
+/// product, since 18 the extremes.
+void give_reduction(OnnxEmitter& emitter, OnnxEmitter::Node& node, const std::string& reduction) {
+  if (reduction == "none") return;
+  const int since = reduction == "add" || reduction == "mul" ? 16 : 18;
+  PARE_CHECK(emitter.opset() >= since, unsupported, "scatter",
+             "expected opset {} or later for '{}', got {}", since, reduction, emitter.opset());
+  node.attribute("reduction", reduction.c_str());
+}
+
 void emit_scatter_elements(const Call& call, OnnxEmitter& emitter) {
   auto& node =
       emitter.node("ScatterElements", {emitter.input(0), emitter.input(1), emitter.input(2)},
                    {emitter.output(0)});
   node.attribute("axis", call.attributes.as<ScatterElementsAttributes>().axis);
-  node.attribute("reduction", elements_reduction(call).c_str());
+  give_reduction(emitter, node, elements_reduction(call));
 }
 
 /// ONNX wants i64 here.
@@ -158,8 +168,10 @@ void emit_scatter_nd(const Call& call, OnnxEmitter& emitter) {
     emitter.node("Cast", {indices}, {wide}).attribute("to", std::int64_t{traits(DType::i64).onnx});
     indices = wide;
   }
-  emitter.node("ScatterND", {emitter.input(0), indices, emitter.input(2)}, {emitter.output(0)})
-      .attribute("reduction", nd_reduction(call).c_str());
+  give_reduction(
+      emitter,
+      emitter.node("ScatterND", {emitter.input(0), indices, emitter.input(2)}, {emitter.output(0)}),
+      nd_reduction(call));
 }
 
 /// The first elements of `source`, as many as there are indices.
@@ -211,7 +223,7 @@ constinit const OpDef kScatterElements = {
     .defaults = [] { return Attributes::of(ScatterElementsAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_scatter_elements},
     .quantization = {.kind = QuantizationFact::Kind::own_range},
-    .onnx = {.op_type = "ScatterElements", .opset = 18, .emit = emit_scatter_elements},
+    .onnx = {.op_type = "ScatterElements", .opset = 11, .emit = emit_scatter_elements},
 };
 constinit const OpDef kScatterNd = {
     .name = "scatter_nd",
@@ -224,7 +236,7 @@ constinit const OpDef kScatterNd = {
     .defaults = [] { return Attributes::of(ScatterNdAttributes{}); },
     .channels = {.kind = ChannelFact::Kind::rule, .rule = link_scatter_nd},
     .quantization = {.kind = QuantizationFact::Kind::own_range},
-    .onnx = {.op_type = "ScatterND", .opset = 18, .emit = emit_scatter_nd},
+    .onnx = {.op_type = "ScatterND", .opset = 11, .emit = emit_scatter_nd},
 };
 
 Tensor scatter(const Tensor& x, const Tensor& indices, const Tensor& source,

@@ -1,9 +1,10 @@
-// Import of GridSample: gathers of the neighbours of computed places, weighted.
+// Import of GridSample, gathers of the neighbours of computed places, weighted, and AffineGrid.
 #include <cmath>
 
 #include "core/check.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
+#include "io/onnx/import_product.h"
 
 namespace pare::onnx {
 namespace {
@@ -168,7 +169,45 @@ void import_grid_sample(NodeImport& node) {
   node.output(0, cast(node, transpose(node, sum, front), node.dtype(0)));
 }
 
-constexpr OpImport kImports[] = {{"GridSample", "", import_grid_sample}};
+/// The places of all pixels, with a 1 behind, times the matrices: [N, places, spatial + 1] of
+/// theta's [N, spatial, spatial + 1].
+void import_affine_grid(NodeImport& node) {
+  const std::vector<std::int64_t> size = node.integers(1);
+  const bool align_corners = node.integer("align_corners", 0) != 0;
+  const Shape theta = node.shape(0);
+  const auto spatial = static_cast<std::int64_t>(size.size()) - 2;
+  if (spatial < 2 || spatial > 3 || theta.rank() != 3 || !theta.same_axis(1, Shape{spatial}, 0) ||
+      !theta.same_axis(2, Shape{spatial + 1}, 0) || (!theta.symbolic(0) && theta[0] != size[0]))
+    node.refuse(fmt::format("a theta {} for a size [{}]", theta, listed(size)));
+  Shape whole;
+  for (std::size_t a = 2; a < size.size(); ++a) {
+    if (size[a] < 1) node.refuse(fmt::format("a size [{}]", listed(size)));
+    whole.append(size[a]);
+  }
+  whole.append(spatial + 1);
+  node.afford(whole);
+  Tensor places = Tensor::ones({whole.elements() / (spatial + 1), spatial + 1}, DType::f32);
+  auto* at = places.mutable_data<float>();
+  for (std::int64_t p = 0; p < places.dim(0); ++p, at += spatial + 1)
+    for (std::int64_t a = spatial, rest = p; a-- > 0; rest /= whole[static_cast<int>(a)]) {
+      const auto length = static_cast<double>(whole[static_cast<int>(a)]);
+      const auto index = static_cast<double>(rest % whole[static_cast<int>(a)]);
+      const double place = !align_corners ? (2 * index + 1) / length - 1
+                           : length > 1   ? 2 * index / (length - 1) - 1
+                                          : 0;
+      at[spatial - 1 - a] = static_cast<float>(place);
+    }
+  const int turned = transpose(node, node.value(0), {0, 2, 1});
+  const int grid = matmul(node, cast(node, node.constant(places), dtype_of(node, turned)), turned);
+  Shape shape;
+  shape.append(theta, 0);
+  for (int a = 0; a + 1 < whole.rank(); ++a) shape.append(whole[a]);
+  shape.append(spatial);
+  node.output(0, reshape(node, grid, shape));
+}
+
+constexpr OpImport kImports[] = {{"AffineGrid", "", import_affine_grid},
+                                 {"GridSample", "", import_grid_sample}};
 
 }  // namespace
 

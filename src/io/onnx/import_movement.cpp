@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/size_expression.h"
 #include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
@@ -15,6 +16,31 @@ std::vector<std::int64_t> axes_attribute_or_input(NodeImport& node) {
   return node.has(1) ? node.integers(1) : std::vector<std::int64_t>{};
 }
 
+/// Where a computed 0 means no elements: pare's copies the input's size. A size that is the input's
+/// own at its place may be copied, one other may be found; of several others, one is 0 only where
+/// there are no elements at all.
+void import_literal_reshape(NodeImport& node, int x) {
+  const int target = node.value(1);
+  const Shape from = shape_of(node, x);
+  const auto sizes = node.graph().value(target).sizes;
+  ReshapeAttributes attributes;
+  int open = 0;
+  for (std::size_t i = 0; sizes && i < sizes->size(); ++i) {
+    const int axis = static_cast<int>(i);
+    const std::string& text = (*sizes)[i];
+    const SizeExpression size = SizeExpression::parse(text);
+    const bool own = axis < from.rank() && size == SizeExpression::of(from, axis);
+    if (text.empty() || (size == SizeExpression(0) && !own))
+      node.refuse("allowzero with a shape that is not known");
+    const bool plain = own || (size.is_number() && size != SizeExpression(-1));
+    open += plain ? 0 : 1;
+    attributes.shape.push_back(own ? 0 : plain ? size.constant() : -1);
+  }
+  if (!sizes) node.refuse("allowzero with a shape that is not known");
+  node.output(0, open <= 1 ? call(node, kReshape, std::move(attributes), {x})
+                           : call(node, kReshape, {x, target}));
+}
+
 void import_reshape(NodeImport& node) {
   const int x = node.value(0);
   const Shape from = shape_of(node, x);
@@ -23,7 +49,7 @@ void import_reshape(NodeImport& node) {
     node.ignore("consumed_inputs");
     shape = node.integers("shape");
   } else if (is_computed(node, 1)) {
-    if (node.integer("allowzero", 0) != 0) node.refuse("allowzero with a shape that is computed");
+    if (node.integer("allowzero", 0) != 0) return import_literal_reshape(node, x);
     node.output(0, call(node, kReshape, {x, node.value(1)}));
     return;
   } else {

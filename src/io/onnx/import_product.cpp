@@ -1,6 +1,7 @@
 // Import of matrix products: MatMul, Gemm, Einsum.
 #include "io/onnx/import_product.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -127,42 +128,108 @@ std::vector<std::int64_t> places(const std::string& of, const std::string& in) {
   return out;
 }
 
-/// An einsum of two operands whatever their sizes: a product of batches of matrices. Needs at most
-/// one letter each of rows, of columns and of sums. False, having made nothing, where there are
-/// more.
-bool import_symbolic_einsum(NodeImport& node, const std::string& equation) {
-  const std::size_t comma = equation.find(',');
-  const std::size_t arrow = equation.find("->");
-  if (node.inputs() != 2 || arrow == std::string::npos || comma >= arrow ||
-      equation.find(',', comma + 1) != std::string::npos)
-    return false;
-  const std::string_view text(equation);
-  const auto a = plain_term(text.substr(0, comma));
-  const auto b = plain_term(text.substr(comma + 1, arrow - comma - 1));
-  const auto y = plain_term(text.substr(arrow + 2));
-  if (!a || !b || !y || static_cast<int>(a->size()) != node.shape(0).rank() ||
-      static_cast<int>(b->size()) != node.shape(1).rank())
-    return false;
-  const std::string shared = common(*a, *b);
-  const std::string batch = common(shared, *y);
-  const std::string summed = common(shared, *y, false);
-  const std::string rows = common(*a, *b, false);
-  const std::string columns = common(*b, *a, false);
-  if (summed.size() != 1 || rows.size() > 1 || columns.size() > 1 ||
-      y->size() != batch.size() + rows.size() + columns.size() ||
-      common(rows + columns, *y, false) != "")
+/// The letters of the operands and of the result.
+struct Equation {
+  std::vector<std::string> terms;
+  std::string result;
+};
+
+/// Nothing for an ellipsis, a letter that comes twice in a term, or what does not fit the operands.
+std::optional<Equation> plain_equation(NodeImport& node, std::string_view text) {
+  const std::size_t arrow = text.find("->");
+  Equation equation;
+  std::string_view rest = text.substr(0, arrow);
+  for (bool more = true; more;) {
+    const std::size_t comma = rest.find(',');
+    const auto term = plain_term(rest.substr(0, comma));
+    const auto i = static_cast<int>(equation.terms.size());
+    if (!term || i >= node.inputs() || static_cast<int>(term->size()) != node.shape(i).rank())
+      return std::nullopt;
+    equation.terms.push_back(*term);
+    more = comma != std::string_view::npos;
+    if (more) rest.remove_prefix(comma + 1);
+  }
+  if (static_cast<int>(equation.terms.size()) != node.inputs()) return std::nullopt;
+  std::string all;
+  for (const std::string& term : equation.terms) all += term;
+  if (arrow != std::string_view::npos) {
+    const auto result = plain_term(text.substr(arrow + 2));
+    if (!result || !common(*result, all, false).empty()) return std::nullopt;
+    equation.result = *result;
+  } else {
+    // What is not said are the letters that come once, by the alphabet.
+    for (const char c : all)
+      if (std::ranges::count(all, c) == 1) equation.result.push_back(c);
+    std::ranges::sort(equation.result);
+  }
+  return equation;
+}
+
+/// Of two operands a product of batches of matrices: one letter that is summed, and one each of
+/// rows and of columns, or, where there is no batch, several. False, having made nothing, for
+/// others.
+bool import_as_product(NodeImport& node, const Equation& equation) {
+  const std::string &a = equation.terms[0], &b = equation.terms[1], &y = equation.result;
+  const std::string shared = common(a, b);
+  const std::string batch = common(shared, y);
+  const std::string summed = common(shared, y, false);
+  const std::string rows = common(a, b, false);
+  const std::string columns = common(b, a, false);
+  const bool several = rows.size() > 1 || columns.size() > 1;
+  const Shape right_shape = node.shape(1);
+  if (summed.size() != 1 || (several && !batch.empty()) ||
+      (columns.size() > 1 && right_shape.symbolic()) || !common(rows + columns, y, false).empty())
     return false;
   const int end = static_cast<int>(batch.size());
-  int left = transpose(node, node.value(0), places(batch + rows + summed, *a));
+  const int last = end + std::max(1, static_cast<int>(rows.size()));
+  int left = transpose(node, node.value(0), places(batch + rows + summed, a));
   if (rows.empty()) left = unsqueeze(node, left, {end});
-  int right = transpose(node, node.value(1), places(batch + summed + columns, *b));
+  int right = transpose(node, node.value(1), places(batch + summed + columns, b));
+  const Shape apart = shape_of(node, right);
   if (columns.empty()) right = unsqueeze(node, right, {end + 1});
+  if (columns.size() > 1)
+    right = reshape(node, right, Shape{apart[0], apart.elements(1, apart.rank())});
   int product = matmul(node, left, right);
+  if (columns.size() > 1) {
+    const Shape flat = shape_of(node, product);
+    Shape whole;
+    for (int k = 0; k < last; ++k) whole.append(flat, k);
+    for (int k = 1; k < apart.rank(); ++k) whole.append(apart, k);
+    product = reshape(node, product, whole);
+  }
   std::vector<int> ones;
   if (rows.empty()) ones.push_back(end);
-  if (columns.empty()) ones.push_back(end + 1);
+  if (columns.empty()) ones.push_back(last);
   product = squeeze(node, product, ones);
-  node.output(0, transpose(node, product, places(*y, batch + rows + columns)));
+  node.output(0, transpose(node, product, places(y, batch + rows + columns)));
+  return true;
+}
+
+/// An einsum whatever the sizes; at the worst all products at once, summed up. False, having made
+/// nothing, for equations that are not plain.
+bool import_symbolic_einsum(NodeImport& node, const std::string& text) {
+  const auto equation = plain_equation(node, text);
+  if (!equation) return false;
+  if (equation->terms.size() == 2 && import_as_product(node, *equation)) return true;
+  // The letters of the result, then those that are summed.
+  std::string letters = equation->result;
+  for (const std::string& term : equation->terms) letters += common(term, letters, false);
+  if (letters.size() > static_cast<std::size_t>(Shape::kMaxRank)) return false;
+  int y = -1;
+  for (int i = 0; i < node.inputs(); ++i) {
+    const std::string& term = equation->terms[static_cast<std::size_t>(i)];
+    int value = transpose(node, node.value(i), places(common(letters, term), term));
+    std::vector<int> missing;
+    for (std::size_t k = 0; k < letters.size(); ++k)
+      if (term.find(letters[k]) == std::string::npos) missing.push_back(static_cast<int>(k));
+    if (!missing.empty()) value = unsqueeze(node, value, missing);
+    y = i == 0 ? value : call(node, kMul, {y, value});
+  }
+  std::vector<std::int64_t> summed;
+  for (std::size_t k = equation->result.size(); k < letters.size(); ++k)
+    summed.push_back(static_cast<std::int64_t>(k));
+  if (!summed.empty()) y = call(node, kSum, ReduceAttributes{summed, false}, {y});
+  node.output(0, y);
   return true;
 }
 
