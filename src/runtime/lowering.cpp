@@ -35,6 +35,7 @@ Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_forma
       groups_(quantized_groups(graph)),
       group_at_(graph.nodes().size(), -1),
       chain_at_(graph.nodes().size(), -1),
+      run_at_(graph.nodes().size(), -1),
       inside_(graph.nodes().size()),
       uses_(graph),
       evaluate_(graph),
@@ -100,19 +101,28 @@ Chain Lowering::chain_from(int op) const {
   return chain;
 }
 
+void Lowering::add_chain(const Chain& chain) {
+  for (const int member : {chain.op, chain.add_bias, chain.add, chain.activation})
+    if (member >= 0) inside_[static_cast<std::size_t>(member)] = true;
+  chain_at_[static_cast<std::size_t>(chain.last())] = static_cast<int>(chains_.size());
+  chains_.push_back(chain);
+}
+
+// Elementwise runs take what no convolution or product takes, sums what is left of them.
 void Lowering::find_chains() {
-  for (std::size_t i = 0; i < graph_.nodes().size(); ++i) {
-    const int n = static_cast<int>(i);
-    const OpDef* op = node(n).call.op;
-    if (inside_[i] || is_constant(output_of(n)) || graph_.value(output_of(n)).dtype != DType::f32)
-      continue;
-    if (!is_picture_convolution(op) && op != &kLinear && op != &kMatmul && op != &kAdd) continue;
-    const Chain chain = chain_from(n);
-    for (const int member : {chain.op, chain.add_bias, chain.add, chain.activation})
-      if (member >= 0) inside_[static_cast<std::size_t>(member)] = true;
-    chain_at_[static_cast<std::size_t>(chain.last())] = static_cast<int>(chains_.size());
-    chains_.push_back(chain);
-  }
+  const auto add_chains = [&](auto starts) {
+    for (std::size_t i = 0; i < graph_.nodes().size(); ++i) {
+      const int n = static_cast<int>(i);
+      if (!inside_[i] && starts(node(n).call.op) && !is_constant(output_of(n)) &&
+          graph_.value(output_of(n)).dtype == DType::f32)
+        add_chain(chain_from(n));
+    }
+  };
+  add_chains([](const OpDef* op) {
+    return is_picture_convolution(op) || op == &kLinear || op == &kMatmul;
+  });
+  find_runs();
+  add_chains([](const OpDef* op) { return op == &kAdd; });
 }
 
 Program Lowering::run() {
@@ -123,6 +133,8 @@ Program Lowering::run() {
       lower_group(groups_[static_cast<std::size_t>(group_at_[i])]);
     else if (chain_at_[i] >= 0)
       lower_chain(chains_[static_cast<std::size_t>(chain_at_[i])]);
+    else if (run_at_[i] >= 0)
+      lower_run(runs_[static_cast<std::size_t>(run_at_[i])]);
     else if (!inside_[i] && node(n).call.op != &kDequantizeLinear)
       lower_node(n);
   }

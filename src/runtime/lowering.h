@@ -61,7 +61,7 @@ struct LoweringOptions {
   PrimitiveMaker makers = kPrimitives;
 };
 
-/// Goes through the nodes once, in order. A group or chain becomes a step where its last node
+/// Goes through the nodes once, in order. A group, chain or run becomes a step where its last node
 /// stands; dequantizations, slices and what depends on constants alone only where a step reads it.
 class Lowering {
  public:
@@ -88,6 +88,7 @@ class Lowering {
   int add_constant(const Tensor& tensor);
   Step& emit(std::unique_ptr<Step> step, const std::string& name, std::int64_t macs = 0);
   void find_chains();
+  void add_chain(const Chain& chain);
   Chain chain_from(int op) const;
   int bias_behind(int product, int sum) const;
   std::string name_of(const Chain& chain) const;
@@ -124,6 +125,15 @@ class Lowering {
   bool lower_dequantize(int n);
   void lower_call(int n);
   Epilogue epilogue_of(const Chain& chain) const;
+
+  // lowering_elementwise.cpp: nodes that become one loop
+  bool may_run(int n) const;
+  std::vector<int> run_to(int last) const;
+  bool is_plain_sum(const std::vector<int>& run) const;
+  void find_runs();
+  MemoryFormat format_of_run(const std::vector<int>& operands, const Shape& shape);
+  int slot_in_run(int value, const Shape& shape, MemoryFormat format);
+  void lower_run(const std::vector<int>& run);
 
   // lowering_movement.cpp; `from` and `to` are the node's own values or the codes that stand for
   // them
@@ -170,7 +180,9 @@ class Lowering {
   std::vector<Chain> chains_;
   std::vector<int> group_at_;  // by node: the group that ends there, −1
   std::vector<int> chain_at_;
-  std::vector<bool> inside_;  // by node: in a group or chain
+  std::vector<std::vector<int>> runs_;  // elementwise, their nodes ascending
+  std::vector<int> run_at_;
+  std::vector<bool> inside_;  // by node: in a group, chain or run
   const Uses uses_;
   LeafEvaluator evaluate_;
   std::vector<int> primary_;             // by value: its slot, −1: none yet

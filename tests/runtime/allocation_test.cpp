@@ -102,6 +102,27 @@ TEST(ParallelFor, AllocatesNothingInSeveralThreads) {
 
 TEST_F(PlanAllocations, Float) { expect_none(compile(graph, {.threads = 1})); }
 
+TEST(ElementwiseRuns, AllocateNothing) {
+#if PARE_COUNTS_ALLOCATIONS
+  test::Builder b;
+  const int x = b.input("x", {2, 8, 50, 100});
+  const int gated = b.call(kMul, {x, b.constant(test::random({2, 8, 1, 1}))});
+  const int power = b.call(kPow, {b.call(kSigmoid, {gated}), b.number(1.5)});
+  const int truth = b.call(kLess, {power, b.constant(test::random({100}))});
+  const Graph graph = b.finish({b.call(kWhere, {truth, power, x})});
+  for (const int threads : {1, 2}) {
+    const Plan plan = compile(graph, {.threads = threads});
+    ASSERT_EQ(plan.steps().size(), 1U) << plan.to_string();
+    const Tensor inputs[1] = {test::random({2, 8, 50, 100})};
+    Tensor outputs[1] = {Tensor::empty({2, 8, 50, 100})};
+    plan.run(inputs, outputs);
+    EXPECT_EQ(count([&] { plan.run(inputs, outputs); }), 0) << plan.to_string();
+  }
+#else
+  GTEST_SKIP() << "allocations cannot be counted here";
+#endif
+}
+
 TEST_F(PlanAllocations, Int8) {
   const NoGrad no_grad;
   Graph prepared = quantize::prepare(graph);
