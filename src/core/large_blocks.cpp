@@ -76,6 +76,12 @@ class Kept {
     bytes_ += bytes;
   }
 
+  void release() {
+    const std::lock_guard lock(mutex_);
+    while (count_ > 0) std::free(drop(count_ - 1));
+    most_in_use_ = in_use_;
+  }
+
  private:
   struct Block {
     void* memory;
@@ -113,5 +119,7 @@ void give_block_back(void* block, std::size_t bytes) {
   if constexpr (!kKeep) return std::free(block);
   kept.give_back(block, rounded(bytes));
 }
+
+void release_kept_blocks() { kept.release(); }
 
 }  // namespace pare::detail

@@ -19,6 +19,9 @@ void* take_block(std::size_t bytes);
 /// all again.
 void give_block_back(void* block, std::size_t bytes);
 
+/// Gives all that is kept back to the operating system: after work whose sizes do not come again.
+void release_kept_blocks();
+
 inline constexpr std::size_t kKeptBytes = std::size_t{512} << 20;
 inline constexpr std::size_t kSlackBytes = std::size_t{32} << 20;
 

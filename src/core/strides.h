@@ -33,4 +33,20 @@ inline Strides strides_of(const Shape& shape, MemoryFormat format) {
 }
 inline Strides strides_of(const Tensor& t) { return strides_of(t.shape(), t.format()); }
 
+/// Whether elements of that shape lie in the same places by both strides.
+inline bool same_places(const Shape& shape, const Strides& a, const Strides& b) {
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    const auto i = static_cast<std::size_t>(axis);
+    if (shape[axis] > 1 && a[i] != b[i]) return false;
+  }
+  return true;
+}
+
+/// Whether both memory formats order the elements the same.
+inline bool one_order(const Shape& shape) {
+  if (shape.rank() < 3 || shape.rank() > 5) return true;
+  return same_places(shape, strides_of(shape, MemoryFormat::row_major),
+                     strides_of(shape, MemoryFormat::channels_last));
+}
+
 }  // namespace pare

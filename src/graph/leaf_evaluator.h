@@ -16,6 +16,8 @@ class LeafEvaluator {
  public:
   explicit LeafEvaluator(const Graph& graph) : graph_(graph) {}
   Tensor operator()(int value);
+  /// Frees what was evaluated; it would be evaluated anew.
+  void forget() { known_.clear(); }
 
  private:
   const Graph& graph_;

@@ -2,8 +2,10 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
+#include "core/large_blocks.h"
 #include "core/threads.h"
 #include "graph/smallest_sizes.h"
 #include "pare/core/parallel.h"
@@ -12,7 +14,7 @@
 namespace pare::runtime {
 namespace {
 
-// Programs that are kept for sizes of symbolic axes and memory formats of inputs.
+// Programs that are kept for sizes of symbolic axes.
 constexpr std::size_t kVariants = 8;
 
 constexpr const char* kPlace = "plan";
@@ -37,15 +39,21 @@ struct Scope {
 }  // namespace
 
 Engine::Engine(Graph graph, PassReport report, const EngineOptions& options)
-    : graph_(std::move(graph)), options_(options), report_(std::move(report)) {
+    : graph_(std::move(graph)),
+      outputs_(graph_.outputs().size()),
+      options_(options),
+      report_(std::move(report)) {
   for (const int v : graph_.inputs()) {
     const Graph::Value& value = graph_.value(v);
     inputs_.push_back({value.name, value.shape, value.dtype});
   }
+  const bool fixed =
+      std::ranges::none_of(inputs_, [](const Input& input) { return input.shape.symbolic(); });
   const std::optional<std::vector<Shape>> shapes = first_shapes();
   if (!shapes) return;
-  const std::vector<MemoryFormat> formats(inputs_.size(), MemoryFormat::row_major);
-  const auto first = compile_for(*shapes, formats, report_);
+  const auto first =
+      compile_for(fixed ? std::exchange(graph_, Graph()) : graph_.share(), *shapes, report_);
+  if (fixed) detail::release_kept_blocks();
   variants_.push_back(first);
   const Program& program = first->program();
   for (const auto& step : program.steps) steps_.push_back(step->info);
@@ -70,11 +78,9 @@ std::optional<std::vector<Shape>> Engine::first_shapes() {
   }
 }
 
-std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
-                                             const std::vector<MemoryFormat>& formats,
+std::shared_ptr<Variant> Engine::compile_for(Graph graph, const std::vector<Shape>& shapes,
                                              PassReport& report) {
   const Scope scope(options_);
-  Graph graph = graph_.share();
   for (std::size_t i = 0; i < shapes.size(); ++i)
     graph.edit_value(graph.inputs()[i]).shape = shapes[i];
   graph.infer_shapes();
@@ -83,8 +89,8 @@ std::shared_ptr<Variant> Engine::compile_for(const std::vector<Shape>& shapes,
                "expected a shape that follows from the inputs' shapes, got {} of '{}'", value.shape,
                value.name);
   Program program =
-      Lowering(graph, formats, weights_, report, {options_.precision, options_.makers}).run();
-  return std::make_shared<Variant>(std::move(program), shapes, formats);
+      Lowering(std::move(graph), weights_, report, {options_.precision, options_.makers}).run();
+  return std::make_shared<Variant>(std::move(program), shapes);
 }
 
 void Engine::check(std::span<const Tensor> inputs) const {
@@ -137,13 +143,9 @@ std::shared_ptr<Variant> Engine::variant_for(std::span<const Tensor> inputs) {
   const std::lock_guard compiling(compiling_);
   if (auto known = find(inputs)) return known;
   std::vector<Shape> shapes;
-  std::vector<MemoryFormat> formats;
-  for (const Tensor& t : inputs) {
-    shapes.push_back(t.shape());
-    formats.push_back(t.format());
-  }
+  for (const Tensor& t : inputs) shapes.push_back(t.shape());
   PassReport same_again;
-  auto made = compile_for(shapes, formats, same_again);
+  auto made = compile_for(graph_.share(), shapes, same_again);
   const std::lock_guard lock(mutex_);
   variants_.push_front(made);
   if (variants_.size() > kVariants) variants_.pop_back();

@@ -20,13 +20,15 @@ namespace pare::runtime {
 struct RunContext {
   Frame frame;
   std::vector<std::unique_ptr<StepState>> states;
+  std::vector<bool> skipped;          ///< by step: not needed in this run
+  Tensors rows;                       ///< by input: row-major copies of channels-last ones
   std::shared_ptr<std::byte> memory;  ///< arena, then scratch
 };
 
 /// A program with the contexts that its runs take turns with.
 class Variant {
  public:
-  Variant(Program program, std::vector<Shape> shapes, std::vector<MemoryFormat> formats);
+  Variant(Program program, std::vector<Shape> shapes);
   bool fits(std::span<const Tensor> inputs) const;
   /// Outputs that are defined are written in place. Throws where they do not fit. `seconds`, where
   /// not empty, receives the time of every step.
@@ -38,15 +40,27 @@ class Variant {
   struct External {
     int slot;
     int number;
+    std::size_t shift;
   };
+  /// A step that only brings an input into channels-last: one that is given so takes the place of
+  /// what it writes, or is copied there where another step writes to it later.
+  struct Turned {
+    std::size_t step;
+    int input;
+    bool replaced;
+    std::vector<External> slots;  ///< of that memory
+  };
+  void find_turned();
+  void bind_inputs(std::span<const Tensor> inputs, RunContext& context) const;
   void make_outputs(std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
   std::unique_ptr<RunContext> take();
   std::unique_ptr<RunContext> make() const;
 
   Program program_;
   std::vector<Shape> shapes_;
-  std::vector<MemoryFormat> formats_;
   std::vector<External> inputs_, outputs_;  // every slot whose memory is the caller's
+  std::vector<Turned> turned_;
+  std::vector<bool> reads_rows_;  // by input: read as row-major
   std::mutex mutex_;
   std::vector<std::unique_ptr<RunContext>> idle_;
 };
@@ -63,7 +77,7 @@ class Engine {
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
   PlanProfile profile(std::span<const Tensor> inputs, int runs);
 
-  std::size_t outputs() const { return graph_.outputs().size(); }
+  std::size_t outputs() const { return outputs_; }
   int threads() const { return options_.threads; }
   Precision precision() const { return options_.precision; }
   const PassReport& report() const { return report_; }
@@ -81,12 +95,12 @@ class Engine {
   bool fits(std::span<const Tensor> inputs, std::size_t i) const;
   std::shared_ptr<Variant> find(std::span<const Tensor> inputs);
   std::shared_ptr<Variant> variant_for(std::span<const Tensor> inputs);
-  std::shared_ptr<Variant> compile_for(const std::vector<Shape>& shapes,
-                                       const std::vector<MemoryFormat>& formats,
+  std::shared_ptr<Variant> compile_for(Graph graph, const std::vector<Shape>& shapes,
                                        PassReport& report);
 
-  Graph graph_;
+  Graph graph_;  // empty where all sizes are known: then the packed weights are all that is kept
   std::vector<Input> inputs_;
+  std::size_t outputs_;
   EngineOptions options_;
   // These describe the first program and never change afterwards: they are read without a lock.
   PassReport report_;

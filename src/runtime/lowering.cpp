@@ -3,22 +3,13 @@
 
 #include <algorithm>
 
+#include "core/aligned.h"
 #include "core/check.h"
 #include "core/ops/line_as_picture.h"
 #include "core/tensor_bytes.h"
 #include "pare/core/ops.h"
 
 namespace pare::runtime {
-namespace {
-
-// Whether both memory formats order the elements the same.
-bool one_order(const Shape& shape) {
-  if (shape.rank() < 3 || shape.rank() > 5) return true;
-  return shape[1] == 1 || shape.elements(2, shape.rank()) == 1;
-}
-
-}  // namespace
-
 std::unique_ptr<Primitive> Lowering::make(const ConvolutionSpec& spec) const {
   return options_.makers.convolution ? options_.makers.convolution(spec) : nullptr;
 }
@@ -27,23 +18,23 @@ std::unique_ptr<Primitive> Lowering::make(const DenseSpec& spec) const {
   return options_.makers.dense ? options_.makers.dense(spec) : nullptr;
 }
 
-Lowering::Lowering(const Graph& graph, std::span<const MemoryFormat> input_formats,
-                   WeightStore& weights, PassReport& report, const LoweringOptions& options)
-    : graph_(graph),
+Lowering::Lowering(Graph graph, WeightStore& weights, PassReport& report,
+                   const LoweringOptions& options)
+    : graph_(std::move(graph)),
       weights_(weights),
       report_(report),
-      groups_(quantized_groups(graph)),
-      group_at_(graph.nodes().size(), -1),
-      chain_at_(graph.nodes().size(), -1),
-      run_at_(graph.nodes().size(), -1),
-      inside_(graph.nodes().size()),
-      uses_(graph),
-      evaluate_(graph),
-      primary_(graph.values().size(), -1),
-      is_constant_(leaf_values(graph)),
+      groups_(quantized_groups(graph_)),
+      group_at_(graph_.nodes().size(), -1),
+      chain_at_(graph_.nodes().size(), -1),
+      run_at_(graph_.nodes().size(), -1),
+      inside_(graph_.nodes().size()),
+      uses_(graph_),
+      evaluate_(graph_),
+      primary_(graph_.values().size(), -1),
+      is_constant_(leaf_values(graph_)),
       options_(options) {
-  for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
-    const int slot = add_result(graph.inputs()[i], input_formats[i]);
+  for (std::size_t i = 0; i < graph_.inputs().size(); ++i) {
+    const int slot = add_result(graph_.inputs()[i], MemoryFormat::row_major);
     Slot& s = program_.slots[static_cast<std::size_t>(slot)];
     s.place = Slot::Place::input;
     s.number = static_cast<int>(i);
@@ -139,6 +130,8 @@ Program Lowering::run() {
       lower_node(n);
   }
   lower_outputs();
+  evaluate_.forget();
+  graph_ = Graph();
   weights_.pack(packed_);
   program_.finish();
   return std::move(program_);
@@ -173,6 +166,8 @@ int Lowering::stored(int value) {
     const View seen = view->second;
     views_.erase(view);
     const MemoryFormat format = program_.slots[static_cast<std::size_t>(seen.slot)].format;
+    if (const int in_place = seen_in_place(seen, format); in_place >= 0)
+      return primary_[static_cast<std::size_t>(value)] = in_place;
     CopyPiece piece{seen.slot,    seen.shape, seen.begin,
                     seen.strides, 0,          strides_of(seen.shape, format),
                     nullptr};
@@ -207,8 +202,23 @@ int Lowering::convert(int slot, const Shape& shape, MemoryFormat format, const s
   what.bytes = program_.slot_bytes(to);
   what.pieces = {
       {slot, shape, 0, strides_of(shape, from.format), 0, strides_of(shape, format), nullptr}};
-  emit(rearrange_step(std::move(what)), name);
+  Step& step = emit(rearrange_step(std::move(what)), name);
+  const Slot& root = program_.slots[static_cast<std::size_t>(program_.root(slot))];
+  if (root.place == Slot::Place::input && root.shape == shape) step.turned_input = root.number;
   return to;
+}
+
+/// A slot for what a view sees, where that lies together and in order; −1 elsewhere.
+int Lowering::seen_in_place(const View& view, MemoryFormat format) {
+  const DType dtype = program_.slots[static_cast<std::size_t>(view.slot)].dtype;
+  const std::size_t shift = tensor_bytes({view.begin}, dtype);
+  if (!same_places(view.shape, view.strides, strides_of(view.shape, format)) ||
+      shift % kAlignment != 0 || view.shape.elements() == 0)
+    return -1;
+  const int slot = program_.add_slot(view.shape, dtype, format);
+  program_.slots[static_cast<std::size_t>(slot)].root = view.slot;
+  program_.slots[static_cast<std::size_t>(slot)].shift = shift;
+  return slot;
 }
 
 int Lowering::slot_of(int value) { return slot_of(value, format_of(value)); }
@@ -266,7 +276,7 @@ void Lowering::lower_outputs() {
   for (std::size_t k = 0; k < slots.size(); ++k) {
     const int slot = slots[k];
     Slot& root = program_.slots[static_cast<std::size_t>(program_.root(slot))];
-    if (root.place != Slot::Place::arena) {
+    if (root.place != Slot::Place::arena || !program_.fills_root(slot)) {
       copy_output(static_cast<int>(k), graph_.outputs()[k], slot);
       continue;
     }

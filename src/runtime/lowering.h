@@ -65,8 +65,8 @@ struct LoweringOptions {
 /// stands; dequantizations, slices and what depends on constants alone only where a step reads it.
 class Lowering {
  public:
-  Lowering(const Graph& graph, std::span<const MemoryFormat> input_formats, WeightStore& weights,
-           PassReport& report, const LoweringOptions& options);
+  /// Inputs are taken as row-major. Constants that nobody else shares are freed as they are packed.
+  Lowering(Graph graph, WeightStore& weights, PassReport& report, const LoweringOptions& options);
   Program run();
 
  private:
@@ -83,6 +83,7 @@ class Lowering {
   int stored(int value);  // as it lies in memory: of a narrow value bf16
   MemoryFormat format_of(int value);
   View view_of(int value, DType dtype);
+  int seen_in_place(const View& view, MemoryFormat format);
   int add_result(int value, MemoryFormat format);
   int add_result(int value, MemoryFormat format, DType dtype);
   int add_constant(const Tensor& tensor);
@@ -145,9 +146,9 @@ class Lowering {
   };
   bool lower_movement(int n);
   bool lower_movement(int n, const Moved& moved);
+  bool join_in_place(const Rearrangement& what, const CopyPiece& piece);
   void lower_reshape(int n, const Moved& moved);
   void lower_slice(int n, const Moved& moved);
-  void rearrange(int n, const Moved& moved, Rearrangement what);
 
   // lowering_integer.cpp
   void lower_group(const QuantizedGroup& group);
@@ -172,7 +173,7 @@ class Lowering {
   Chain chain_of(const QuantizedGroup& group) const;
   std::string name_of(const QuantizedGroup& group) const;
 
-  const Graph& graph_;
+  Graph graph_;
   WeightStore& weights_;
   PassReport& report_;
   Program program_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/aligned.h"
 #include "core/check.h"
 #include "core/tensor_bytes.h"
 #include "pare/core/ops.h"
@@ -24,6 +25,26 @@ void store_fill(std::array<std::byte, 8>& fill, DType dtype, double value) {
 }
 
 }  // namespace
+
+/// Whether a piece of a concatenation lies in the result as in its own slot: then that slot becomes
+/// a part of the result, which its step writes in place.
+bool Lowering::join_in_place(const Rearrangement& what, const CopyPiece& piece) {
+  const auto slot = [&](int number) -> Slot& {
+    return program_.slots[static_cast<std::size_t>(number)];
+  };
+  const std::size_t shift =
+      static_cast<std::size_t>(piece.to_begin) * static_cast<std::size_t>(what.element_bytes);
+  const int root = program_.root(piece.from);
+  const bool whole =
+      piece.from_begin == 0 && slot(piece.from).shape.elements() == piece.shape.elements();
+  if (piece.table || !whole || !same_places(piece.shape, piece.from_strides, piece.to_strides) ||
+      slot(root).place != Slot::Place::arena || root == program_.root(what.to) ||
+      !program_.fills_root(piece.from) || shift % kAlignment != 0)
+    return false;
+  slot(root).root = what.to;
+  slot(root).shift = shift;
+  return true;
+}
 
 bool Lowering::lower_movement(int n) {
   const Graph::Node& movement = node(n);
@@ -75,6 +96,13 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
       const int axis = normalize_axis(static_cast<int>(permutation[k]), out.rank(), "transpose");
       piece.from_strides[k] = first.strides[static_cast<std::size_t>(axis)];
     }
+    // A channels-last picture is in order when its channels move to the end.
+    const View turned{piece.from, out, piece.from_begin, piece.from_strides};
+    const int in_place = piece.table ? -1 : seen_in_place(turned, format);
+    if (in_place >= 0) {
+      primary_[static_cast<std::size_t>(moved.to)] = in_place;
+      return true;
+    }
     what.pieces = {piece};
   } else {
     const auto& pad = call.attributes.as<PadAttributes>();
@@ -95,7 +123,9 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
   what.to = add_result(moved.to, format, dtype);
   what.element_bytes = tensor_bytes({1}, dtype);
   what.bytes = program_.slot_bytes(what.to);
-  emit(rearrange_step(std::move(what)), node(n).name);
+  if (call.op == &kConcat)
+    std::erase_if(what.pieces, [&](const CopyPiece& piece) { return join_in_place(what, piece); });
+  if (!what.pieces.empty()) emit(rearrange_step(std::move(what)), node(n).name);
   return true;
 }
 

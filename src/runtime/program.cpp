@@ -17,6 +17,14 @@ int Program::root(int slot) const {
   return slot;
 }
 
+std::size_t Program::shift(int slot) const {
+  std::size_t bytes = 0;
+  for (int s = slot; slots[static_cast<std::size_t>(s)].root != s;
+       s = slots[static_cast<std::size_t>(s)].root)
+    bytes += slots[static_cast<std::size_t>(s)].shift;
+  return bytes;
+}
+
 std::size_t Program::slot_bytes(int slot) const {
   const Slot& s = slots[static_cast<std::size_t>(slot)];
   return tensor_bytes(s.shape, s.dtype);
@@ -55,19 +63,18 @@ void Program::place_residuals() {
           last[static_cast<std::size_t>(from)] > static_cast<int>(s) ||
           std::any_of(step.reads.begin(), step.reads.end(), [&](int r) { return root(r) == from; });
       Slot& source = slots[static_cast<std::size_t>(from)];
-      if (source.place == Slot::Place::arena && !read_again) {
-        const Slot& destination = slots[static_cast<std::size_t>(to)];
-        source.place = destination.place;
-        source.number = destination.number;
-        slots[static_cast<std::size_t>(to)].root = from;
-        // The memory now holds the sum: a later residual must wait for the sum's readers too.
-        int& end = last[static_cast<std::size_t>(from)];
-        end = std::max(end, last[static_cast<std::size_t>(to)]);
+      if (source.place == Slot::Place::arena && !read_again && from != to &&
+          fills_root(step.residual)) {
+        source.root = step.writes[0];
+        // The memory holds the sum then: a later residual must wait for the sum's readers too.
+        int& end = last[static_cast<std::size_t>(to)];
+        end = std::max(end, last[static_cast<std::size_t>(from)]);
       } else {
-        auto copy = copy_step(step.residual, step.writes[0], slot_bytes(from));
+        auto copy = copy_step(step.residual, step.writes[0], slot_bytes(step.residual));
         copy->info.node = step.info.node;
-        copy->info.source = copy->info.destination = source.dtype;
-        copy->info.bytes = 2 * slot_bytes(from);
+        copy->info.source = copy->info.destination =
+            slots[static_cast<std::size_t>(step.residual)].dtype;
+        copy->info.bytes = 2 * slot_bytes(step.residual);
         result.push_back(std::move(copy));
       }
       step.reads.push_back(step.writes[0]);

@@ -16,7 +16,8 @@ struct Slot {
   Shape shape;
   DType dtype = DType::f32;
   MemoryFormat format = MemoryFormat::row_major;
-  int root = 0;  ///< the slot whose memory it shares, itself if none; the rest holds for roots
+  int root = 0;           ///< the slot whose memory it shares, itself if none
+  std::size_t shift = 0;  ///< bytes from the beginning of that memory; the rest holds for roots
   Place place = Place::arena;
   int number = 0;          ///< of an input or output
   Tensor constant;         ///< keeps the memory
@@ -32,6 +33,9 @@ struct Program {
   std::size_t scratch = 0;
 
   int root(int slot) const;
+  std::size_t shift(int slot) const;  ///< bytes from the beginning of its root
+  /// Whether it has all of its root's memory.
+  bool fills_root(int slot) const { return slot_bytes(slot) == slot_bytes(root(slot)); }
   std::size_t slot_bytes(int slot) const;
   int add_slot(const Shape& shape, DType dtype, MemoryFormat format);
   /// Puts destinations of residual sums over the operands that die there, places all else in the

@@ -39,6 +39,8 @@ class Step {
   /// A slot that the step reads through its destination: the destination takes its place where
   /// nobody reads it later, else gets a copy first.
   int residual = -1;
+  /// The input of the graph of which the step does nothing but change the memory format.
+  int turned_input = -1;
   PlanStep info;
 };
 

@@ -1,8 +1,12 @@
 // Variant: runs a program in contexts that its callers take turns with.
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <functional>
 
 #include "core/check.h"
+#include "core/convert.h"
+#include "core/strides.h"
 #include "runtime/engine.h"
 
 namespace pare::runtime {
@@ -17,20 +21,51 @@ bool overlap(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-Variant::Variant(Program program, std::vector<Shape> shapes, std::vector<MemoryFormat> formats)
-    : program_(std::move(program)), shapes_(std::move(shapes)), formats_(std::move(formats)) {
+Variant::Variant(Program program, std::vector<Shape> shapes)
+    : program_(std::move(program)), shapes_(std::move(shapes)) {
   for (std::size_t i = 0; i < program_.slots.size(); ++i) {
     const int slot = static_cast<int>(i);
     const Slot& root = program_.slots[static_cast<std::size_t>(program_.root(slot))];
-    if (root.place == Slot::Place::input) inputs_.push_back({slot, root.number});
-    if (root.place == Slot::Place::output) outputs_.push_back({slot, root.number});
+    const std::size_t shift = program_.shift(slot);
+    if (root.place == Slot::Place::input) inputs_.push_back({slot, root.number, shift});
+    if (root.place == Slot::Place::output) outputs_.push_back({slot, root.number, shift});
   }
+  find_turned();
 }
 
 bool Variant::fits(std::span<const Tensor> inputs) const {
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i].format() != formats_[i] || !(inputs[i].shape() == shapes_[i])) return false;
+    if (!(inputs[i].shape() == shapes_[i])) return false;
   return true;
+}
+
+void Variant::find_turned() {
+  const auto& steps = program_.steps;
+  reads_rows_.resize(shapes_.size());
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    if (const int input = steps[s]->turned_input; input >= 0) {
+      const int root = program_.root(steps[s]->writes[0]);
+      const auto writes_it = [&](const std::unique_ptr<Step>& step) {
+        return std::ranges::any_of(step->writes, [&](int w) { return program_.root(w) == root; });
+      };
+      Turned turned{s, input, false, {}};
+      turned.replaced =
+          program_.slots[static_cast<std::size_t>(root)].place == Slot::Place::arena &&
+          program_.fills_root(steps[s]->writes[0]) && std::ranges::count_if(steps, writes_it) == 1;
+      for (std::size_t i = 0; i < program_.slots.size(); ++i) {
+        const int slot = static_cast<int>(i);
+        if (program_.root(slot) != root) continue;
+        turned.slots.push_back({slot, 0, program_.shift(slot)});
+      }
+      turned_.push_back(std::move(turned));
+      continue;
+    }
+    for (const int slot : steps[s]->reads) {
+      const Slot& root = program_.slots[static_cast<std::size_t>(program_.root(slot))];
+      if (root.place == Slot::Place::input)
+        reads_rows_[static_cast<std::size_t>(root.number)] = true;
+    }
+  }
 }
 
 std::unique_ptr<RunContext> Variant::make() const {
@@ -39,14 +74,18 @@ std::unique_ptr<RunContext> Variant::make() const {
   context->frame.scratch = context->memory.get() + program_.arena;
   context->frame.address.resize(program_.slots.size());
   for (std::size_t i = 0; i < program_.slots.size(); ++i) {
-    const Slot& root = program_.slots[static_cast<std::size_t>(program_.root(static_cast<int>(i)))];
+    const int slot = static_cast<int>(i);
+    const Slot& root = program_.slots[static_cast<std::size_t>(program_.root(slot))];
     if (root.place == Slot::Place::arena)
-      context->frame.address[i] = context->memory.get() + root.offset;
+      context->frame.address[i] = context->memory.get() + root.offset + program_.shift(slot);
     else if (root.place == Slot::Place::constant)
       context->frame.address[i] =
-          const_cast<std::byte*>(static_cast<const std::byte*>(root.constant.raw()));
+          const_cast<std::byte*>(static_cast<const std::byte*>(root.constant.raw())) +
+          program_.shift(slot);
   }
   for (const auto& step : program_.steps) context->states.push_back(step->bind(context->frame));
+  context->skipped.resize(program_.steps.size());
+  context->rows.resize(shapes_.size());
   return context;
 }
 
@@ -86,19 +125,58 @@ void Variant::make_outputs(std::span<const Tensor> inputs, std::span<Tensor> out
   }
 }
 
+void Variant::bind_inputs(std::span<const Tensor> inputs, RunContext& context) const {
+  const auto differs = [&](int input) {
+    const Tensor& given = inputs[static_cast<std::size_t>(input)];
+    return given.channels_last() && !one_order(given.shape());
+  };
+  auto& address = context.frame.address;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!reads_rows_[i] || !differs(static_cast<int>(i))) continue;
+    if (!context.rows[i].defined())
+      context.rows[i] = Tensor::empty(inputs[i].shape(), inputs[i].dtype());
+    convert_format(inputs[i], context.rows[i]);
+  }
+  for (const External& e : inputs_) {
+    const auto i = static_cast<std::size_t>(e.number);
+    const Tensor& rows = reads_rows_[i] && differs(e.number) ? context.rows[i] : inputs[i];
+    address[static_cast<std::size_t>(e.slot)] =
+        const_cast<std::byte*>(static_cast<const std::byte*>(rows.raw())) + e.shift;
+  }
+  for (const Turned& turned : turned_) {
+    const Tensor& given = inputs[static_cast<std::size_t>(turned.input)];
+    const bool skipped = differs(turned.input);
+    context.skipped[turned.step] = skipped;
+    if (turned.replaced) {
+      const Slot& root =
+          program_.slots[static_cast<std::size_t>(program_.root(turned.slots[0].slot))];
+      std::byte* memory = skipped
+                              ? const_cast<std::byte*>(static_cast<const std::byte*>(given.raw()))
+                              : context.memory.get() + root.offset;
+      for (const External& e : turned.slots)
+        address[static_cast<std::size_t>(e.slot)] = memory + e.shift;
+    } else if (skipped) {
+      const int slot = program_.steps[turned.step]->writes[0];
+      std::memcpy(address[static_cast<std::size_t>(slot)], given.raw(), given.bytes());
+    }
+  }
+}
+
 void Variant::run(std::span<const Tensor> inputs, std::span<Tensor> outputs,
                   std::span<double> seconds) {
   make_outputs(inputs, outputs);
   auto context = take();
-  auto& address = context->frame.address;
-  for (const External& e : inputs_)
-    address[static_cast<std::size_t>(e.slot)] = const_cast<std::byte*>(
-        static_cast<const std::byte*>(inputs[static_cast<std::size_t>(e.number)].raw()));
   for (const External& e : outputs_)
-    address[static_cast<std::size_t>(e.slot)] =
-        static_cast<std::byte*>(outputs[static_cast<std::size_t>(e.number)].mutable_raw());
+    context->frame.address[static_cast<std::size_t>(e.slot)] =
+        static_cast<std::byte*>(outputs[static_cast<std::size_t>(e.number)].mutable_raw()) +
+        e.shift;
+  bind_inputs(inputs, *context);
   using Clock = std::chrono::steady_clock;
   for (std::size_t s = 0; s < program_.steps.size(); ++s) {
+    if (context->skipped[s]) {
+      if (!seconds.empty()) seconds[s] = 0;
+      continue;
+    }
     const auto begin = seconds.empty() ? Clock::time_point() : Clock::now();
     program_.steps[s]->run(context->frame, context->states[s].get());
     if (!seconds.empty()) seconds[s] = std::chrono::duration<double>(Clock::now() - begin).count();

@@ -35,8 +35,8 @@ struct PlanMemory {
   std::size_t live = 0;     ///< the most that is alive at once: no arena can be smaller
   std::size_t scratch = 0;  ///< working memory of the kernels, per concurrent run
   /// Packed weights, shared by all runs and sizes. A size that is compiled later may add some,
-  /// where its kernels want another packing; the plan also keeps the graph's own constants for
-  /// that.
+  /// where its kernels want another packing; a plan with symbolic sizes also keeps the graph's own
+  /// constants for that.
   std::size_t weights = 0;
 };
 
