@@ -137,6 +137,24 @@ TEST(PlanPlace, SlicesThatLieTogetherAreReadInPlace) {
   expect_as_interpreted(graph, plan, {random({1, 64})});
 }
 
+// As the heads of detectors have it: only the input's memory format is changed.
+TEST(PlanPlace, PixelsOfPicturesAreConcatenatedInPlace) {
+  Builder b;
+  const int x = b.input("x", {1, 3, 8, 8});
+  const auto head = [&](std::int64_t channels, std::uint64_t seed) {
+    const int conv = b.call(kConv2d, {x, b.constant(random({channels, 3, 3, 3}, seed))},
+                            Attributes::of(Conv2dAttributes{.padding = {1, 1, 1, 1}}));
+    const int turned =
+        b.call(kTranspose, {conv}, Attributes::of(TransposeAttributes{{0, 2, 3, 1}}));
+    return b.call(kReshape, {turned}, Attributes::of(ReshapeAttributes{{1, -1, 4}}));
+  };
+  const int joined = b.call(kConcat, {head(8, 2), head(4, 3)}, concat_axis(1));
+  const Graph graph = b.finish({b.call(kExp, {joined})});
+  const Plan plan = compile(graph, {.threads = 1});
+  EXPECT_EQ(moves(plan), 1) << plan.to_string();
+  expect_as_interpreted(graph, plan, {random({1, 3, 8, 8})});
+}
+
 TEST(PlanPlace, AChannelsLastInputIsReadAsItIs) {
   Builder b;
   const int x = b.input("x", {2, 3, 6, 6});
