@@ -54,6 +54,8 @@ PassResult recognize(Graph graph) {
     }
   }
   recognize_lstm_cells(graph, report);
+  graph.compact();  // what was rewritten reads nothing any more
+  recognize_squeeze_excite(graph, report);
   graph.compact();
   graph.infer_shapes();
   graph.verify();

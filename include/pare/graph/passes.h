@@ -56,9 +56,9 @@ PARE_API PassResult merge_equal(Graph graph);
 /// where the graph runs.
 PARE_API PassResult fold_shapes(Graph graph);
 
-/// Replaces what exporters write out by the op it stands for: silu, hardsigmoid, hardswish, gelu
-/// (through erf and tanh), softmax and log_softmax, layer_norm, instance_norm and rms_norm with
-/// weight and bias, attention, a step of an lstm. Equal up to rounding.
+/// What exporters write out becomes the op it stands for, equal up to rounding: silu, hardsigmoid,
+/// hardswish, gelu (erf, tanh), softmax, log_softmax, layer_norm, instance_norm and rms_norm with
+/// their leaves, attention, a step of an lstm; squeeze-and-excite becomes pooling and 1x1 conv2d.
 PARE_API PassResult recognize(Graph graph);
 
 /// Joins two casts in a row where neither loses anything: f16 → f32 → f16 is nothing, i8 → i32 →
