@@ -11,6 +11,8 @@
 namespace pare {
 
 std::string Graph::unique_name(const std::string& wish) const {
+  const auto is_wish = [&](const auto& named) { return named.name == wish; };
+  if (std::ranges::none_of(values_, is_wish) && std::ranges::none_of(nodes_, is_wish)) return wish;
   std::unordered_set<std::string_view> taken;
   for (const Value& value : values_)
     if (value.name.starts_with(wish)) taken.insert(value.name);

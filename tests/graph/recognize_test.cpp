@@ -280,6 +280,24 @@ TEST(SimplifyMovement, TransposesMeetThroughElementwiseCalls) {
   expect_identical(run_one(moved, x), run_one(graph, x));
 }
 
+// Pairs meet, and what is left of them meets again.
+TEST(SimplifyMovement, LongChainsEndInOneTransposeOrNone) {
+  for (const int count : {32, 33}) {
+    Written net([count](const Tensor& x) {
+      Tensor y = x;
+      for (int k = 0; k < count; ++k) y = transpose(k % 3 == 0 ? tanh(y) : sin(y), {0, 2, 1});
+      return y;
+    });
+    Graph graph = trace(net, random(Shape{2, 3, 4}));
+    const Graph moved = simplify_movement(graph).graph;
+    EXPECT_EQ(moved.nodes().size(), static_cast<std::size_t>(count + count % 2));
+    Graph again = simplify_movement(moved).graph;
+    EXPECT_EQ(again.nodes().size(), moved.nodes().size());
+    const Tensor x = random(Shape{5, 3, 4}, 2);
+    expect_identical(run_one(again, x), run_one(graph, x));
+  }
+}
+
 // Its axis is another one behind the transpose.
 TEST(SimplifyMovement, TransposesStayBeforeSoftmax) {
   Written net([](const Tensor& x) {

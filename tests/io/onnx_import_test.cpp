@@ -169,6 +169,24 @@ TEST(OnnxImport, RefusesFunctionsThatExpandWithoutEnd) {
   EXPECT_ERROR(parse(model.span()), corrupt_data, "functions written out, got more");
 }
 
+TEST(OnnxImport, RefusesSizesThatNoMemoryHolds) {
+  for (const std::string size : {"9223372036854775807", "1152921504606846976"}) {
+    OnnxGraph g;
+    g.input(onnx_value("x", {size, "4", "batch", "0"}))
+        .node(onnx_node("Relu", {"x"}, {"y"}))
+        .output(onnx_output("y"));
+    EXPECT_ERROR(parse(onnx_model(g.proto).span()), corrupt_data, "onnx::parse: input 'x'",
+                 "expected sizes of a tensor that memory can hold, got [" + size + ", 4, -1, 0]");
+  }
+}
+
+TEST(OnnxImport, RefusesInputsThatTheOpHasNot) {
+  OnnxGraph g = x_to_y();
+  g.node(onnx_node("Relu", {"x", "", "x"}, {"y"}, "act"));
+  EXPECT_ERROR(parse(onnx_model(g.proto).span()), unsupported,
+               "'act' (Relu): its input 2 ('x') is not read");
+}
+
 TEST(OnnxImport, NamesAllThatItRefusesAtOnce) {
   OnnxGraph body;
   body.output(onnx_output("r"));

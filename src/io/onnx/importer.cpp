@@ -16,8 +16,10 @@ namespace {
 
 /// What else is evaluated while reading, however small the file.
 constexpr std::size_t kFreeBytes = std::size_t{64} << 20;
-/// Nodes that functions and branches may expand to.
+/// Nodes that functions and branches may expand to: one for each byte of the file and some more, so
+/// that calls of calls do not make millions of a few lines.
 constexpr std::size_t kMaxNodes = 100'000;
+constexpr std::size_t kFreeNodes = 10'000;
 constexpr std::int64_t kLowestOpset = 6;
 constexpr std::int64_t kHighestOpset = 23;
 
@@ -136,6 +138,7 @@ class ModelImporter {
       refuse(label,
              fmt::format("expected at most {} axes, got {}", Shape::kMaxRank, input.shape.size()));
     } else {
+      check_size(input, label);
       Shape shape;
       for (const ValueInfo::Dimension& d : input.shape) {
         if (d.size >= 0)
@@ -147,6 +150,20 @@ class ModelImporter {
     }
     binding.refused = binding.value < 0;
     bind(scope, input.name, std::move(binding));
+  }
+
+  void check_size(const ValueInfo& input, const std::string& label) const {
+    std::int64_t elements = 1;
+    std::vector<std::int64_t> sizes;
+    bool fits = true;
+    for (const ValueInfo::Dimension& d : input.shape) {
+      sizes.push_back(d.size);
+      fits = fits &&
+             !__builtin_mul_overflow(elements, std::max<std::int64_t>(d.size, 1), &elements) &&
+             elements < std::int64_t{1} << 59;
+    }
+    PARE_CHECK(fits, corrupt_data, options_.file + ": " + label,
+               "expected sizes of a tensor that memory can hold, got [{}]", listed(sizes));
   }
 
   /// For an axis of which the file says nothing.
@@ -166,8 +183,9 @@ class ModelImporter {
 
   void import_nodes(const std::vector<NodeProto>& nodes, Scope& scope) {
     for (const std::size_t n : node_order(nodes, options_.file)) {
-      PARE_CHECK(++nodes_read_ <= kMaxNodes, corrupt_data, options_.file,
-                 "expected at most {} nodes, functions written out, got more", kMaxNodes);
+      const std::size_t most = std::min(kMaxNodes, kFreeNodes + options_.bytes);
+      PARE_CHECK(++nodes_read_ <= most, corrupt_data, options_.file,
+                 "expected at most {} nodes, functions written out, got more", most);
       import_node(nodes[n], n, scope);
     }
   }

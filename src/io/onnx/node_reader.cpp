@@ -1,6 +1,8 @@
 // Inputs and attributes of a node for its importer.
 #include "io/onnx/node_reader.h"
 
+#include <algorithm>
+
 #include "core/check.h"
 
 namespace pare::onnx {
@@ -59,7 +61,8 @@ int NodeReader::outputs() const {
 }
 
 bool NodeReader::has(int i) const {
-  if (i < 0 || i >= inputs()) return false;
+  asked_ = std::max(asked_, i + 1);
+  if (i < 0 || i >= static_cast<int>(proto_.inputs.size())) return false;
   const std::string& name = proto_.inputs[static_cast<std::size_t>(i)];
   if (name.empty()) return false;
   const Binding* binding = scope_.find(name);
@@ -174,6 +177,9 @@ void NodeReader::refuse(const std::string& reason) { throw Error(ErrorCode::unsu
 void NodeReader::finish() {
   for (const AttributeProto& a : proto_.attributes)
     if (!read_.contains(a.name)) refuse(fmt::format("its attribute '{}' is not read", a.name));
+  for (auto i = static_cast<std::size_t>(asked_); i < proto_.inputs.size(); ++i)
+    if (!proto_.inputs[i].empty())
+      refuse(fmt::format("its input {} ('{}') is not read", i, proto_.inputs[i]));
   const auto first = given_.find(0);
   if (first == given_.end()) return;
   const int producer = builder_.graph().value(first->second).producer;

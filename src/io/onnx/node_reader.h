@@ -22,7 +22,7 @@ class NodeReader final : public NodeImport {
   const NodeProto& proto() const override { return proto_; }
   std::int64_t opset() const override;
   int outputs() const override;
-  int inputs() const override { return static_cast<int>(proto_.inputs.size()); }
+  int inputs() const override { return asked_ = static_cast<int>(proto_.inputs.size()); }
   bool has(int i) const override;
   int value(int i) override;
   const Shape& shape(int i) override { return builder_.shape(value(i)); }
@@ -66,6 +66,7 @@ class NodeReader final : public NodeImport {
   GraphBuilder& builder_;
   ExternalData* external_;
   std::set<std::string> read_;
+  mutable int asked_ = 0;  ///< inputs behind these do not exist for the importer
   std::unordered_map<int, int> given_;
 };
 
