@@ -9,9 +9,9 @@
 namespace pare::runtime {
 namespace {
 
-// Elements of a block: what one op writes the next one finds in the first cache, while an op's call
-// costs little beside its loop.
-constexpr std::int64_t kBlock = 4096;
+// Elements of a block: a few of them stay in the second cache. Blocks for the first one took
+// longer: the ops' calls, and the beginnings of their loops, cost more than the second cache.
+constexpr std::int64_t kBlock = 16384;
 
 // The axes of a tensor, the outermost in memory first.
 std::vector<int> memory_order(int rank, MemoryFormat format) {
@@ -143,8 +143,10 @@ class ElementwiseStep final : public Step {
     }
     const std::int64_t most = kBlock / inner_;
     chunks_ = (along_ + most - 1) / most;
-    buffer_bytes_ = aligned(static_cast<std::size_t>(longest() * inner_) * sizeof(float));
     workers_ = std::clamp<std::int64_t>(spec_.shape.elements() / kElementGrain, 1, max_threads());
+    if (outer_ == 1)  // as many blocks for each
+      chunks_ = std::min(along_, (chunks_ + workers_ - 1) / workers_ * workers_);
+    buffer_bytes_ = aligned(static_cast<std::size_t>(longest() * inner_) * sizeof(float));
     for (std::size_t k = 0; k < spec_.operands.size(); ++k) {
       std::vector<std::int64_t> strides(split_ + 1);
       std::int64_t step = 1;
