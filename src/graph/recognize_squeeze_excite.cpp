@@ -1,4 +1,4 @@
-// recognize: squeeze-and-excite, however written, becomes pooling and convolutions of one pixel.
+// recognize: squeeze-and-excite, however written, becomes a mean and convolutions of one pixel.
 #include <algorithm>
 
 #include "graph/moves.h"
@@ -256,7 +256,16 @@ class Finding {
   const Uses& uses_;
 };
 
-/// Makes the module global_average_pool → conv2d → … → conv2d → … → mul; false where it is that.
+/// Whether one call makes [N, C, 1, 1] of the picture.
+bool keeps_pixels(const Graph& graph, const Module& module) {
+  const Graph::Node& squeeze = graph.node(module.squeeze);
+  if (squeeze.call.op == &kGlobalAveragePool) return true;
+  return squeeze.call.op == &kMean && squeeze.inputs[0] == module.picture &&
+         squeeze.call.attributes.as<ReduceAttributes>().keepdim;
+}
+
+/// Makes the module mean or global_average_pool → conv2d → … → conv2d → … → mul; false where it is
+/// that already.
 bool normalize(Graph& graph, const Module& module) {
   bool changed = module.moves;
   const auto add = [&](int of, const char* part, const OpDef& op, Attributes attributes, int from) {
@@ -266,9 +275,12 @@ bool normalize(Graph& graph, const Module& module) {
   const auto reshaped = [&](int of, const char* part, int value, std::vector<std::int64_t> to) {
     return add(of, part, kReshape, Attributes::of(ReshapeAttributes{std::move(to)}), value);
   };
-  if (graph.node(module.squeeze).call.op != &kGlobalAveragePool) {
+  if (!keeps_pixels(graph, module)) {
     Graph::Node& squeeze = graph.edit_node(module.squeeze);
-    squeeze.call = {&kGlobalAveragePool, {}};
+    // A mean is computed in whichever format its picture lies; a pool asks for channels-last.
+    squeeze.call = squeeze.call.op == &kMean
+                       ? Call{&kMean, Attributes::of(ReduceAttributes{{2, 3}, true})}
+                       : Call{&kGlobalAveragePool, {}};
     squeeze.inputs = {module.picture};
     changed = true;
   }
