@@ -15,6 +15,7 @@ void add_convert(CLI::App& app, Settings& settings);
 void add_dataset(CLI::App& app, Settings& settings);
 void add_evaluate(CLI::App& app, Settings& settings);
 void add_inspect(CLI::App& app, Settings& settings);
+void add_quantize(CLI::App& app, Settings& settings);
 void add_run(CLI::App& app, Settings& settings);
 
 }  // namespace pare::cli

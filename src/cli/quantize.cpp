@@ -1,0 +1,158 @@
+// pare quantize: an int8 model from a float one and calibration data.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/model_file.h"
+#include "cli/progress.h"
+#include "cli/tensors.h"
+#include "pare/core/context.h"
+#include "pare/core/parallel.h"
+#include "pare/quantize/convert.h"
+#include "pare/quantize/prepare.h"
+
+namespace pare::cli {
+namespace {
+
+struct Options {
+  std::string from, to, config = "x86", isa, observer;
+  std::vector<std::string> calibration, exclude;
+  std::int64_t batch = 32;
+};
+
+struct NamedObserver {
+  const char* name;
+  quantize::Observer observer;
+};
+constexpr NamedObserver kObservers[] = {
+    {"minmax", quantize::Observer::min_max},
+    {"moving-average", quantize::Observer::moving_average},
+    {"histogram", quantize::Observer::histogram},
+};
+
+std::vector<std::string> observer_names() {
+  std::vector<std::string> names;
+  for (const NamedObserver& named : kObservers) names.emplace_back(named.name);
+  return names;
+}
+
+// The instruction sets by name.
+std::vector<std::pair<std::string, Isa>> instruction_sets() {
+  std::vector<std::pair<std::string, Isa>> sets;
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx2_vnni, Isa::avx512, Isa::avx512_vnni,
+                        Isa::avx512_bf16, Isa::avx512_amx})
+    sets.emplace_back(to_string(isa), isa);
+  return sets;
+}
+
+quantize::QConfig config_of(const Options& options) {
+  quantize::QConfig config = quantize::QConfig::x86();
+  if (options.config == "portable") config = quantize::QConfig::portable();
+  for (const auto& [name, isa] : instruction_sets())
+    if (options.isa == name) config = quantize::QConfig::x86(isa);
+  for (const NamedObserver& named : kObservers)
+    if (options.observer == named.name) config.observer = named.observer;
+  config.exclude = options.exclude;
+  return config;
+}
+
+void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
+  ContextScope scope;
+  scope->grad = scope->training = false;
+  scope->threads = settings.threads;
+  Progress progress(settings, "calibrate", inputs.samples());
+  for (std::int64_t b = 0; b < inputs.batches(); ++b) {
+    prepared.run(inputs.get(b));
+    progress.advance(inputs.samples_of(b));
+  }
+}
+
+Json document_of(const quantize::Report& report, std::uint64_t before, std::uint64_t after) {
+  std::size_t quantized = 0;
+  Json left = Json::array(), layers = Json::array();
+  for (const quantize::Report::Node& node : report.nodes) {
+    if (node.quantized)
+      ++quantized;
+    else
+      left.push_back({{"name", node.name}, {"op", node.op}, {"reason", node.note}});
+    layers.push_back({{"name", node.name},
+                      {"op", node.op},
+                      {"quantized", node.quantized},
+                      {"bytes_before", node.bytes_before},
+                      {"bytes_after", node.bytes_after},
+                      {"note", node.note}});
+  }
+  Json ranges = Json::array();
+  for (const quantize::ActivationRange& a : report.activations)
+    ranges.push_back({{"value", a.value},
+                      {"seen_min", a.seen_min},
+                      {"seen_max", a.seen_max},
+                      {"min", a.min},
+                      {"max", a.max},
+                      {"scale", a.scale},
+                      {"zero_point", a.zero_point}});
+  return {{"quantized", quantized}, {"float", left},    {"bytes_before", before},
+          {"bytes_after", after},   {"layers", layers}, {"ranges", ranges},
+          {"isa", report.isa}};
+}
+
+void run(const Options& options, const Settings& settings) {
+  if (!options.isa.empty() && options.config != "x86")
+    throw UsageError("--isa: expected --config x86, got " + options.config);
+  check_model_output(options.to);
+  const Graph graph = load_model(options.from);
+  const Inputs inputs(graph, options.calibration, options.batch);
+  Graph prepared = quantize::prepare(graph, config_of(options));
+  calibrate(prepared, inputs, settings);
+  const quantize::Converted converted = quantize::convert(prepared);
+  check_interrupt();
+  save_model(converted.graph, options.to);
+  const auto before = std::filesystem::file_size(options.from);
+  const auto after = std::filesystem::file_size(options.to);
+  print(settings,
+        quantize::to_string(converted.report) + fmt::format("\n{}: {}\n{}: {}\n", options.from,
+                                                            bytes_text(before), options.to,
+                                                            bytes_text(after)),
+        document_of(converted.report, before, after));
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Settings& settings) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = add_command(
+      app, settings, "quantize", "An int8 model, from the ranges that calibration data shows",
+      "pare quantize resnet18.onnx -o resnet18.int8.onnx --calibration x.npy");
+  command->add_option("MODEL", options->from, "A .onnx or .pare file of floats")->required();
+  command->add_option("-o,--output", options->to, "The model to write, .onnx or .pare")->required();
+  command
+      ->add_option("--calibration", options->calibration,
+                   "[name=]x.npy, for every input: samples like those that the model will see")
+      ->required()
+      ->allow_extra_args(false);
+  command
+      ->add_option("--observer", options->observer,
+                   "How the range of an activation follows from its values; the config's without")
+      ->check(CLI::IsMember(observer_names()));
+  command
+      ->add_option("--config", options->config,
+                   "x86: for this CPU's instructions; portable: the same integers on every CPU")
+      ->check(CLI::IsMember({"x86", "portable"}));
+  std::vector<std::string> sets;
+  for (const auto& [name, isa] : instruction_sets()) sets.push_back(name);
+  command
+      ->add_option("--isa", options->isa,
+                   "Whose instructions the x86 config is for; this CPU's without")
+      ->check(CLI::IsMember(sets));
+  command
+      ->add_option("--exclude", options->exclude, "Nodes that stay float, by name; * and ? match")
+      ->allow_extra_args(false);
+  command->add_option("--batch", options->batch, "Samples that run together")
+      ->check(CLI::Range(1, 1 << 20));
+  command->callback([options, &settings] { run(*options, settings); });
+}
+
+}  // namespace pare::cli

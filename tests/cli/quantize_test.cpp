@@ -1,0 +1,88 @@
+// pare quantize on a small classifier: the same as the library's calls, and what it refuses.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cli/models.h"
+#include "cli/run_command.h"
+
+namespace pare::test {
+namespace {
+
+class QuantizeCommandTest : public testing::Test {
+ protected:
+  std::string save(const std::string& name, const Tensor& tensor) const {
+    io::save_npy(folder_.path(name), tensor);
+    return folder_.path(name);
+  }
+  void SetUp() override { io::save_graph(classifier(), model_); }
+
+  TemporaryFolder folder_;
+  const std::string model_ = folder_.path("m.pare"), out_ = folder_.path("q.pare");
+};
+
+Tensor run_graph(const std::string& path, const Tensor& x) {
+  ContextScope scope;
+  scope->grad = false;
+  return io::load_graph(path)(x);
+}
+
+TEST_F(QuantizeCommandTest, CalibratesAndConverts) {
+  const std::string x = save("x.npy", pictures(16));
+  const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--batch", "5"});
+  EXPECT_TRUE(json["float"].empty()) << json;
+  EXPECT_EQ(json["quantized"], json["layers"].size());
+  EXPECT_EQ(json["bytes_before"], folder_.read("m.pare").size());
+  EXPECT_EQ(json["bytes_after"], folder_.read("q.pare").size());
+  EXPECT_EQ(json["isa"], to_string(isa_cap()));
+  for (const auto& range : json["ranges"]) EXPECT_LE(range["min"], range["seen_min"]) << range;
+  // What the library does with all samples at once: histograms do not depend on batches.
+  const Tensor test = Generator(9).normal({6, 1, 8, 8});
+  const Tensor expected = integer_classifier()(test);
+  EXPECT_EQ(run_graph(out_, test).to_vector<float>(), expected.to_vector<float>());
+}
+
+TEST_F(QuantizeCommandTest, TakesConfigObserverAndExceptions) {
+  const std::string x = save("x.npy", pictures(16));
+  const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--config",
+                               "portable", "--observer", "minmax", "--exclude", "f*"});
+  EXPECT_EQ(json["isa"], "portable");
+  ASSERT_FALSE(json["float"].empty());
+  EXPECT_EQ(json["float"].back()["name"], "fc");
+  EXPECT_EQ(json["float"].back()["op"], "linear");
+  EXPECT_EQ(json["float"].back()["reason"], "excluded by name ('f*')");
+  const auto full = pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--isa",
+                               "avx512_vnni", "--observer", "moving-average"});
+  EXPECT_EQ(full["isa"], "avx512_vnni");
+}
+
+TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
+  const std::string x = save("x.npy", pictures(4));
+  const auto expect = [&](int code, std::vector<std::string> more,
+                          std::initializer_list<std::string> words) {
+    std::vector<std::string> arguments{"quantize", model_, "-o", out_};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    expect_failure(code, arguments, words);
+    EXPECT_FALSE(std::filesystem::exists(out_));
+  };
+  Tensor bad = pictures(4).clone();
+  bad.mutable_data<float>()[70] = std::numeric_limits<float>::quiet_NaN();
+  expect(1, {"--calibration", save("nan.npy", bad)}, {"input_observer", "got nan at element 70"});
+  expect(1, {"--calibration", save("wide.npy", Tensor::zeros({2, 1, 8, 9}))}, {"[2, 1, 8, 9]"});
+  expect(1, {"--calibration", save("none.npy", Tensor::zeros({0, 1, 8, 8}))}, {"expected"});
+  expect(1, {"--calibration", x, "--exclude", "convv"}, {"'convv'", "'conv'"});
+  expect(1, {"--calibration", folder_.write("cut.npy", folder_.read("x.npy").substr(0, 300))},
+         {"cut.npy"});
+  expect(2, {}, {"--calibration"});
+  expect(2, {"--calibration", x, "--observer", "median"}, {"histogram"});
+  expect(2, {"--calibration", x, "--config", "portable", "--isa", "avx2"}, {"--isa"});
+  // Twice.
+  pare_json({"quantize", model_, "-o", folder_.path("once.pare"), "--calibration", x});
+  expect_failure(1, {"quantize", folder_.path("once.pare"), "-o", out_, "--calibration", x},
+                 {"quantized already"});
+  EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+}  // namespace
+}  // namespace pare::test
