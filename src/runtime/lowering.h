@@ -130,7 +130,7 @@ class Lowering {
   // lowering_elementwise.cpp: nodes that become one loop
   bool may_run(int n) const;
   std::vector<int> run_to(int last) const;
-  bool is_plain_sum(const std::vector<int>& run) const;
+  bool is_clipped_sum(const std::vector<int>& run) const;
   void find_runs();
   MemoryFormat format_of_run(const std::vector<int>& operands, const Shape& shape);
   int slot_in_run(int value, const Shape& shape, MemoryFormat format);

@@ -58,12 +58,11 @@ std::vector<int> Lowering::run_to(int last) const {
   return members;
 }
 
-/// Whether it is a sum of tensors of one shape, and perhaps a clip: a step of its own kind.
-bool Lowering::is_plain_sum(const std::vector<int>& run) const {
+/// Whether it is a sum of tensors of one shape and its clip: a step of its own kind.
+bool Lowering::is_clipped_sum(const std::vector<int>& run) const {
   const Graph::Node& sum = node(run[0]);
-  if (sum.call.op != &kAdd || shape_of(sum.inputs[0]) != shape_of(sum.inputs[1])) return false;
-  if (run.size() > 2) return false;
-  if (run.size() == 1) return true;
+  if (run.size() != 2 || sum.call.op != &kAdd || shape_of(sum.inputs[0]) != shape_of(sum.inputs[1]))
+    return false;
   const auto activation = activation_of(node(run[1]).call);
   return activation && activation->activation == Activation::none;
 }
@@ -73,7 +72,7 @@ void Lowering::find_runs() {
     const int last = static_cast<int>(i);
     if (!may_run(last) || graph_.value(output_of(last)).dtype != DType::f32) continue;
     std::vector<int> run = run_to(last);
-    if (run.size() < 2 || is_plain_sum(run)) continue;
+    if (run.size() < 2 || is_clipped_sum(run)) continue;
     for (const int n : run) inside_[static_cast<std::size_t>(n)] = true;
     run_at_[i] = static_cast<int>(runs_.size());
     runs_.push_back(std::move(run));
