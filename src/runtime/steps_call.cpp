@@ -103,7 +103,11 @@ class CallStep final : public Step {
     auto& mine = *static_cast<CallState*>(state);
     move_to(frame, inputs_, mine.inputs);
     move_to(frame, outputs_, mine.outputs);
-    forward(call_, mine.inputs, mine.outputs, context());
+    try {
+      forward(call_, mine.inputs, mine.outputs, context());
+    } catch (const Error& error) {
+      throw error.within(info.node);
+    }
   }
 
  private:

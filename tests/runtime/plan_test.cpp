@@ -388,6 +388,17 @@ TEST(Plan, SettingsThatNoPictureHas) {
   }
 }
 
+TEST(PlanErrors, ValuesThatDoNotFitNameTheirNode) {
+  Graph graph;
+  const int at = graph.add_input("at", {2}, DType::i64);
+  const int rows = graph.add_leaf(Graph::Kind::parameter, "rows", random({3, 4}));
+  const int y = graph.add_node("pick", {&kGather, kGather.defaults()}, {rows, at});
+  graph.set_outputs({graph.node(y).outputs[0]});
+  const Plan plan = compile(graph, {.threads = 1});
+  expect_error(ErrorCode::out_of_range, "pick: gather: expected indices from -3 to 2, got 7",
+               [&] { plan.run(Tensor::from<std::int64_t>({0, 7}, {2})); });
+}
+
 TEST(PlanErrors, InputsThatDoNotFit) {
   Builder b;
   const int x = b.input("picture", test::batch_of({3, 4, 4}));
