@@ -34,10 +34,10 @@ struct Score {
 std::size_t output_number(const Graph& graph, const std::string& name) {
   if (name.empty()) return 0;
   std::string names;
-  for (std::size_t k = 0; k < graph.outputs().size(); ++k) {
-    const std::string& own = graph.value(graph.outputs()[k]).name;
-    if (own == name) return k;
-    names += (names.empty() ? "" : ", ") + own;
+  const std::vector<std::string> own = graph.output_names();
+  for (std::size_t k = 0; k < own.size(); ++k) {
+    if (own[k] == name) return k;
+    names += (names.empty() ? "" : ", ") + own[k];
   }
   throw UsageError(fmt::format("--output-name: expected one of {}, got '{}'", names, name));
 }

@@ -29,11 +29,18 @@ Json shape_json(const Shape& shape) {
   return out;
 }
 
-Json values_json(const Graph& graph, const std::vector<int>& values) {
+std::vector<std::string> input_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const int v : graph.inputs()) names.push_back(graph.value(v).name);
+  return names;
+}
+
+Json values_json(const Graph& graph, const std::vector<int>& values,
+                 const std::vector<std::string>& names) {
   Json out = Json::array();
-  for (const int v : values) {
-    const Graph::Value& value = graph.value(v);
-    out.push_back({{"name", value.name},
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    const Graph::Value& value = graph.value(values[k]);
+    out.push_back({{"name", names[k]},
                    {"shape", shape_json(value.shape)},
                    {"dtype", traits(value.dtype).name}});
   }
@@ -71,9 +78,12 @@ void run(const Options& options, const Settings& settings) {
   for (const int v : graph.inputs())
     text += fmt::format("input  {}: {}{}\n", graph.value(v).name, traits(graph.value(v).dtype).name,
                         graph.value(v).shape.to_string());
-  for (const int v : graph.outputs())
-    text += fmt::format("output {}: {}{}\n", graph.value(v).name, traits(graph.value(v).dtype).name,
-                        graph.value(v).shape.to_string());
+  const std::vector<std::string> outputs = graph.output_names();
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    const Graph::Value& value = graph.value(graph.outputs()[k]);
+    text += fmt::format("output {}: {}{}\n", outputs[k], traits(value.dtype).name,
+                        value.shape.to_string());
+  }
   text += fmt::format("\n{:<{}}  {:<{}}  {:<24} {:>12} {:>14} {:>10}\n", "node", width, "op",
                       op_width, "shape", "parameters", "MACs", "bytes");
   for (const NodeStatistics& node : all.nodes) {
@@ -109,8 +119,8 @@ void run(const Options& options, const Settings& settings) {
          {"nonzero", all.nonzero},
          {"quantized", quantized},
          {"shared", shared},
-         {"inputs", values_json(graph, graph.inputs())},
-         {"outputs", values_json(graph, graph.outputs())},
+         {"inputs", values_json(graph, graph.inputs(), input_names(graph))},
+         {"outputs", values_json(graph, graph.outputs(), graph.output_names())},
          {"metadata", metadata},
          {"nodes", nodes}});
 }

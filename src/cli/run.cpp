@@ -30,8 +30,7 @@ struct Options {
 std::vector<std::string> file_names(const Graph& graph) {
   std::vector<std::string> names;
   std::set<std::string> taken;
-  for (const int v : graph.outputs()) {
-    std::string name = graph.value(v).name;
+  for (std::string name : graph.output_names()) {
     std::ranges::replace(name, '/', '_');
     if (name.starts_with('.')) name.front() = '_';
     if (!taken.insert(name).second)
@@ -95,12 +94,13 @@ void run(const Options& options, const Settings& settings) {
     }
   }
   const Tensors outputs = inputs.join(graph, parts);
+  const std::vector<std::string> names = graph.output_names();
   Json described = Json::array();
   std::string text;
   Folder folder(options.output);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     check_interrupt();
-    const std::string& name = graph.value(graph.outputs()[k]).name;
+    const std::string& name = names[k];
     const Tensor& tensor = outputs[k];
     folder.write(files[k], tensor);
     const std::string file = (fs::path(options.output) / files[k]).string();

@@ -106,6 +106,8 @@ std::vector<std::string> Graph::output_names() const {
 void Graph::replace_uses(int from, int to, int except) {
   for (std::size_t n = 0; n < nodes_.size(); ++n)
     if (static_cast<int>(n) != except) std::ranges::replace(nodes_[n].inputs, from, to);
+  if (std::ranges::find(outputs_, from) == outputs_.end()) return;
+  if (output_names_.empty()) output_names_ = output_names();
   std::ranges::replace(outputs_, from, to);
 }
 

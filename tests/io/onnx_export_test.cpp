@@ -8,6 +8,7 @@
 #include "io/onnx/exporter.h"
 #include "io/onnx/model_reader.h"
 #include "pare/core/ops.h"
+#include "pare/graph/passes.h"
 #include "pare/graph/trace.h"
 #include "pare/io/onnx.h"
 #include "pare/models/lenet5.h"
@@ -226,6 +227,39 @@ TEST(OnnxExport, OutputsThatNoNodeGives) {
   ASSERT_EQ(outputs.size(), 3U);
   EXPECT_EQ(outputs[0].to_vector<float>(), (std::vector<float>{-1, 2}));
   EXPECT_EQ(outputs[2].to_vector<float>(), (std::vector<float>{0, 2}));
+}
+
+// A pass puts another value in the output's place; copies of inputs have names too.
+TEST(OnnxExport, OutputsKeepTheirNames) {
+  const test::TemporaryFolder folder;
+  const auto names = [&](const Graph& graph) {
+    save(graph, folder.path("m.onnx"));
+    std::vector<std::string> all;
+    for (const ValueInfo& output : read_model_file(folder.path("m.onnx")).graph.outputs)
+      all.push_back(output.name);
+    EXPECT_EQ(load(folder.path("m.onnx")).output_names(), all);
+    return all;
+  };
+  Graph graph;
+  const int x = graph.add_input("x", {2, 3, 4}, DType::f32);
+  const auto add = [&](const char* name, const OpDef& op, Attributes attributes, int from) {
+    return graph.node(graph.add_node(name, {&op, std::move(attributes)}, {from})).outputs[0];
+  };
+  const int y = add("y", kRelu, {}, x);
+  const int turned = add("turned", kTranspose, Attributes::of(TransposeAttributes{{0, 2, 1}}), y);
+  const int back = add("back", kTranspose, Attributes::of(TransposeAttributes{{0, 2, 1}}), turned);
+  graph.set_outputs({back, x}, {"scores", "copy"});
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names(graph), (Names{"scores", "copy"}));
+  EXPECT_EQ(names(load(folder.path("m.onnx"))), (Names{"scores", "copy"}));
+  const Graph simple = simplify_movement(graph).graph;
+  EXPECT_EQ(simple.nodes().size(), 1U);
+  EXPECT_EQ(names(simple), (Names{"scores", "copy"}));
+  graph.set_outputs({back});
+  EXPECT_EQ(names(simplify_movement(graph).graph), Names{"back"});
+  // A name that another value bears.
+  graph.set_outputs({back, turned}, {"turned", "back"});
+  EXPECT_EQ(names(graph), (Names{"turned", "back"}));
 }
 
 TEST(OnnxExport, SaysWhereItCannotWrite) {

@@ -256,12 +256,15 @@ class Exporter {
  private:
   /// An output that no node gives, or that stands twice, is a copy under a name of its own.
   void add_outputs(GraphProto& proto) {
+    const std::vector<std::string> names = graph_.output_names();
     std::unordered_set<int> seen;
-    for (const int v : graph_.outputs()) {
+    for (std::size_t k = 0; k < names.size(); ++k) {
+      const int v = graph_.outputs()[k];
       const Graph::Value& value = graph_.value(v);
       std::string name = value.name;
       if (value.kind != Graph::Kind::result || !seen.insert(v).second) {
-        name = draft_.fresh(value.name + "/output");
+        name =
+            names[k] == value.name ? draft_.fresh(value.name + "/output") : draft_.fresh(names[k]);
         NodeProto& copy = draft_.made.emplace_back();
         copy.name = draft_.fresh_node(name);
         copy.op_type = "Identity";
@@ -300,6 +303,23 @@ int lowest_opset(const Graph& graph) {
   return std::min(lowest, kHighestOpset);
 }
 
+/// Values get the names of the outputs that they are, which may have been those of values that a
+/// pass replaced.
+void name_outputs(Graph& graph) {
+  const std::vector<std::string> names = graph.output_names();
+  std::unordered_set<int> seen;
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    const int v = graph.outputs()[k];
+    if (graph.value(v).kind != Graph::Kind::result || !seen.insert(v).second ||
+        graph.value(v).name == names[k])
+      continue;
+    const int other = graph.find_value(names[k]);
+    if (other >= 0 && graph.value(other).kind != Graph::Kind::result) continue;
+    if (other >= 0) graph.edit_value(other).name = graph.unique_name(names[k] + "/value");
+    graph.edit_value(v).name = names[k];
+  }
+}
+
 }  // namespace
 
 std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata) {
@@ -317,6 +337,7 @@ ModelProto export_graph(const Graph& graph, int opset, const std::string& file) 
              kHighestOpset, opset);
   Graph ordered = graph.share();
   ordered.compact();
+  name_outputs(ordered);
   ordered.verify();
   const int first = opset == 0 ? lowest_opset(ordered) : opset;
   const int last = opset == 0 ? kHighestOpset : opset;

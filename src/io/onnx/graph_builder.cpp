@@ -184,10 +184,10 @@ void GraphBuilder::settle_names() {
       [&](int v) { return graph_.value(v).name; });
 }
 
-Graph GraphBuilder::finish(std::vector<int> outputs) {
+Graph GraphBuilder::finish(std::vector<int> outputs, std::vector<std::string> output_names) {
   settle_names();
   settle_kinds();
-  graph_.set_outputs(std::move(outputs));
+  graph_.set_outputs(std::move(outputs), std::move(output_names));
   graph_.compact();
   // Sizes that only the data know are named after nodes, which have got their names since.
   graph_.infer_shapes();

@@ -38,7 +38,7 @@ class GraphBuilder {
   void name_value(int value, const std::string& name, bool again = false);
   void name_node(int node, const std::string& name);
   /// The finished graph: named, in order, verified.
-  Graph finish(std::vector<int> outputs);
+  Graph finish(std::vector<int> outputs, std::vector<std::string> output_names);
 
  private:
   bool all_of(const std::vector<int>& inputs, const std::vector<bool>& property) const;

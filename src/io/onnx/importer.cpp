@@ -38,7 +38,7 @@ class ModelImporter {
     import_nodes(model_.graph.nodes, scope);
     std::vector<int> outputs = outputs_of(model_.graph, scope);
     throw_refusals();
-    Graph graph = builder_.finish(std::move(outputs));
+    Graph graph = builder_.finish(std::move(outputs), output_names());
     graph.metadata().insert(model_.metadata.begin(), model_.metadata.end());
     graph.metadata().erase(kConstantsKey);
     if (!model_.producer_name.empty() && model_.producer_name != "pare")
@@ -349,12 +349,21 @@ class ModelImporter {
     bind(outer, to, *binding);
   }
 
+  std::vector<std::string> output_names() const {
+    std::vector<std::string> names;
+    for (const ValueInfo& output : model_.graph.outputs) names.push_back(output.name);
+    return names;
+  }
+
   std::vector<int> outputs_of(const GraphProto& graph, const Scope& scope) {
     std::vector<int> outputs;
     PARE_CHECK(!graph.outputs.empty(), corrupt_data, options_.file,
                "expected outputs of the graph, got none");
+    std::set<std::string_view> seen;
     for (const ValueInfo& output : graph.outputs) {
       const std::string label = fmt::format("output '{}'", output.name);
+      PARE_CHECK(seen.insert(output.name).second, corrupt_data, options_.file,
+                 "expected one output '{}', got two", output.name);
       const Binding* binding = scope.find(output.name);
       PARE_CHECK(binding, corrupt_data, options_.file + ": " + label,
                  "expected a value that a node gives, got none");
