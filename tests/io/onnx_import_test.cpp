@@ -113,6 +113,26 @@ TEST(OnnxImport, TakesTheBranchOfAConstantCondition) {
   EXPECT_EQ(result(read(with_if(false))), (std::vector<float>{-1, -2}));
 }
 
+// A branch's own value may have the name of what the If gives.
+TEST(OnnxImport, BranchesHaveNamesOfTheirOwn) {
+  OnnxGraph branch, deeper;
+  deeper.node(onnx_node("Neg", {"x"}, {"t"})).output(onnx_output("t"));
+  branch
+      .node(onnx_node("If", {"flag"}, {"t"}, "inner")
+                .message(5, onnx_branch("then_branch", deeper.proto))
+                .message(5, onnx_branch("else_branch", deeper.proto)))
+      .output(onnx_output("t"));
+  OnnxGraph g = x_to_y();
+  g.initializer(onnx_bool("flag", true))
+      .node(onnx_node("Relu", {"t"}, {"y"}))
+      .node(onnx_node("If", {"flag"}, {"t"}, "outer")
+                .message(5, onnx_branch("then_branch", branch.proto))
+                .message(5, onnx_branch("else_branch", branch.proto)));
+  Graph graph = parse(onnx_model(g.proto).span());
+  EXPECT_EQ(graph.nodes().size(), 2U) << graph.to_string();
+  EXPECT_EQ(result(graph), (std::vector<float>{0, 2}));
+}
+
 /// twice(a, b) = a + a (+ b), of the domain "own"; its attribute goes to an inner node.
 Proto with_function(const Proto& graph, const Proto& function) {
   return onnx_model(graph).message(8, Proto().text(1, "own").integer(2, 1)).message(25, function);

@@ -5,6 +5,7 @@
 #include <queue>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/check.h"
 
@@ -13,13 +14,23 @@ namespace {
 
 using Producers = std::unordered_map<std::string_view, std::size_t>;
 
+using Visit = std::function<void(const std::string& name)>;
+
 /// Shows every name that a node reads, in its branches too (nesting was bounded by the reader).
-template <class Visit> void visit_reads(const NodeProto& node, const Visit& visit) {
+/// What a branch gives itself is its own, though a node outside gives the same name.
+void visit_reads(const NodeProto& node, const Visit& visit) {
   for (const std::string& name : node.inputs) visit(name);
   for (const AttributeProto& attribute : node.attributes)
     for (const auto& graph : attribute.graphs) {
-      for (const NodeProto& inner : graph->nodes) visit_reads(inner, visit);
-      for (const ValueInfo& output : graph->outputs) visit(output.name);
+      std::unordered_set<std::string_view> own;
+      for (const TensorProto& tensor : graph->initializers) own.insert(tensor.name);
+      for (const NodeProto& inner : graph->nodes)
+        own.insert(inner.outputs.begin(), inner.outputs.end());
+      const Visit outside = [&](const std::string& name) {
+        if (!own.contains(name)) visit(name);
+      };
+      for (const NodeProto& inner : graph->nodes) visit_reads(inner, outside);
+      for (const ValueInfo& output : graph->outputs) outside(output.name);
     }
 }
 
