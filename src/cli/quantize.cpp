@@ -25,12 +25,16 @@ struct Options {
 
 struct NamedObserver {
   const char* name;
-  quantize::Observer observer;
+  quantize::Observer::Kind observer;
 };
 constexpr NamedObserver kObservers[] = {
     {"minmax", quantize::Observer::min_max},
     {"moving-average", quantize::Observer::moving_average},
     {"histogram", quantize::Observer::histogram},
+    {"percentile", quantize::Observer::percentile},
+    {"entropy", quantize::Observer::entropy},
+    {"mse", quantize::Observer::mse},
+    {"mean-minmax", quantize::Observer::mean_min_max},
 };
 
 std::vector<std::string> observer_names() {

@@ -17,4 +17,7 @@ struct HistogramGrid {
 /// and a wider range never gives a finer grid: so bins merge exactly as the range grows.
 HistogramGrid histogram_grid(const ValueRange& range, std::int64_t bins);
 
+/// Adds the counts of a histogram over the range `from` to one over `to`, which holds it.
+void add_counts(const Tensor& counts, const ValueRange& from, Tensor& sum, const ValueRange& to);
+
 }  // namespace pare

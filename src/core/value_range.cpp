@@ -57,6 +57,13 @@ ValueRange empty_value_range() {
   return {infinity, -infinity};
 }
 
+ValueRange range_of(const float* x, std::int64_t n) {
+  if (n == 0) return empty_value_range();
+  const Keys keys = scan(x, n);
+  return {__builtin_bit_cast(float, ordered(keys.low)),
+          __builtin_bit_cast(float, ordered(keys.high))};
+}
+
 ValueRange value_range(const Tensor& x, const char* where) {
   const std::int64_t n = x.elements();
   if (n == 0) return empty_value_range();

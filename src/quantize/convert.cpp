@@ -37,13 +37,14 @@ struct Parameters {
 
 class Converter {
  public:
-  explicit Converter(const Graph& prepared)
+  Converter(const Graph& prepared, const ConvertOptions& options)
       : graph_(remove_identities(prepared).graph),
         before_(graph_.share()),
         uses_(before_),
         leaf_(leaf_values(before_)),
         evaluate_(before_),
-        report_(prepared) {}
+        options_(options),
+        report_(prepared, options.searches) {}
 
   Converted run() {
     check_calibrated();
@@ -53,7 +54,8 @@ class Converter {
       if (weight_quantizer(n) >= 0) convert_layer(n);
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
     std::erase_if(graph_.metadata(), [](const auto& entry) {
-      return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey);
+      return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey) ||
+             entry.first.starts_with(kRangeKey);
     });
     graph_.compact();
     Graph result = fold_constants(graph_).graph;
@@ -71,7 +73,7 @@ class Converter {
     for (const Graph::Node& node : before_.nodes()) {
       if (!is_observer(node)) continue;
       any = true;
-      const Observed seen = observed(before_, node);
+      const Observed seen = observed(before_, node, options_.searches);
       const std::string name = activation_name(before_, node);
       if (seen.seen.empty())
         missing += fmt::format("{}'{}'", missing.empty() ? "" : ", ", name);
@@ -109,7 +111,8 @@ class Converter {
 
   // A fake_quantize of an activation (a fixed range).
   bool is_fixed(const Graph::Node& node) const {
-    return node.call.op == &kFakeQuantize && before_.value(node.inputs[1]).is_leaf();
+    return node.call.op == &kFakeQuantize && before_.value(node.inputs[1]).is_leaf() &&
+           !leaf_[at(node.inputs[0])];
   }
 
   const Parameters& add_parameters(int value, const std::string& name, ScaleAndZeroPoint number,
@@ -260,24 +263,33 @@ class Converter {
     }
   }
 
-  // Codes of W·f are codes(W)·sign(f) only then, and only then are they i8 without zero points.
-  void check_symmetric(const Graph::Node& layer, const Graph::Node& quantizer) {
+  // Scales and zero points of a weight, one for each channel of its axis.
+  void read_weight(const Graph::Node& node, const Graph::Node& quantizer, LayerWeights& layer) {
     const auto& a = quantizer.call.attributes.as<FakeQuantizeAttributes>();
     const Shape& weight = before_.value(quantizer.inputs[0]).shape;
     const Shape& scale = before_.value(quantizer.inputs[1]).shape;
-    const std::int64_t axis = layer.call.op->quantization.weight_axis;
-    const bool per_channel = a.axis == axis && scale.rank() == 1 && axis < weight.rank() &&
-                             scale[0] == weight[static_cast<int>(axis)];
-    bool symmetric = a.qmin == -a.qmax && a.qmax <= 127;
-    if (symmetric && quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0) {
-      const Tensor zeros = evaluate_(quantizer.inputs[2]).to(DType::i32);
-      for (const std::int32_t z : zeros.to_vector<std::int32_t>()) symmetric = symmetric && z == 0;
+    const int axis =
+        normalize_axis(node.call.op->quantization.weight_axis, weight.rank(), "convert");
+    layer.one_scale = scale.rank() == 0;
+    const bool per_channel = a.axis == axis && scale.rank() == 1 && scale[0] == weight[axis];
+    PARE_CHECK((layer.one_scale || per_channel) && a.qmin >= -128 && a.qmax <= 127, unsupported,
+               layer.name,
+               "expected a weight in codes that i8 holds, with one scale or one for each output "
+               "channel, got codes {} to {}{}",
+               a.qmin, a.qmax, layer.one_scale || per_channel ? "" : " with other scales");
+    layer.weight = evaluate_(quantizer.inputs[0]);
+    layer.axis = axis;
+    layer.qmin = a.qmin;
+    layer.qmax = a.qmax;
+    const auto channels = at(static_cast<int>(weight[axis]));
+    layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
+    layer.zero_points.assign(layer.scales.size(), 0);
+    if (quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0)
+      layer.zero_points = evaluate_(quantizer.inputs[2]).to(DType::i32).to_vector<std::int32_t>();
+    if (layer.one_scale) {
+      layer.scales.assign(channels, layer.scales[0]);
+      layer.zero_points.assign(channels, layer.zero_points[0]);
     }
-    PARE_CHECK(per_channel && symmetric, unsupported, layer.name,
-               "expected a weight in at most 8 bits, symmetric around 0, with a scale for each "
-               "output channel, got codes {} to {}{}{}",
-               a.qmin, a.qmax, symmetric ? "" : " around another zero point",
-               per_channel ? "" : " with other scales");
   }
 
   // The name of the parameter that a weight comes from, however many calls (a mask, a batch norm's
@@ -307,14 +319,9 @@ class Converter {
     PARE_CHECK(source != parameters_.end(), invalid_state, "convert",
                "expected an observed input of '{}', got '{}'", node.name,
                before_.value(node.inputs[0]).name);
-    const auto& attributes = quantizer.call.attributes.as<FakeQuantizeAttributes>();
-    check_symmetric(node, quantizer);
     LayerWeights layer;
     layer.name = node.name;
-    layer.weight = evaluate_(quantizer.inputs[0]);
-    layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
-    layer.qmax = attributes.qmax;
-    layer.axis = static_cast<int>(attributes.axis);
+    read_weight(node, quantizer, layer);
     if (is_conv_transpose(node.call.op)) layer.groups = groups_of(node.call);
     layer.source_scale = source->second.number.scale;
     const bool has_bias = fact.bias_input >= 0 && at(fact.bias_input) < node.inputs.size() &&
@@ -342,17 +349,23 @@ class Converter {
 
   // Zero points of symmetric constants, one for each number of channels.
   int zeros(const Shape& shape) {
-    const auto [found, fresh] = zeros_.emplace(shape[0], -1);
+    const std::int64_t channels = shape.rank() == 0 ? 0 : shape[0];
+    const auto [found, fresh] = zeros_.emplace(channels, -1);
     if (fresh)
-      found->second =
-          constant(fmt::format("zero_points_{}", shape[0]), Tensor::zeros(shape, DType::i32));
+      found->second = constant(
+          shape.rank() == 0 ? "zero_point_of_one" : fmt::format("zero_points_{}", channels),
+          Tensor::zeros(shape, DType::i32));
     return found->second;
   }
 
   void set_weight(int n, const std::string& name, const LayerCodes& codes, int axis) {
     const int q = constant(name + "_quantized", codes.weight);
     const int scale = constant(name + "_scale", codes.scale);
-    const int result = dequantize(name + "_dequantize", q, scale, zeros(codes.scale.shape()), axis);
+    const Shape& shape = codes.scale.shape();
+    const int zero = codes.zero_point.defined() ? constant(name + "_zero_point", codes.zero_point)
+                                                : zeros(shape);
+    const int result =
+        dequantize(name + "_dequantize", q, scale, zero, shape.rank() == 0 ? -1 : axis);
     const int weight = before_.node(n).call.op->quantization.weight_input;
     graph_.edit_node(n).inputs[at(weight)] = result;
   }
@@ -373,6 +386,7 @@ class Converter {
   const Uses uses_;
   const std::vector<bool> leaf_;  // per value
   LeafEvaluator evaluate_;
+  const ConvertOptions& options_;
   ReportBuilder report_;
   std::map<int, Observed> observed_;      // by the observer's output
   std::map<int, Parameters> parameters_;  // by value
@@ -382,6 +396,8 @@ class Converter {
 
 }  // namespace
 
-Converted convert(const Graph& prepared) { return Converter(prepared).run(); }
+Converted convert(const Graph& prepared, const ConvertOptions& options) {
+  return Converter(prepared, options).run();
+}
 
 }  // namespace pare::quantize

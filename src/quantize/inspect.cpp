@@ -35,11 +35,11 @@ const Tensor& constant(const Graph& graph, std::string_view name, std::size_t in
 
 }  // namespace
 
-std::vector<ActivationRange> observed_ranges(const Graph& prepared) {
+std::vector<ActivationRange> observed_ranges(const Graph& prepared, const RangeSearches& searches) {
   std::vector<ActivationRange> ranges;
   for (const Graph::Node& node : prepared.nodes()) {
     if (!is_observer(node)) continue;
-    const Observed seen = observed(prepared, node);
+    const Observed seen = observed(prepared, node, searches);
     if (!seen.seen.empty())
       ranges.push_back(describe(activation_name(prepared, node), seen,
                                 node.call.attributes.as<ObserveAttributes>()));

@@ -6,6 +6,8 @@ namespace pare::quantize {
 inline constexpr const char* kIsaKey = "quantize.isa";
 /// Followed by a node's name; the value says why it stays float.
 inline constexpr const char* kFloatKey = "quantize.float.";
+/// Followed by an observer's name; the value says how its range is chosen (range_rule.h).
+inline constexpr const char* kRangeKey = "quantize.range.";
 /// Followed by the name of a batch norm that is no more; the value says what became of it.
 inline constexpr const char* kFoldedKey = "quantize.folded.";
 

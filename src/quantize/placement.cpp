@@ -10,8 +10,8 @@
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "graph/moves.h"
-#include "graph/names.h"
 #include "pare/core/ops.h"
+#include "quantize/settings.h"
 
 namespace pare::quantize {
 namespace {
@@ -40,11 +40,15 @@ class Placer {
         roles_(graph.nodes().size(), Role::none),
         after_weighted_(graph.values().size(), false),
         internal_(graph.values().size(), false),
+        unobserved_(graph.values().size(), false),
         main_(graph.values().size(), -1) {
     placement_.nodes.resize(graph.nodes().size());
   }
 
   Placement run() {
+    for (const int v : graph_.inputs())
+      unobserved_[at(v)] =
+          observer_of(settings_of_input(config_, graph_.value(v).name)) == Observer::none;
     for (int n = 0; n < nodes(); ++n) choose(n);
     keep_what_is_needed();
     for (int n = nodes() - 1; n >= 0; --n) form_group(n);
@@ -90,12 +94,14 @@ class Placer {
     return Role::none;
   }
 
+  Observer::Kind observer_of(const NodeSettings& settings) const {
+    return settings.observer.value_or(config_.observer);
+  }
+
   // Why the node cannot be quantized, by itself; empty if it can.
   std::string obstacle(const Graph::Node& node, Role kind) const {
-    for (const std::string& pattern : config_.exclude)
-      if (matches(pattern, node.name)) return fmt::format("excluded by name ('{}')", pattern);
-    if (const OpOverride* o = find_override(config_, *node.call.op); o && !o->quantize)
-      return fmt::format("excluded by op ('{}')", o->op);
+    if (const std::string excluded = settings_of(config_, node).excluded; !excluded.empty())
+      return excluded;
     if (kind == Role::none) return fmt::format("{} has no quantized form", node.call.op->name);
     if (graph_.value(node.outputs[0]).dtype != DType::f32)
       return fmt::format("its output is {}", traits(graph_.value(node.outputs[0]).dtype).name);
@@ -131,6 +137,16 @@ class Placer {
       choice.reason = "the layer before it stays float";
       return;
     }
+    const bool continues = kind == Role::absorbed || kind == Role::activation;
+    unobserved_[at(node.outputs[0])] = observer_of(settings_of(config_, node)) == Observer::none;
+    for_each_activation(node, [&](int v) {
+      if (!unobserved_[at(v)]) return;
+      if (continues)
+        unobserved_[at(node.outputs[0])] = true;
+      else
+        choice.reason = fmt::format("its input '{}' has no observer", graph_.value(v).name);
+    });
+    if (!choice.reason.empty()) return;
     bool after = kind == Role::weighted || kind == Role::product || kind == Role::absorbed;
     if (!after) {
       for_each_activation(node, [&](int v) {
@@ -261,17 +277,12 @@ class Placer {
   std::vector<Role> roles_;           // per node
   std::vector<bool> after_weighted_;  // per value
   std::vector<bool> internal_;        // per value: stays within a group, never rounded
+  std::vector<bool> unobserved_;      // per value: stays float by Observer::none
   std::vector<int> main_;             // per value: the op of the group whose result it is
   Placement placement_;
 };
 
 }  // namespace
-
-const OpOverride* find_override(const QConfig& config, const OpDef& op) {
-  for (const OpOverride& o : config.overrides)
-    if (o.op == op.name) return &o;
-  return nullptr;
-}
 
 int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node) {
   if (node.call.op != &kBatchNorm) return -1;

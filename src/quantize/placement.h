@@ -34,9 +34,6 @@ struct Placement {
 /// Decides from the ops' facts and the policy. `graph` must be in order (compact).
 Placement place(const Graph& graph, const QConfig& config);
 
-/// The override for an op, or null.
-const OpOverride* find_override(const QConfig& config, const OpDef& op);
-
 /// The node whose weighted sum a batch norm normalizes, where it alone reads that sum, so that the
 /// two are quantized as one; −1 if `node` is no such batch norm.
 int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node);

@@ -2,54 +2,21 @@
 #include "pare/quantize/prepare.h"
 
 #include <algorithm>
-#include <set>
+#include <limits>
 
 #include "core/check.h"
 #include "core/ops/line_as_picture.h"
-#include "graph/names.h"
+#include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
+#include "quantize/range_search.h"
 #include "quantize/ranges.h"
+#include "quantize/settings.h"
 
 namespace pare::quantize {
 namespace {
-
-constexpr std::int64_t kActivationMax = 255;
-
-void check_config(const Graph& graph, const QConfig& config, const char* where) {
-  PARE_CHECK(config.histogram_bins >= 256, invalid_argument, where,
-             "expected at least 256 histogram bins, got {}", config.histogram_bins);
-  PARE_CHECK(config.averaging > 0 && config.averaging <= 1, invalid_argument, where,
-             "expected an averaging constant in (0, 1], got {}", config.averaging);
-  const auto check_qmax = [&](std::int64_t qmax) {
-    PARE_CHECK(qmax >= 1 && qmax <= 127, invalid_argument, where,
-               "expected a weight_qmax of 1 to 127, got {}", qmax);
-  };
-  check_qmax(config.weight_qmax);
-  check_qmax(config.depthwise_weight_qmax);
-
-  std::vector<std::string> names;
-  std::set<std::string> ops;
-  for (const Graph::Node& node : graph.nodes()) {
-    names.push_back(node.name);
-    ops.insert(node.call.op->name);
-  }
-  for (const std::string& pattern : config.exclude) {
-    const bool found = std::any_of(names.begin(), names.end(),
-                                   [&](const std::string& name) { return matches(pattern, name); });
-    PARE_CHECK(found, invalid_argument, where,
-               "expected the name of a node to exclude, got '{}'; the nearest are {}", pattern,
-               nearest_names(pattern, names));
-  }
-  for (const OpOverride& o : config.overrides) {
-    PARE_CHECK(ops.count(o.op) != 0, invalid_argument, where,
-               "expected an op of the graph to override, got '{}'; the nearest are {}", o.op,
-               nearest_names(o.op, {ops.begin(), ops.end()}));
-    if (o.weight_qmax) check_qmax(*o.weight_qmax);
-  }
-}
 
 void check_float(const Graph& graph, const char* where) {
   for (const Graph::Node& node : graph.nodes()) {
@@ -81,12 +48,7 @@ class Preparer {
     }
     PARE_CHECK(any, unsupported, where,
                "expected a node with weights that can be quantized, got none: {}", why_not());
-    for (const Placement::Range& range : placement_.ranges) {
-      if (range.fixed)
-        fake_quantize_fixed(range.sources[0]);
-      else
-        observe(range);
-    }
+    for (const Placement::Range& range : placement_.ranges) observe(range);
     graph_.metadata()[kIsaKey] = config_.isa;
     graph_.compact();
     graph_.verify();
@@ -103,74 +65,155 @@ class Preparer {
   }
 
   std::int64_t weight_qmax(const Graph::Node& node, const Shape& weight) const {
-    const OpOverride* o = find_override(config_, *node.call.op);
-    if (o && o->weight_qmax) return *o->weight_qmax;
     const bool depthwise = is_picture_convolution(node.call.op) && weight[1] == 1 &&
                            picture_attributes(node.call).groups == weight[0] && weight[0] > 1;
-    return depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax;
+    return settings_of(config_, node)
+        .weight_qmax.value_or(depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax);
   }
 
   void fake_quantize_weight(int n, int input) {
     const int w = graph_.node(n).inputs[static_cast<std::size_t>(input)];
     const std::string name = graph_.value(w).name;
     const Shape shape = graph_.value(w).shape;
-    const int axis =
-        normalize_axis(graph_.node(n).call.op->quantization.weight_axis, shape.rank(), "prepare");
+    const NodeSettings settings = settings_of(config_, graph_.node(n));
+    const int axis = settings.weight_granularity == Granularity::per_tensor
+                         ? -1
+                         : normalize_axis(graph_.node(n).call.op->quantization.weight_axis,
+                                          shape.rank(), "prepare");
     const std::int64_t qmax = weight_qmax(graph_.node(n), shape);
-    const int scale = output_of(graph_.add_node(
-        name + "_scale",
-        {&kSymmetricScale, Attributes::of(SymmetricScaleAttributes{.qmax = qmax, .axis = axis})},
-        {w}));
-    const int zero = graph_.add_leaf(Graph::Kind::constant, name + "_zero_point",
-                                     Tensor::zeros({shape[axis]}, DType::i32));
+    const ObserveWeightAttributes a{
+        .qmin = config_.full_weight_range ? -qmax - 1 : -qmax,
+        .qmax = qmax,
+        .axis = axis,
+        .symmetric = settings.symmetric_weights,
+        .averaging = training_ && settings.weight_observer == WeightObserver::moving_average
+                         ? config_.averaging
+                         : 1,
+        .least_squares = settings.weight_observer == WeightObserver::mse};
+    const auto [scale, zero] = weight_parameters(name, w, a);
     const int quantized = output_of(graph_.add_node(
         name + "_fake_quantize",
         {&kFakeQuantize,
-         Attributes::of(FakeQuantizeAttributes{.qmin = -qmax, .qmax = qmax, .axis = axis})},
+         Attributes::of(FakeQuantizeAttributes{.qmin = a.qmin, .qmax = a.qmax, .axis = axis})},
         {w, scale, zero}));
     graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = quantized;
   }
 
-  void fake_quantize_fixed(const Placement::Source& source) {
-    const QuantizationFact& fact = graph_.node(source.node).call.op->quantization;
-    const std::string name = graph_.value(source.value).name;
-    const int scale =
-        graph_.add_leaf(Graph::Kind::constant, name + "_scale", Tensor::scalar(fact.scale));
-    const int zero = graph_.add_leaf(Graph::Kind::constant, name + "_zero_point",
-                                     Tensor::scalar(fact.zero_point, DType::i32));
-    const int node = graph_.add_node(
-        name + "_fake_quantize",
-        {&kFakeQuantize,
-         Attributes::of(FakeQuantizeAttributes{.qmin = 0, .qmax = kActivationMax, .axis = -1})},
-        {source.value, scale, zero});
-    graph_.replace_uses(source.value, output_of(node), node);
-  }
-
-  Observer observer_of(const Placement::Range& range) const {
-    for (const Placement::Source& source : range.sources) {
-      if (source.node < 0) continue;
-      const OpOverride* o = find_override(config_, *graph_.node(source.node).call.op);
-      if (o && o->observer) return *o->observer;
+  // The values of a weight's scales and zero points.
+  std::pair<int, int> weight_parameters(const std::string& name, int w,
+                                        const ObserveWeightAttributes& a) {
+    const Shape scales =
+        a.axis < 0 ? Shape{} : Shape{graph_.value(w).shape[static_cast<int>(a.axis)]};
+    const auto constant = [&](const char* suffix, const Tensor& value) {
+      return graph_.add_leaf(Graph::Kind::constant, name + suffix, value);
+    };
+    if (a.symmetric && a.qmin == -a.qmax && a.averaging == 1 && !a.least_squares) {
+      const Call call{&kSymmetricScale,
+                      Attributes::of(SymmetricScaleAttributes{.qmax = a.qmax, .axis = a.axis})};
+      return {output_of(graph_.add_node(name + "_scale", call, {w})),
+              constant("_zero_point", Tensor::zeros(scales, DType::i32))};
     }
-    return config_.observer;
+    // A search is worth repeating only where the weight moves.
+    if (a.least_squares && !training_) {
+      const NoGrad no_grad;
+      const Tensors found = observe_weight(LeafEvaluator(graph_)(w), {}, a);
+      return {constant("_scale", found[0]), constant("_zero_point", found[1])};
+    }
+    std::vector<int> inputs{w};
+    if (a.averaging < 1) inputs.push_back(add_state(name + "_range", empty_ranges(scales)));
+    const int node = graph_.add_node(name + "_scale", {&kObserveWeight, Attributes::of(a)}, inputs);
+    return {graph_.node(node).outputs[0], graph_.node(node).outputs[1]};
   }
 
-  ObserveAttributes attributes(double averaging) const {
-    return {.qmin = 0,
-            .qmax = kActivationMax,
-            .even_zero_point = config_.even_zero_points,
+  static Tensor empty_ranges(Shape shape) {
+    shape.append(2);
+    Tensor ranges = Tensor::empty(shape);
+    float* ends = ranges.mutable_data<float>();
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    for (std::int64_t i = 0; i < ranges.elements(); ++i)
+      ends[i] = i % 2 == 0 ? kInfinity : -kInfinity;
+    return ranges;
+  }
+
+  // What the config says of a range: its sources' overrides, which must agree.
+  struct Choice {
+    Observer observer;
+    Codes codes;
+    bool overridden = false;
+  };
+  Choice choice_of(const Placement::Range& range) const {
+    std::optional<Observer> observer;
+    std::optional<int> bits;
+    for (const Placement::Source& source : range.sources) {
+      const Graph::Value& value = graph_.value(source.value);
+      std::vector<NodeSettings> settings;
+      // Of conv + batch norm + relu both the conv and the relu may be meant.
+      if (source.node >= 0) settings.push_back(settings_of(config_, graph_.node(source.node)));
+      if (value.producer >= 0)
+        settings.push_back(settings_of(config_, graph_.node(value.producer)));
+      if (settings.empty()) settings.push_back(settings_of_input(config_, value.name));
+      for (const NodeSettings& s : settings) {
+        agree(observer, s.observer, value.name, [](const Observer& o) { return o.to_string(); });
+        agree(bits, s.activation_bits, value.name, [](int b) { return fmt::format("{} bits", b); });
+      }
+    }
+    return {observer.value_or(config_.observer),
+            activation_codes(config_, bits.value_or(config_.activation_bits)),
+            observer.has_value()};
+  }
+  template <class T, class Name>
+  static void agree(std::optional<T>& chosen, const std::optional<T>& stated,
+                    const std::string& value, Name&& name) {
+    if (!stated) return;
+    PARE_CHECK(!chosen || name(*chosen) == name(*stated), invalid_argument, "prepare",
+               "expected overrides to agree where activations share a range, got {} and {} at '{}'",
+               name(*chosen), name(*stated), value);
+    chosen = stated;
+  }
+
+  static ObserveAttributes attributes(const Codes& codes, double averaging) {
+    return {.qmin = codes.qmin,
+            .qmax = codes.qmax,
+            .even_zero_point = codes.even_zero_point,
             .averaging = averaging};
+  }
+
+  // A range that is known is fake_quantize by constants.
+  void fix(const Placement::Range& range, const ScaleAndZeroPoint& known, const Codes& codes) {
+    const std::string first = graph_.value(range.sources[0].value).name;
+    const int scale =
+        graph_.add_leaf(Graph::Kind::constant, first + "_scale", Tensor::scalar(known.scale));
+    const int zero = graph_.add_leaf(Graph::Kind::constant, first + "_zero_point",
+                                     Tensor::scalar(known.zero_point, DType::i32));
+    const Call call{&kFakeQuantize, Attributes::of(FakeQuantizeAttributes{
+                                        .qmin = codes.qmin, .qmax = codes.qmax, .axis = -1})};
+    for (const Placement::Source& source : range.sources) {
+      const std::string name = graph_.value(source.value).name;
+      const int node = graph_.add_node(name + "_fake_quantize", call, {source.value, scale, zero});
+      graph_.replace_uses(source.value, output_of(node), node);
+    }
+  }
+
+  // The fact is that of unsigned codes of 8 bits.
+  ScaleAndZeroPoint fixed_by_fact(const Placement::Source& source, const Codes& codes) const {
+    const QuantizationFact& fact = graph_.node(source.node).call.op->quantization;
+    constexpr std::int64_t kLevels = 256;
+    const std::int64_t levels = codes.qmax - codes.qmin + 1;
+    return {static_cast<float>(fact.scale * kLevels / static_cast<double>(levels)),
+            static_cast<std::int32_t>(codes.qmin + fact.zero_point * levels / kLevels)};
   }
 
   int add_state(const std::string& name, Tensor value) {
     return graph_.add_leaf(Graph::Kind::buffer, name, std::move(value));
   }
 
-  void add_observer(int value, const Call& call, std::vector<int> state) {
+  void add_observer(int value, const Call& call, const std::vector<int>& state,
+                    const Choice& choice) {
     std::vector<int> inputs{value};
     inputs.insert(inputs.end(), state.begin(), state.end());
     const std::string name = graph_.value(value).name + std::string(kObserverSuffix);
     const int node = graph_.add_node(name, call, inputs);
+    graph_.metadata()[kRangeKey + graph_.node(node).name] = rule_of(choice).to_string();
     graph_.replace_uses(value, output_of(node), node);
     if (training_) take_in_relu(value, node);
   }
@@ -190,27 +233,70 @@ class Preparer {
   // Sources of one range join what they see: into one histogram, or each into a range of its own
   // (a moving average must not mix them) with the others' at hand.
   void observe(const Placement::Range& range) {
-    const Observer kind = training_ ? Observer::moving_average : observer_of(range);
-    if (kind == Observer::histogram) {
-      const std::string name = graph_.value(range.sources[0].value).name;
-      const int counts =
-          add_state(name + "_counts", Tensor::zeros({config_.histogram_bins}, DType::i64));
-      const int seen = add_state(name + "_range", empty_range());
-      const Call call{&kObserveHistogram, Attributes::of(attributes(0))};
-      for (const Placement::Source& source : range.sources)
-        add_observer(source.value, call, {counts, seen});
-      return;
+    const Choice choice = choice_of(range);
+    if (choice.observer == Observer::fixed) {
+      const FixedQParams& known = choice.observer.fixed_parameters();
+      return fix(range, {static_cast<float>(known.scale), known.zero_point}, choice.codes);
     }
-    const Call call{
-        training_ ? &kObserveFakeQuantize : &kObserveMinMax,
-        Attributes::of(attributes(kind == Observer::moving_average ? config_.averaging : 0))};
+    if (range.fixed && !choice.overridden)
+      return fix(range, fixed_by_fact(range.sources[0], choice.codes), choice.codes);
+    const Observer kind = training_ ? Observer(Observer::moving_average) : choice.observer;
+    if (kind == Observer::min_max || kind == Observer::moving_average) {
+      const Call call{training_ ? &kObserveFakeQuantize : &kObserveMinMax,
+                      Attributes::of(attributes(
+                          choice.codes, kind == Observer::moving_average ? config_.averaging : 0))};
+      return observe_each(range, call, choice, "_range", [] { return empty_range(); }, {});
+    }
+    const std::string name = graph_.value(range.sources[0].value).name;
+    if (kind == Observer::mean_min_max) {
+      const Call call{&kObserveMeanMinMax, Attributes::of(attributes(choice.codes, 0))};
+      const int seen = add_state(name + "_range", empty_range());
+      return observe_each(
+          range, call, choice, "_sums", [] { return empty_range_sums(); }, seen);
+    }
+    const int counts =
+        add_state(name + "_counts", Tensor::zeros({config_.histogram_bins}, DType::i64));
+    const int seen = add_state(name + "_range", empty_range());
+    const Call call{&kObserveHistogram, Attributes::of(attributes(choice.codes, 0))};
+    for (const Placement::Source& source : range.sources)
+      add_observer(source.value, call, {counts, seen}, choice);
+  }
+
+  // Each source with a state of its own first, then what they share, then the others' states.
+  template <class Empty>
+  void observe_each(const Placement::Range& range, const Call& call, const Choice& choice,
+                    const char* suffix, Empty&& empty, std::optional<int> shared) {
     std::vector<int> states;
     for (const Placement::Source& source : range.sources)
-      states.push_back(add_state(graph_.value(source.value).name + "_range", empty_range()));
+      states.push_back(add_state(graph_.value(source.value).name + suffix, empty()));
     for (const Placement::Source& source : range.sources) {
-      add_observer(source.value, call, states);
+      std::vector<int> inputs = states;
+      if (shared) inputs.insert(inputs.begin() + 1, *shared);
+      add_observer(source.value, call, inputs, choice);
       std::rotate(states.begin(), states.begin() + 1, states.end());
     }
+  }
+
+  static RangeRule rule_of(const Choice& choice) {
+    RangeRule rule{.symmetric = choice.codes.symmetric};
+    switch (choice.observer) {
+      case Observer::percentile:
+        rule.search = kPercentile;
+        rule.share = choice.observer.share();
+        break;
+      case Observer::entropy:
+        rule.search = kEntropy;
+        break;
+      case Observer::mse:
+        rule.search = kMse;
+        break;
+      case Observer::custom:
+        rule.search = choice.observer.search()->name();
+        break;
+      default:
+        break;
+    }
+    return rule;
   }
 
   int output_of(int node) const { return graph_.node(node).outputs[0]; }
@@ -240,6 +326,8 @@ Graph prepare(const Graph& graph, const QConfig& config) {
 Graph prepare_qat(const Graph& graph, const QConfig& config) {
   check_float(graph, "prepare_qat");
   check_config(graph, config, "prepare_qat");
+  PARE_CHECK(!config.symmetric_activations, unsupported, "prepare_qat",
+             "expected activations with zero points, got symmetric ones");
   Graph result = graph.copy();
   Preparer(result, config, true).run("prepare_qat");
   return result;

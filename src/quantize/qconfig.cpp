@@ -7,6 +7,16 @@ namespace {
 constexpr std::int64_t kFull = 127;
 constexpr std::int64_t kSevenBits = 63;
 
+QConfig pytorch(const char* backend) {
+  QConfig config;
+  config.isa = backend;
+  config.full_weight_range = true;
+  config.even_zero_points = false;
+  config.fuse_residual = false;
+  config.quantize_outputs = true;
+  return config;
+}
+
 }  // namespace
 
 QConfig QConfig::x86(Isa isa) {
@@ -21,6 +31,24 @@ QConfig QConfig::portable() {
   config.isa = "portable";
   config.weight_qmax = kSevenBits;
   config.depthwise_weight_qmax = kSevenBits;
+  return config;
+}
+
+QConfig QConfig::fbgemm() {
+  QConfig config = pytorch("fbgemm");
+  config.activation_bits = 7;
+  return config;
+}
+
+QConfig QConfig::qnnpack() {
+  QConfig config = pytorch("qnnpack");
+  config.weight_granularity = Granularity::per_tensor;
+  return config;
+}
+
+QConfig QConfig::onednn() {
+  QConfig config = pytorch("onednn");
+  config.fuse_residual = true;
   return config;
 }
 

@@ -7,6 +7,7 @@
 #include "core/value_range.h"
 #include "pare/core/ops/observe.h"
 #include "pare/graph/graph.h"
+#include "pare/quantize/observer.h"
 
 namespace pare::quantize {
 
@@ -20,17 +21,12 @@ inline constexpr std::string_view kObserverSuffix = "_observer";
 /// Whether a ReLU has become part of the observer: its activation is relu(input).
 bool has_relu(const Graph::Node& node);
 
-/// The part of a histogram's range that loses least in the square when it is quantized to `levels`
-/// codes: PyTorch's search (HistogramObserver._non_linear_param_search), which narrows the range
-/// from the side where that skips more bins until the loss rises. `seen` must not be empty.
-ValueRange least_squares_range(const Tensor& counts, const ValueRange& seen, int levels);
-
 struct Observed {
   ValueRange seen;  ///< empty: nothing yet
   ValueRange chosen;
   ScaleAndZeroPoint parameters;
 };
-/// What observer `node` has seen, and the scale that follows.
-Observed observed(const Graph& graph, const Graph::Node& node);
+/// What observer `node` has seen, and the scale that follows; `searches` are the user's own.
+Observed observed(const Graph& graph, const Graph::Node& node, const RangeSearches& searches = {});
 
 }  // namespace pare::quantize

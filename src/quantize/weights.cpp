@@ -17,19 +17,23 @@ constexpr std::int64_t kLargestActivation = 255;
 constexpr float kScaleOfNothing = std::numeric_limits<float>::epsilon();
 
 struct Channel {
-  float scale;   // of the codes
-  float divide;  // what the weight is divided by: the scale before the factor
-  float sign;    // of the factor; 0 drops the weight
-  bool raised;   // the scale, for the bias
+  float scale;        // of the codes
+  std::int32_t zero;  // of the codes; before the factor layer.zero_points
+  float divide;       // what the weight is divided by: the scale before the factor
+  float sign;         // of the factor; 0 drops the weight
+  bool raised;        // the scale, for the bias
 };
 
 Channel channel_of(const LayerWeights& layer, std::size_t c) {
   const double f = layer.factor.empty() ? 1.0 : layer.factor[c];
   const auto folded = static_cast<float>(static_cast<double>(layer.scales[c]) * std::fabs(f));
-  Channel channel{folded, layer.scales[c], f < 0 ? -1.0F : 1.0F, false};
+  const std::int32_t z = layer.zero_points[c];
+  const auto turned = static_cast<std::int32_t>(layer.qmin + layer.qmax - z);
+  Channel channel{folded, f < 0 && z != 0 ? turned : z, layer.scales[c], f < 0 ? -1.0F : 1.0F,
+                  false};
   // A factor so small that the scale (or the bias's) would vanish takes the weight with it.
   if (folded * std::min(layer.source_scale, 1.0F) < std::numeric_limits<float>::min())
-    channel = {std::max(layer.scales[c], kScaleOfNothing), layer.scales[c], 0, false};
+    channel = {std::max(layer.scales[c], kScaleOfNothing), z, layer.scales[c], 0, false};
   if (layer.bias.empty()) return channel;
   double bias = 0;
   for (std::size_t o = c; o < layer.bias.size(); o += layer.scales.size())
@@ -45,13 +49,16 @@ Channel channel_of(const LayerWeights& layer, std::size_t c) {
   return channel;
 }
 
+void add_note(LayerCodes& codes, const std::string& note) {
+  codes.note += (codes.note.empty() ? "" : "; ") + note;
+}
+
 }  // namespace
 
 LayerCodes code_layer(const LayerWeights& layer) {
   const Shape& shape = layer.weight.shape();
   const auto channels = static_cast<std::size_t>(shape[layer.axis]);
   const auto inner = static_cast<std::size_t>(shape.elements(layer.axis + 1, shape.rank()));
-  const auto limit = static_cast<float>(layer.qmax);
   const std::vector<float> w = layer.weight.to_vector<float>();
 
   const auto finite = [](double v) { return std::isfinite(v); };
@@ -61,29 +68,51 @@ LayerCodes code_layer(const LayerWeights& layer) {
              "expected a finite bias, got NaN or infinity");
   std::vector<Channel> channel(channels);
   std::vector<float> scales(channels);
+  std::vector<std::int32_t> zeros(channels);
   int raised = 0;
   for (std::size_t c = 0; c < channels; ++c) {
     channel[c] = channel_of(layer, c);
     scales[c] = channel[c].scale;
+    zeros[c] = channel[c].zero;
     raised += channel[c].raised ? 1 : 0;
   }
   const std::size_t outputs = channels * static_cast<std::size_t>(layer.groups);
   const std::size_t group = w.size() / static_cast<std::size_t>(layer.groups);
   std::vector<std::int8_t> codes(w.size());
   std::vector<std::int64_t> magnitude(outputs, 0);
+  std::int64_t clipped = 0;
   for (std::size_t i = 0; i < w.size(); ++i) {
     const std::size_t c = i / inner % channels;
-    const float code = centred_code(w[i], channel[c].divide, -limit, limit) * channel[c].sign;
-    codes[i] = static_cast<std::int8_t>(code);
-    magnitude[i / group * channels + c] += std::abs(static_cast<int>(codes[i]));
+    const auto low = static_cast<float>(layer.qmin - layer.zero_points[c]);
+    const auto high = static_cast<float>(layer.qmax - layer.zero_points[c]);
+    const std::int64_t zero = channel[c].zero;
+    auto code = static_cast<std::int64_t>(centred_code(w[i], channel[c].divide, low, high) *
+                                          channel[c].sign);
+    if (code + zero > layer.qmax) {
+      code = layer.qmax - zero;
+      ++clipped;
+    }
+    codes[i] = static_cast<std::int8_t>(code + zero);
+    magnitude[i / group * channels + c] += std::abs(code);
   }
 
   LayerCodes result;
   if (raised > 0)
-    result.note = fmt::format("weights beside a far larger bias in {} channels", raised);
+    add_note(result, fmt::format("weights beside a far larger bias in {} channels", raised));
+  if (clipped > 0)
+    add_note(result, fmt::format("{} codes clipped where its batch norm turns signs", clipped));
   result.weight = Tensor::from(codes, shape);
   const Shape per_channel{static_cast<std::int64_t>(channels)};
-  result.scale = Tensor::from(scales, per_channel);
+  const auto same = [](const auto& values) {
+    return std::ranges::all_of(values, [&](auto v) { return v == values[0]; });
+  };
+  const bool one = layer.one_scale && !scales.empty() && same(scales) && same(zeros);
+  result.scale = one ? Tensor::scalar(scales[0]) : Tensor::from(scales, per_channel);
+  if (!std::ranges::all_of(zeros, [](std::int32_t z) { return z == 0; })) {
+    result.zero_point =
+        one ? Tensor::scalar(zeros[0], DType::i32) : Tensor::from(zeros, per_channel);
+    add_note(result, "computed in float: its weights have zero points");
+  }
   std::vector<std::int32_t> bias(outputs, 0);
   if (!layer.bias.empty()) {
     std::vector<float> bias_scales(outputs);

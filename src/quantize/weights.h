@@ -13,6 +13,9 @@ struct LayerWeights {
   std::string name;           ///< of the node, for errors
   Tensor weight;              ///< before fake-quantization
   std::vector<float> scales;  ///< of its fake-quantization
+  std::vector<std::int32_t> zero_points;
+  bool one_scale = false;  ///< for all channels, repeated above
+  std::int64_t qmin = -127;
   std::int64_t qmax = 127;
   int axis = 0;
   std::int64_t groups = 1;  ///< of a transposed convolution: output channel c has channel c mod C
@@ -23,16 +26,19 @@ struct LayerWeights {
 
 struct LayerCodes {
   Tensor weight;      ///< i8
-  Tensor scale;       ///< f32 [C]
+  Tensor scale;       ///< f32 [C], or of rank 0 where one holds for all channels
+  Tensor zero_point;  ///< i32 as the scale; undefined: 0
   Tensor bias;        ///< i32 [groups · C], or undefined
   Tensor bias_scale;  ///< f32 [groups · C]: source scale · weight scale
   std::string note;   ///< what is worth reporting; empty: nothing
 };
 
-/// Codes of W·f are codes(W)·sign(f), their scale is s·|f|: fake-quantization commutes with f. Two
-/// cases apart: where f = 0 the codes are 0; where the bias would not fit 30 bits in units of
-/// s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded anew. Throws
-/// unsupported where a sum of products could leave 32 bits, invalid_argument for NaN or infinity.
+/// Codes of W·f are codes(W)·sign(f), their scale is s·|f|: fake-quantization commutes with f. A
+/// zero point z ≠ 0 becomes qmin + qmax − z under a negative f. Three cases apart: −128 under a
+/// negative f becomes 127 where z = 0; where f = 0 the codes are 0; where the bias would not fit 30
+/// bits in units of s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded
+/// anew. Throws unsupported where a sum of products could leave 32 bits, invalid_argument for NaN
+/// or infinity.
 LayerCodes code_layer(const LayerWeights& layer);
 
 }  // namespace pare::quantize

@@ -55,6 +55,11 @@ TEST_F(QuantizeCommandTest, TakesConfigObserverAndExceptions) {
   const auto full = pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--isa",
                                "avx512_vnni", "--observer", "moving-average"});
   EXPECT_EQ(full["isa"], "avx512_vnni");
+  for (const char* observer : {"percentile", "entropy", "mse", "mean-minmax"})
+    EXPECT_EQ(pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--observer",
+                         observer})["float"],
+              full["float"])
+        << observer;
 }
 
 TEST_F(QuantizeCommandTest, FailuresWriteNothing) {

@@ -11,7 +11,7 @@
 
 #include "pare/pare.h"
 #include "quantize/golden_observers.h"
-#include "quantize/ranges.h"
+#include "quantize/range_search.h"
 
 namespace pare {
 namespace {
@@ -64,7 +64,9 @@ void expect_rows(const golden::ObserverRow (&rows)[3], const Tensors& batches) {
   // PyTorch's bins are not ours: the chosen ends may differ by a bin of either.
   const ValueRange seen = read_range(histogram.range);
   const float bin = 2 * (seen.max - seen.min) / static_cast<float>(kBins);
-  expect_row(rows[2], quantize::least_squares_range(histogram.counts, seen, 256), 2 * bin);
+  const ChosenRange chosen =
+      quantize::least_squares_range(quantize::histogram_of(histogram.counts, seen), 256);
+  expect_row(rows[2], {chosen.min, chosen.max}, 2 * bin);
 }
 
 TEST(Observers, MatchPyTorch) { expect_rows(golden::kPlain, batches()); }
@@ -140,8 +142,8 @@ TEST(Observers, AConstantIsRepresented) {
   for (const float value : {0.0F, 3.0F, -0.001F, 1e30F}) {
     HistogramState state;
     observe_histogram(Tensor::full({10}, value), state.counts, state.range);
-    const ValueRange range =
-        quantize::least_squares_range(state.counts, read_range(state.range), 256);
+    const ChosenRange range = quantize::least_squares_range(
+        quantize::histogram_of(state.counts, read_range(state.range)), 256);
     EXPECT_EQ(range.min, value);
     EXPECT_EQ(range.max, value);
   }

@@ -29,6 +29,11 @@ struct PARE_API Report {
 /// Two tables, for people.
 PARE_API std::string to_string(const Report& report);
 
+struct ConvertOptions {
+  /// The searches of your own that QConfig::observer named.
+  RangeSearches searches = {};
+};
+
 struct Converted {
   Graph graph;
   Report report;
@@ -38,9 +43,10 @@ struct Converted {
 /// s_x·s_w, zero point 0) as constants behind dequantize_linear; quantize_linear and
 /// dequantize_linear in place of every observer; batch norms folded as codes·sign(f) and scale
 /// s·|f|. `prepared` is unchanged. Throws invalid_state, naming the observers, if some have seen
-/// nothing, and for a graph without observers; unsupported, naming the layer, for a weight that is
-/// not fake-quantized symmetrically per channel or whose sums could leave 32 bits;
-/// invalid_argument, naming the layer, for weights or biases that are NaN or infinite.
-PARE_API Converted convert(const Graph& prepared);
+/// nothing, and for a graph without observers; unsupported, naming the layer, for a weight whose
+/// codes i8 does not hold, with other scales than one or one for each output channel, or whose sums
+/// could leave 32 bits; invalid_argument, naming the layer, for weights or biases that are NaN or
+/// infinite, and naming the search for one of the user's that `options` lack.
+PARE_API Converted convert(const Graph& prepared, const ConvertOptions& options = {});
 
 }  // namespace pare::quantize

@@ -8,6 +8,7 @@
 
 #include "pare/core/tensor.h"
 #include "pare/graph/graph.h"
+#include "pare/quantize/observer.h"
 
 namespace pare::quantize {
 
@@ -21,7 +22,9 @@ struct ActivationRange {
   std::int32_t zero_point = 0;
 };
 /// The ranges of all observers of a prepared graph that have seen something, in the graph's order.
-PARE_API std::vector<ActivationRange> observed_ranges(const Graph& prepared);
+/// `searches` are the user's own that it was prepared with; throws invalid_argument without them.
+PARE_API std::vector<ActivationRange> observed_ranges(const Graph& prepared,
+                                                      const RangeSearches& searches = {});
 
 /// Of a quantized graph: the codes of a constant ("conv1.weight": i8, "conv1.bias": i32), its
 /// scales (f32, rank 0 or [C]) and zero points (i32); the latter two also of an activation, by its

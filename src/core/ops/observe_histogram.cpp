@@ -109,6 +109,12 @@ HistogramGrid histogram_grid(const ValueRange& range, std::int64_t bins) {
   return {exponent, bin_of(range.min, exponent)};
 }
 
+void add_counts(const Tensor& counts, const ValueRange& from, Tensor& sum, const ValueRange& to) {
+  const std::int64_t bins = counts.elements();
+  move_counts(counts.data<std::int64_t>(), histogram_grid(from, bins),
+              sum.mutable_data<std::int64_t>(), histogram_grid(to, bins), bins);
+}
+
 constinit const OpDef kObserveHistogram = {
     .name = "observe_histogram",
     .min_inputs = 3,

@@ -1,7 +1,5 @@
 // observe_min_max: passes a tensor on and follows the range of its values.
-#include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "core/check.h"
 #include "core/value_range.h"
@@ -19,26 +17,6 @@ void link_all_axes(const Call&, ChannelLinks& links) {
 }
 
 }  // namespace
-
-ScaleAndZeroPoint affine_parameters(double min, double max, std::int64_t qmin, std::int64_t qmax,
-                                    bool even_zero_point) {
-  PARE_CHECK(std::isfinite(min) && std::isfinite(max) && min <= max, invalid_argument,
-             "affine_parameters", "expected a finite range, got {} … {}", min, max);
-  PARE_CHECK(qmin < qmax, invalid_argument, "affine_parameters", "expected qmin < qmax, got {}, {}",
-             qmin, qmax);
-  min = std::fmin(min, 0.0);
-  max = std::fmax(max, 0.0);
-  constexpr float kSmallest = std::numeric_limits<float>::epsilon();
-  const float scale =
-      std::fmax(static_cast<float>((max - min) / static_cast<double>(qmax - qmin)), kSmallest);
-  const double exact = static_cast<double>(qmin) - min / static_cast<double>(scale);
-  auto zero = static_cast<std::int64_t>(even_zero_point ? 2 * std::nearbyint(exact / 2)
-                                                        : std::nearbyint(exact));
-  const std::int64_t step = even_zero_point ? 2 : 1;
-  while (zero < qmin) zero += step;
-  while (zero > qmax) zero -= step;
-  return {scale, static_cast<std::int32_t>(zero)};
-}
 
 Tensor empty_range() {
   Tensor range = Tensor::empty({2});

@@ -1,7 +1,6 @@
 // symmetric_scale: the scales of a weight from its own values, per channel.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "core/check.h"
@@ -61,12 +60,6 @@ void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor>
 }
 
 }  // namespace
-
-float symmetric_scale(float largest, std::int64_t qmax) {
-  constexpr float kOfZeros = std::numeric_limits<float>::epsilon();
-  const float scale = largest / static_cast<float>(qmax);
-  return scale >= std::numeric_limits<float>::min() ? scale : kOfZeros;
-}
 
 constinit const OpDef kSymmetricScale = {
     .name = "symmetric_scale",

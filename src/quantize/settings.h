@@ -1,0 +1,33 @@
+// What a QConfig says of one node, and whether it says it of nodes that are there.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "pare/graph/graph.h"
+#include "pare/quantize/qconfig.h"
+
+namespace pare::quantize {
+
+/// The overrides that hold for a node, the last one of each setting.
+struct NodeSettings {
+  std::string excluded;  ///< why it stays float; empty: it need not
+  std::optional<Observer> observer = {};
+  std::optional<int> activation_bits = {};
+  std::optional<std::int64_t> weight_qmax = {};
+  WeightObserver weight_observer;
+  Granularity weight_granularity;
+  bool symmetric_weights;
+};
+NodeSettings settings_of(const QConfig& config, const Graph::Node& node);
+/// Of an input of the graph, which overrides reach by name.
+NodeSettings settings_of_input(const QConfig& config, const std::string& name);
+
+/// The codes of an activation with so many bits.
+Codes activation_codes(const QConfig& config, int bits);
+
+/// Throws invalid_argument naming `where` for numbers out of range, and for names and ops that
+/// match nothing in the graph, with the nearest ones.
+void check_config(const Graph& graph, const QConfig& config, const char* where);
+
+}  // namespace pare::quantize
