@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/aligned.h"
+#include "core/byte_depthwise.h"
 #include "core/byte_store.h"
 #include "core/byte_sums.h"
 #include "core/byte_taps.h"
@@ -270,7 +271,8 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
 std::unique_ptr<ByteConvolution> ByteConvolution::make(
     [[maybe_unused]] const ByteConvolutionSpec& spec) {
 #if PARE_X86
-  if (isa_cap() != Isa::avx2 || spec.attributes.groups != 1) return nullptr;
+  if (isa_cap() != Isa::avx2) return nullptr;
+  if (spec.attributes.groups != 1) return make_byte_depthwise(spec);
   if (auto winograd = make_byte_winograd(spec)) return winograd;
   auto bytes = std::make_unique<Avx2ByteConvolution<std::int8_t>>(spec);
   if (bytes->order_taps()) return bytes;

@@ -37,14 +37,15 @@ struct ByteConvolutionSpec {
   ByteEpilogue epilogue;
 };
 
-/// 3 by 3 convolutions of stride 1 go through byte_winograd.h. Else: the CPU multiplies 32 pairs of
+/// 3 by 3 convolutions of stride 1 go through byte_winograd.h, depthwise ones through
+/// byte_depthwise.h. Else: the CPU multiplies 32 pairs of
 /// bytes at once but adds neighbours in 16 bits, saturating. Weights are laid so that what is added
 /// in 16 bits cannot reach the bounds whatever the picture: then two products of neighbours share
 /// the widening to 32 bits, which costs as much as a product. Weights for which there is no such
 /// order, and a copy of the picture, are widened to 16 bits; their products are summed in 32.
 class ByteConvolution {
  public:
-  /// Null where it is not for this CPU (VNNI) or this convolution: groups.
+  /// Null where it is not for this CPU (VNNI) or this convolution: groups of several channels.
   /// Made for max_threads() threads.
   static std::unique_ptr<ByteConvolution> make(const ByteConvolutionSpec& spec);
   virtual ~ByteConvolution() = default;

@@ -7,7 +7,7 @@
 
 namespace pare::runtime {
 
-/// Null where neither kernel applies: another CPU, groups, a signed source.
+/// Null where neither kernel applies: another CPU, groups of several channels, a signed source.
 std::unique_ptr<Primitive> make_own_convolution(const ConvolutionSpec& spec);
 /// Of int8 only; null as above.
 std::unique_ptr<Primitive> make_own_dense(const DenseSpec& spec);

@@ -72,6 +72,36 @@ const std::vector<Case>& byte_cases() {
        128,
        "avx2_winograd_u8s8"},
       {"more tiles than a chunk", {4, 64, 17, 19}, {64, 64, 3, 3}, {}, 127, "avx2_winograd_u8s8"},
+      {"depthwise",
+       {2, 32, 7, 9},
+       {32, 1, 3, 3},
+       {.padding = kOnes, .groups = 32},
+       128,
+       "avx2_u8s8_depthwise"},
+      {"depthwise, stride 2, uneven padding",
+       {3, 16, 9, 8},
+       {16, 1, 3, 3},
+       {.stride = {2, 2}, .padding = {0, 1, 2, 0}, .groups = 16},
+       128,
+       "avx2_u8s8_depthwise"},
+      {"depthwise, an even number of taps, dilation",
+       {1, 48, 11, 12},
+       {48, 1, 5, 4},
+       {.padding = {4, 2, 4, 1}, .dilation = {2, 1}, .groups = 48},
+       128,
+       "avx2_u8s8_depthwise"},
+      {"depthwise, a column",
+       {1, 16, 5, 1},
+       {16, 1, 3, 3},
+       {.padding = kOnes, .groups = 16},
+       128,
+       "avx2_u8s8_depthwise"},
+      {"depthwise, more padding than picture",
+       {1, 16, 2, 2},
+       {16, 1, 2, 2},
+       {.stride = {1, 3}, .padding = {3, 4, 3, 3}, .groups = 16},
+       128,
+       "avx2_u8s8_depthwise"},
   };
   return all;
 }
@@ -187,6 +217,23 @@ TEST(OwnConvolution, OfBytesIsExact) {
       for (const DType destination : {DType::u8, DType::i8, DType::f32})
         for (const bool residual : {false, true}) expect_bytes(c, destination, residual);
   }
+}
+
+// The last 16 channels begin among the ones before them: there a sum in place would be added twice.
+TEST(OwnConvolution, DepthwiseOfChannelsThatAreNoMultipleOf16) {
+  if (!is_for_this_cpu()) GTEST_SKIP() << "the own int8 kernels are for AVX2 without VNNI";
+  const Case c{"depthwise, 20 channels",         {2, 20, 5, 6}, {20, 1, 3, 3},
+               {.padding = kOnes, .groups = 20}, 128,           "avx2_u8s8_depthwise"};
+  for (const DType destination : {DType::u8, DType::i8, DType::f32})
+    expect_bytes(c, destination, false);
+  ByteConvolutionSpec spec{.height = 4,
+                           .width = 4,
+                           .weight = Tensor::full(c.weight, 1, DType::i8),
+                           .attributes = c.attributes,
+                           .multipliers = multipliers_of(20),
+                           .epilogue = {}};
+  spec.epilogue.residual = true;
+  EXPECT_EQ(ByteConvolution::make(spec), nullptr);
 }
 
 TEST(OwnConvolution, OfBytesAtTheBoundsOfSixteenBits) {
