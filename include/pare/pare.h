@@ -120,6 +120,7 @@
 #include "pare/quantize/observer.h"
 #include "pare/quantize/prepare.h"
 #include "pare/quantize/qconfig.h"
+#include "pare/quantize/rounding.h"
 #include "pare/runtime/backend.h"
 #include "pare/runtime/compile.h"
 #include "pare/runtime/plan.h"

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <memory>
 #include <utility>
 
 #include "cli/command.h"
@@ -13,6 +14,7 @@
 #include "pare/core/parallel.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/prepare.h"
+#include "pare/quantize/rounding.h"
 
 namespace pare::cli {
 namespace {
@@ -21,6 +23,7 @@ struct Options {
   std::string from, to, config = "x86", isa, observer;
   std::vector<std::string> calibration, exclude;
   std::int64_t batch = 32;
+  bool adaround = false, bias_correction = false;
 };
 
 struct NamedObserver {
@@ -74,6 +77,27 @@ void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) 
   }
 }
 
+// Layer by layer, with progress in layers.
+quantize::Rounded fit(const Graph& prepared, const Inputs& inputs, const Options& options,
+                      const Settings& settings) {
+  ContextScope scope;
+  scope->threads = settings.threads;
+  std::unique_ptr<Progress> progress;
+  std::int64_t done = 0;
+  quantize::RoundingOptions rounding;
+  rounding.round_weights = options.adaround;
+  rounding.correct_bias = options.bias_correction;
+  rounding.seed = settings.seed;
+  rounding.progress = [&](const quantize::RoundingProgress& now) {
+    if (!progress) progress = std::make_unique<Progress>(settings, "fit layers", now.layers);
+    progress->advance(now.done - std::exchange(done, now.done));
+    return true;
+  };
+  return quantize::round_weights(
+      prepared, {inputs.batches(), [&](std::int64_t batch) { return inputs.get(batch); }},
+      rounding);
+}
+
 Json document_of(const quantize::Report& report, std::uint64_t before, std::uint64_t after) {
   std::size_t quantized = 0;
   Json left = Json::array(), layers = Json::array();
@@ -111,15 +135,22 @@ void run(const Options& options, const Settings& settings) {
   const Inputs inputs(graph, options.calibration, options.batch);
   Graph prepared = quantize::prepare(graph, config_of(options));
   calibrate(prepared, inputs, settings);
+  quantize::RoundingReport fitted;
+  if (options.adaround || options.bias_correction) {
+    quantize::Rounded rounded = fit(prepared, inputs, options, settings);
+    prepared = std::move(rounded.graph);
+    fitted = std::move(rounded.report);
+  }
   const quantize::Converted converted = quantize::convert(prepared);
   check_interrupt();
   save_model(converted.graph, options.to);
   const auto before = std::filesystem::file_size(options.from);
   const auto after = std::filesystem::file_size(options.to);
   print(settings,
-        quantize::to_string(converted.report) + fmt::format("\n{}: {}\n{}: {}\n", options.from,
-                                                            bytes_text(before), options.to,
-                                                            bytes_text(after)),
+        (fitted.layers.empty() ? "" : quantize::to_string(fitted) + "\n") +
+            quantize::to_string(converted.report) +
+            fmt::format("\n{}: {}\n{}: {}\n", options.from, bytes_text(before), options.to,
+                        bytes_text(after)),
         document_of(converted.report, before, after));
 }
 
@@ -156,6 +187,12 @@ void add_quantize(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false);
   command->add_option("--batch", options->batch, "Samples that run together")
       ->check(CLI::Range(1, 1 << 20));
+  command->add_flag(
+      "--bias-correction", options->bias_correction,
+      "Biases that leave every layer's mean output on the calibration data as it was");
+  command->add_flag("--adaround", options->adaround,
+                    "Weights rounded up or down so that every layer's output on the calibration "
+                    "data changes least, not each to the nearest code");
   command->callback([options, &settings] { run(*options, settings); });
 }
 

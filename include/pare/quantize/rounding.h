@@ -1,0 +1,86 @@
+// Rounding of weights and correction of biases by what they do to each layer's output.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pare/graph/graph.h"
+
+namespace pare::quantize {
+
+/// Batches of a graph's inputs, which are asked for more than once, each time in order.
+struct Batches {
+  Batches(std::int64_t batches, std::function<Tensors(std::int64_t batch)> read)
+      : count(batches), get(std::move(read)) {}
+  Batches(std::vector<Tensors> batches)  // NOLINT: whoever has them all need not say more
+      : count(static_cast<std::int64_t>(batches.size())),
+        get([held = std::move(batches)](std::int64_t b) {
+          return held[static_cast<std::size_t>(b)];
+        }) {}
+  std::int64_t count;
+  std::function<Tensors(std::int64_t batch)> get;
+};
+
+struct RoundingProgress {
+  std::string layer;        ///< the one that is next
+  std::int64_t done = 0;    ///< layers
+  std::int64_t layers = 0;  ///< all that have weights to round
+};
+
+struct RoundingOptions {
+  bool round_weights = true;  ///< else every weight gets the nearest code
+  bool correct_bias = true;
+  /// Smaller scales than the largest weight asks for, where a row's error is less with them.
+  bool search_scales = true;
+  /// Output positions per sample that a layer is fitted to; others are left out (which, the seed
+  /// decides).
+  std::int64_t places = 64;
+  /// Keeps the weights near their float values where the data says little: this part of the
+  /// moments' diagonal is added to it.
+  double damping = 0.01;
+  std::uint64_t seed = 0;
+  /// Before every layer; false stops: the layers that are left keep the nearest codes.
+  std::function<bool(const RoundingProgress& progress)> progress = {};
+};
+
+struct PARE_API RoundingReport {
+  struct Layer {
+    std::string name;
+    std::string op;
+    bool fitted = false;
+    std::string note;   ///< why it was not
+    double before = 0;  ///< SQNR of its output in dB, with nearest codes
+    double after = 0;   ///< the same with what was chosen
+    std::int64_t weights = 0;
+    std::int64_t changed = 0;  ///< of them, by how many the code differs from the nearest
+    double largest_shift = 0;  ///< of a bias
+  };
+  std::vector<Layer> layers;  ///< in the graph's order
+};
+/// A table, for people.
+PARE_API std::string to_string(const RoundingReport& report);
+
+struct Rounded {
+  Graph graph;
+  RoundingReport report;
+};
+
+/// Chooses codes and biases of all convolutions and dense layers of a prepared and calibrated
+/// graph, one layer after the other, each with what the layers before it give after theirs have
+/// been chosen: codes and bias so that its output comes closest, in the mean square over the
+/// calibration data, to what the float layer gives in the float network. All follows from the
+/// second moments of the layer's input, so that time does not grow with the steps of the search.
+/// The problem is AdaRound's (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training
+/// Quantization", 2020), the search GPTQ's (Frantar et al., 2023) followed by coordinate descent;
+/// the bias makes up for the mean error ("Data-Free Quantization", Nagel et al., 2019, the
+/// empirical form). The result holds weights that are exactly scale · code, for `convert`;
+/// `prepared` is unchanged. Throws invalid_state for a graph that is not from prepare or has seen
+/// no data, invalid_argument without data, for data with NaN or infinity (naming the layer) and for
+/// options out of range, and what running the graph throws for data of other shapes.
+PARE_API Rounded round_weights(const Graph& prepared, const Batches& data,
+                               const RoundingOptions& options = {});
+
+}  // namespace pare::quantize

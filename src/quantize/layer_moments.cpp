@@ -1,0 +1,222 @@
+// Second moments of a layer's input, over a sample of the places where its weight is applied.
+#include "quantize/layer_moments.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/check.h"
+#include "core/ops/gemm.h"
+#include "core/ops/line_as_picture.h"
+#include "pare/core/generator.h"
+#include "pare/core/ops.h"
+#include "pare/core/parallel.h"
+
+namespace pare::quantize {
+namespace {
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+bool is_columns_first(const Graph::Node& node) { return node.call.op == &kMatmul; }
+
+// A place: a sample of the batch and an output position in it.
+struct Place {
+  std::int64_t sample, position;
+};
+
+// Where the columns of one output come from.
+class Patches {
+ public:
+  Patches(const Graph::Node& node, const Tensor& x, const Shape& weight) : x_(x.data<float>()) {
+    if (!is_picture_convolution(node.call.op)) {
+      channels_ = x.dim(-1);
+      samples_ = x.rank() > 1 ? x.dim(0) : 1;
+      out_width_ = samples_ == 0 || channels_ == 0 ? 0 : x.elements() / channels_ / samples_;
+      return;
+    }
+    picture_ = true;
+    a_ = picture_attributes(node.call);
+    const Shape shape = with_height(x.shape());
+    const Shape kernel = with_height(weight);
+    samples_ = shape[0];
+    channels_ = shape[1] / a_.groups;
+    height_ = shape[2];
+    width_ = shape[3];
+    kernel_height_ = kernel[2];
+    kernel_width_ = kernel[3];
+    const auto size = [](std::int64_t padded, std::int64_t taps, std::int64_t dilation,
+                         std::int64_t stride) {
+      return (padded - dilation * (taps - 1) - 1) / stride + 1;
+    };
+    out_height_ =
+        size(height_ + a_.padding[0] + a_.padding[2], kernel_height_, a_.dilation[0], a_.stride[0]);
+    out_width_ =
+        size(width_ + a_.padding[1] + a_.padding[3], kernel_width_, a_.dilation[1], a_.stride[1]);
+  }
+
+  std::int64_t samples() const { return samples_; }
+  std::int64_t positions() const { return out_height_ * out_width_; }
+
+  void gather(std::int64_t group, Place place, float* out) const {
+    if (!picture_) {
+      const float* row = x_ + (place.sample * out_width_ + place.position) * channels_;
+      std::copy(row, row + channels_, out);
+      return;
+    }
+    const std::int64_t top = place.position / out_width_ * a_.stride[0] - a_.padding[0];
+    const std::int64_t left = place.position % out_width_ * a_.stride[1] - a_.padding[1];
+    const float* plane = x_ + (place.sample * a_.groups + group) * channels_ * height_ * width_;
+    for (std::int64_t c = 0; c < channels_; ++c, plane += height_ * width_)
+      for (std::int64_t i = 0; i < kernel_height_; ++i) {
+        const std::int64_t y = top + i * a_.dilation[0];
+        for (std::int64_t k = 0; k < kernel_width_; ++k) {
+          const std::int64_t x = left + k * a_.dilation[1];
+          const bool inside = y >= 0 && y < height_ && x >= 0 && x < width_;
+          *out++ = inside ? plane[y * width_ + x] : 0.0F;
+        }
+      }
+  }
+
+ private:
+  const float* x_;
+  bool picture_ = false;
+  Conv2dAttributes a_;
+  std::int64_t samples_ = 0, channels_ = 0, height_ = 1, width_ = 1;
+  std::int64_t kernel_height_ = 1, kernel_width_ = 1, out_height_ = 1, out_width_ = 0;
+};
+
+// All positions of a sample where they are few, else some of them, which depend on nothing but the
+// seed and the sample's number.
+void choose(std::int64_t sample, std::int64_t positions, std::int64_t wanted, Generator generator,
+            std::vector<Place>& places) {
+  for (std::int64_t i = 0; i < std::min(positions, wanted); ++i) {
+    // One of every stretch of equal length.
+    const std::int64_t begin = i * positions / std::min(positions, wanted);
+    const std::int64_t end = (i + 1) * positions / std::min(positions, wanted);
+    const auto offset = generator.below(static_cast<std::uint64_t>(end - begin));
+    places.push_back({sample, begin + static_cast<std::int64_t>(offset)});
+  }
+}
+
+}  // namespace
+
+LayerForm layer_form(const Graph::Node& node, const Shape& weight) {
+  if (is_picture_convolution(node.call.op)) {
+    const std::int64_t groups = picture_attributes(node.call).groups;
+    return {groups, weight[0] / groups, weight.elements(1, weight.rank())};
+  }
+  if (node.call.op == &kLinear && weight.rank() == 2) return {1, weight[0], weight[1]};
+  if (node.call.op == &kMatmul && weight.rank() == 2) return {1, weight[1], weight[0]};
+  return {};
+}
+
+std::vector<double> weight_rows(const Graph::Node& node, const Tensor& weight) {
+  const std::vector<float> w = weight.to_vector<float>();
+  std::vector<double> rows(w.begin(), w.end());
+  if (!is_columns_first(node)) return rows;
+  const std::int64_t k = weight.dim(0), n = weight.dim(1);
+  for (std::int64_t i = 0; i < k; ++i)
+    for (std::int64_t r = 0; r < n; ++r)
+      rows[at(r * k + i)] = static_cast<double>(w[at(i * n + r)]);
+  return rows;
+}
+
+Tensor weight_from_rows(const Graph::Node& node, const Shape& shape, std::span<const float> rows) {
+  if (!is_columns_first(node)) return Tensor::from(rows, shape);
+  std::vector<float> w(rows.size());
+  for (std::int64_t i = 0; i < shape[0]; ++i)
+    for (std::int64_t r = 0; r < shape[1]; ++r)
+      w[at(i * shape[1] + r)] = rows[at(r * shape[0] + i)];
+  return Tensor::from(w, shape);
+}
+
+LayerMoments::LayerMoments(const Graph::Node& node, const Tensor& weight,
+                           std::int64_t places_per_sample, std::uint64_t seed)
+    : node_(node),
+      weight_shape_(weight.shape()),
+      form_(layer_form(node, weight.shape())),
+      places_per_sample_(places_per_sample),
+      seed_(seed) {
+  const std::vector<double> rows = weight_rows(node, weight);
+  weights_.assign(rows.begin(), rows.end());
+  const std::size_t columns = at(form_.columns);
+  for (std::int64_t g = 0; g < form_.groups; ++g)
+    sums_.push_back({SquareMatrix(form_.columns), SquareMatrix(form_.columns),
+                     std::vector<double>(columns, 0), std::vector<double>(columns, 0),
+                     std::vector<double>(at(form_.rows), 0)});
+}
+
+void LayerMoments::add(const Tensor& given, const Tensor& wanted) {
+  const Tensor x = given.to(MemoryFormat::row_major);
+  const Tensor z = wanted.to(MemoryFormat::row_major);
+  PARE_CHECK(x.shape() == z.shape(), shape_mismatch, node_.name,
+             "expected inputs of one shape, got {} and {}", x.shape(), z.shape());
+  const Patches from(node_, x, weight_shape_);
+  const Patches to(node_, z, weight_shape_);
+  std::vector<Place> places;
+  const Generator generator(seed_);
+  for (std::int64_t s = 0; s < from.samples(); ++s)
+    choose(s, from.positions(), places_per_sample_,
+           generator.fork(static_cast<std::uint64_t>(samples_ + s)), places);
+  samples_ += from.samples();
+  places_ += static_cast<std::int64_t>(places.size());
+  if (places.empty()) return;
+  const auto sum_group = [&](std::int64_t g, bool parallel) {
+    std::vector<float> a(places.size() * at(form_.columns)), b(a.size());
+    parallel_for(0, static_cast<std::int64_t>(places.size()), 64,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t p = begin; p < end; ++p) {
+                     from.gather(g, places[at(p)], a.data() + p * form_.columns);
+                     to.gather(g, places[at(p)], b.data() + p * form_.columns);
+                   }
+                 });
+    sum(g, a, b, static_cast<std::int64_t>(places.size()), parallel);
+  };
+  if (form_.groups == 1) return sum_group(0, true);
+  parallel_for(0, form_.groups, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t g = begin; g < end; ++g) sum_group(g, false);
+  });
+}
+
+void LayerMoments::sum(std::int64_t g, const std::vector<float>& x, const std::vector<float>& z,
+                       std::int64_t places, bool parallel) {
+  Group& sums = sums_[at(g)];
+  const std::int64_t k = form_.columns;
+  const auto product = parallel ? parallel_gemm : gemm;
+  std::vector<float> scratch(at(k * k));
+  const auto add_product = [&](const std::vector<float>& other, SquareMatrix& to) {
+    product(k, k, places, {x.data(), k, true}, {other.data(), k}, scratch.data(), k, false);
+    for (std::size_t i = 0; i < scratch.size(); ++i) to.data[i] += static_cast<double>(scratch[i]);
+  };
+  add_product(x, sums.own);
+  add_product(z, sums.cross);
+  for (std::int64_t p = 0; p < places; ++p)
+    for (std::int64_t i = 0; i < k; ++i) {
+      sums.mean[at(i)] += static_cast<double>(x[at(p * k + i)]);
+      sums.wanted[at(i)] += static_cast<double>(z[at(p * k + i)]);
+    }
+  for (std::int64_t i = 0; i < k; ++i)
+    PARE_CHECK(std::isfinite(sums.own.row(i)[i]) && std::isfinite(sums.wanted[at(i)]),
+               invalid_argument, node_.name,
+               "expected finite inputs of the layer on the calibration data, got NaN or infinity");
+  std::vector<float> y(at(places * form_.rows));
+  product(places, form_.rows, k, {z.data(), k}, {weights_.data() + g * form_.rows * k, k, true},
+          y.data(), form_.rows, false);
+  for (std::int64_t p = 0; p < places; ++p)
+    for (std::int64_t r = 0; r < form_.rows; ++r) {
+      const auto v = static_cast<double>(y[at(p * form_.rows + r)]);
+      sums.power[at(r)] += v * v;
+    }
+}
+
+LayerMoments::Group LayerMoments::group(std::int64_t g) const {
+  PARE_ASSERT(places_ > 0);
+  Group group = sums_[at(g)];
+  const auto n = static_cast<double>(places_);
+  for (std::vector<double>* sums :
+       {&group.own.data, &group.cross.data, &group.mean, &group.wanted, &group.power})
+    for (double& v : *sums) v /= n;
+  return group;
+}
+
+}  // namespace pare::quantize

@@ -1,0 +1,49 @@
+// Codes of a weight matrix that change a layer's output least, by the second moments of its input.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace pare::quantize {
+
+/// Columns × columns, row-major: the moments of what the columns of a weight are multiplied with.
+struct SquareMatrix {
+  explicit SquareMatrix(std::int64_t n = 0)
+      : size(n), data(static_cast<std::size_t>(n) * static_cast<std::size_t>(n), 0) {}
+  double* row(std::int64_t i) { return data.data() + i * size; }
+  const double* row(std::int64_t i) const { return data.data() + i * size; }
+  std::int64_t size;
+  std::vector<double> data;
+};
+
+/// Rows of codes to be chosen: each minimizes (s·q − t) A (s·q − t)ᵀ on its own.
+struct RoundingProblem {
+  const SquareMatrix& moments;  ///< A: symmetric, positive definite
+  std::int64_t qmax = 127;      ///< codes are −qmax … qmax
+  bool search_scales = true;    ///< smaller scales may be chosen than those given
+  int sweeps = 20;              ///< of the search that improves codes one by one, at most
+};
+
+struct RoundedRows {
+  std::vector<double> codes;  ///< rows × columns
+  std::vector<float> scales;  ///< per row
+};
+
+/// Rounds the rows of `targets` [rows × columns]. First column by column, the error of each made up
+/// for by those that follow (Frantar et al., "GPTQ", 2023; columns of the largest moments first),
+/// then by coordinate descent over all codes, which ends where no single code can be changed for
+/// the better. Never worse than codes rounded to nearest with the given scales. Throws
+/// invalid_argument where A is not positive definite.
+RoundedRows round_rows(const RoundingProblem& problem, const std::vector<double>& targets,
+                       const std::vector<float>& scales);
+
+/// The targets that make up for an input that differs from the one the weights were made for:
+/// w + A⁻¹ D wᵀ, row by row, where D [columns × columns] is the cross moment of the given and the
+/// wanted input less the moments of the given one. Throws as round_rows.
+std::vector<double> shifted_targets(const SquareMatrix& moments, const SquareMatrix& difference,
+                                    const std::vector<double>& weights);
+
+/// (e A eᵀ) of one row of differences.
+double quadratic(const SquareMatrix& moments, const double* row);
+
+}  // namespace pare::quantize
