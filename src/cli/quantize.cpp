@@ -127,6 +127,21 @@ Json document_of(const quantize::Report& report, std::uint64_t before, std::uint
           {"isa", report.isa}};
 }
 
+Json layers_of(const quantize::RoundingReport& report) {
+  Json layers = Json::array();
+  for (const quantize::RoundingReport::Layer& layer : report.layers)
+    layers.push_back({{"name", layer.name},
+                      {"op", layer.op},
+                      {"fitted", layer.fitted},
+                      {"sqnr_db_before", layer.before},
+                      {"sqnr_db_after", layer.after},
+                      {"weights", layer.weights},
+                      {"changed", layer.changed},
+                      {"largest_bias_shift", layer.largest_shift},
+                      {"note", layer.note}});
+  return layers;
+}
+
 void run(const Options& options, const Settings& settings) {
   if (!options.isa.empty() && options.config != "x86")
     throw UsageError("--isa: expected --config x86, got " + options.config);
@@ -146,12 +161,16 @@ void run(const Options& options, const Settings& settings) {
   save_model(converted.graph, options.to);
   const auto before = std::filesystem::file_size(options.from);
   const auto after = std::filesystem::file_size(options.to);
-  print(settings,
-        (fitted.layers.empty() ? "" : quantize::to_string(fitted) + "\n") +
-            quantize::to_string(converted.report) +
-            fmt::format("\n{}: {}\n{}: {}\n", options.from, bytes_text(before), options.to,
-                        bytes_text(after)),
-        document_of(converted.report, before, after));
+  Json document = document_of(converted.report, before, after);
+  std::string text;
+  if (!fitted.layers.empty()) {
+    document["rounding"] = layers_of(fitted);
+    text = quantize::to_string(fitted) + "\n";
+  }
+  text += quantize::to_string(converted.report) + fmt::format("\n{}: {}\n{}: {}\n", options.from,
+                                                              bytes_text(before), options.to,
+                                                              bytes_text(after));
+  print(settings, text, document);
 }
 
 }  // namespace

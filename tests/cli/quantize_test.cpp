@@ -62,6 +62,24 @@ TEST_F(QuantizeCommandTest, TakesConfigObserverAndExceptions) {
         << observer;
 }
 
+TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
+  const std::string x = save("x.npy", pictures(16));
+  for (const bool weights : {true, false}) {
+    const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x,
+                                 weights ? "--adaround" : "--bias-correction"});
+    ASSERT_FALSE(json["rounding"].empty());
+    for (const auto& layer : json["rounding"]) {
+      EXPECT_EQ(layer["fitted"], true) << layer;
+      EXPECT_EQ(layer["largest_bias_shift"] == 0.0, weights) << layer;
+      if (!weights) EXPECT_EQ(layer["changed"], 0) << layer;
+      EXPECT_GE(layer["sqnr_db_after"], layer["sqnr_db_before"]) << layer;
+    }
+    EXPECT_EQ(json["rounding"].back()["name"], "fc");
+  }
+  EXPECT_FALSE(
+      pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("rounding"));
+}
+
 TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   const std::string x = save("x.npy", pictures(4));
   const auto expect = [&](int code, std::vector<std::string> more,
