@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "core/check.h"
-#include "core/quantize_math.h"
+
 #include "pare/core/parallel.h"
 
 namespace pare::quantize {

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "core/check.h"
-#include "core/quantize_math.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
@@ -112,7 +111,7 @@ class Rounding {
   }
 
   LayerMoments moments_of(const Graph::Node& node, const Tensor& weight) const {
-    const Plan quantized = plan_before(convert(graph_).graph, node.name);
+    const Plan quantized = plan_before(convert(graph_, options_.convert).graph, node.name);
     const Plan reference = plan_before(float_, node.name);
     LayerMoments moments(node, weight, options_.places, options_.seed);
     for (std::int64_t b = 0; b < data_.count; ++b) {
@@ -128,7 +127,6 @@ class Rounding {
     const Graph::Node quantizer = graph_.node(quantizer_of(node));
     LeafEvaluator evaluate(graph_);
     const Tensor weight = evaluate(quantizer.inputs[0]);
-    const auto& a = quantizer.call.attributes.as<FakeQuantizeAttributes>();
     const LayerForm form = layer_form(node, weight.shape());
     if (form.columns == 0 || form.columns > kLargestColumns) {
       line.note = form.columns == 0 ? fmt::format("{} is not fitted", node.call.op->name)
@@ -136,101 +134,125 @@ class Rounding {
       return;
     }
     const LayerMoments moments = moments_of(node, weight);
-    PARE_CHECK(moments.places() > 0, invalid_argument, kWhere,
-               "expected calibration data with samples, got none at '{}'", name);
-
-    const std::vector<double> w = weight_rows(node, weight);
-    const std::vector<float> scales = evaluate(quantizer.inputs[1]).to_vector<float>();
+    const int weight_input = node.call.op->quantization.weight_input;
     const int bias_input = node.call.op->quantization.bias_input;
+    const Tensor nearest = evaluate(node.inputs[at(weight_input)]);
     const bool has_bias =
         bias_input >= 0 && at(bias_input) < node.inputs.size() && node.inputs[at(bias_input)] >= 0;
-    std::vector<float> bias(scales.size(), 0);
-    if (has_bias) bias = evaluate(node.inputs[at(bias_input)]).to_vector<float>();
-    const bool correct = options_.correct_bias && bias_input >= 0;
+    Fit fit{.form = form,
+            .qmax = quantizer.call.attributes.as<FakeQuantizeAttributes>().qmax,
+            .round = options_.round_weights,
+            .correct = options_.correct_bias && bias_input >= 0,
+            .weight = weight_rows(node, weight),
+            .nearest = weight_rows(node, nearest)};
+    if (fit.round && !has_row_scales(node, quantizer, evaluate)) {
+      fit.round = false;
+      line.note = "nearest codes: its weight has zero points or one scale";
+    }
+    const std::int64_t outputs = form.groups * form.rows;
+    fit.bias.assign(at(outputs), 0);
+    if (has_bias) fit.bias = evaluate(node.inputs[at(bias_input)]).to_vector<float>();
+    fit.scales.assign(at(outputs), 0);
+    if (fit.round) fit.scales = evaluate(quantizer.inputs[1]).to_vector<float>();
+    fit.rows.assign(fit.nearest.begin(), fit.nearest.end());
 
-    std::vector<float> rows(w.size()), chosen(scales.size());
-    for (std::int64_t g = 0; g < form.groups; ++g)
-      fit_group({moments.group(g), form, g, a.qmax, correct}, w, scales, rows, chosen, bias, line);
-    line.before = decibels(signal_, noise_before_);
-    line.after = decibels(signal_, noise_after_);
-    line.weights = static_cast<std::int64_t>(w.size());
+    for (std::int64_t g = 0; g < form.groups; ++g) fit_group(fit, g, moments.group(g), line);
+    line.before = decibels(fit.signal, fit.noise_before);
+    line.after = decibels(fit.signal, fit.noise_after);
+    line.weights = static_cast<std::int64_t>(fit.rows.size());
     line.fitted = true;
-    signal_ = noise_before_ = noise_after_ = 0;
-    set_layer(n, weight_from_rows(node, weight.shape(), rows), chosen,
-              correct ? Tensor::from(bias, {static_cast<std::int64_t>(bias.size())}) : Tensor());
+    set_layer(n, fit, weight.shape());
   }
 
-  struct GroupOf {
-    LayerMoments::Group moments;
+  // Codes are chosen row by row: each needs a scale of its own, and no zero point.
+  static bool has_row_scales(const Graph::Node& node, const Graph::Node& quantizer,
+                             LeafEvaluator& evaluate) {
+    const auto& a = quantizer.call.attributes.as<FakeQuantizeAttributes>();
+    const int rank = evaluate(quantizer.inputs[0]).rank();
+    if (a.axis != normalize_axis(node.call.op->quantization.weight_axis, rank, kWhere))
+      return false;
+    if (evaluate(quantizer.inputs[1]).rank() != 1) return false;
+    if (quantizer.inputs.size() < 3 || quantizer.inputs[2] < 0) return true;
+    const auto zeros = evaluate(quantizer.inputs[2]).to(DType::i32).to_vector<std::int32_t>();
+    return std::all_of(zeros.begin(), zeros.end(), [](std::int32_t z) { return z == 0; });
+  }
+
+  // A layer, its weight as rows (one for each output channel).
+  struct Fit {
     LayerForm form;
-    std::int64_t index;
     std::int64_t qmax;
-    bool correct;
+    bool round, correct;
+    std::vector<double> weight, nearest;  // float, and as prepared
+    std::vector<float> rows = {};         // as chosen
+    std::vector<float> scales = {};
+    std::vector<float> bias = {};
+    double signal = 0, noise_before = 0, noise_after = 0;
   };
 
-  void fit_group(GroupOf group, const std::vector<double>& w, const std::vector<float>& scales,
-                 std::vector<float>& rows, std::vector<float>& chosen, std::vector<float>& bias,
-                 RoundingReport::Layer& line) {
-    const std::int64_t k = group.form.columns;
-    const std::int64_t first = group.index * group.form.rows;
-    LayerMoments::Group& m = group.moments;
-    // The errors' means apart, which the bias takes.
-    SquareMatrix own = m.own, cross = m.cross;
-    for (std::int64_t i = 0; i < k; ++i)
-      for (std::int64_t j = 0; j < k; ++j) {
-        const double mean = group.correct ? m.mean[at(i)] : 0;
-        own.row(i)[j] -= mean * m.mean[at(j)];
-        cross.row(i)[j] -= mean * m.wanted[at(j)];
-      }
-    SquareMatrix difference = cross;
-    for (std::size_t i = 0; i < own.data.size(); ++i) difference.data[i] -= own.data[i];
-    SquareMatrix damped = own;
+  // The moments less what the bias takes: the products of the means.
+  static SquareMatrix centred(const SquareMatrix& m, const std::vector<double>& left,
+                              const std::vector<double>& right) {
+    SquareMatrix result = m;
+    for (std::int64_t i = 0; i < m.size; ++i)
+      for (std::int64_t k = 0; k < m.size; ++k) result.row(i)[k] -= left[at(i)] * right[at(k)];
+    return result;
+  }
+
+  void round_group(Fit& fit, std::int64_t first, const LayerMoments::Group& m) const {
+    const std::int64_t k = fit.form.columns;
+    SquareMatrix own = fit.correct ? centred(m.own, m.mean, m.mean) : m.own;
+    SquareMatrix difference = fit.correct ? centred(m.cross, m.mean, m.wanted) : m.cross;
     double trace = 0;
+    for (std::size_t i = 0; i < own.data.size(); ++i) difference.data[i] -= own.data[i];
     for (std::int64_t i = 0; i < k; ++i) trace += own.row(i)[i];
     const double damping = trace > 0 ? options_.damping * trace / static_cast<double>(k) : 1.0;
-    for (std::int64_t i = 0; i < k; ++i) damped.row(i)[i] += damping;
+    for (std::int64_t i = 0; i < k; ++i) own.row(i)[i] += damping;
 
-    const std::vector<double> weights(w.begin() + first * k,
-                                      w.begin() + (first + group.form.rows) * k);
-    const std::vector<float> given(scales.begin() + first,
-                                   scales.begin() + first + group.form.rows);
-    RoundedRows result{std::vector<double>(weights.size()), given};
-    const auto limit = static_cast<float>(group.qmax);
-    std::vector<double> nearest(weights.size());
-    for (std::size_t i = 0; i < weights.size(); ++i)
-      nearest[i] = static_cast<double>(
-          centred_code(static_cast<float>(weights[i]), given[i / at(k)], -limit, limit));
-    result.codes = nearest;
-    if (options_.round_weights)
-      result = round_rows({damped, group.qmax, options_.search_scales},
-                          shifted_targets(damped, difference, weights), given);
+    const auto weights = fit.weight.begin() + first * k;
+    const auto scales = fit.scales.begin() + first;
+    const RoundedRows result =
+        round_rows({own, fit.qmax, options_.search_scales},
+                   shifted_targets(own, difference, {weights, weights + fit.form.rows * k}),
+                   {scales, scales + fit.form.rows});
+    std::copy(result.scales.begin(), result.scales.end(), scales);
+    for (std::size_t i = 0; i < result.codes.size(); ++i)
+      fit.rows[at(first * k) + i] = result.scales[i / at(k)] * static_cast<float>(result.codes[i]);
+  }
 
-    for (std::int64_t r = 0; r < group.form.rows; ++r) {
-      const double* wr = weights.data() + r * k;
-      std::vector<double> before(at(k)), after(at(k));
-      double shift = 0;
-      for (std::int64_t i = 0; i < k; ++i) {
-        const std::size_t e = at(r * k + i);
-        before[at(i)] = static_cast<double>(given[at(r)]) * nearest[e];
-        rows[at(first * k) + e] = result.scales[at(r)] * static_cast<float>(result.codes[e]);
-        after[at(i)] = static_cast<double>(rows[at(first * k) + e]);
-        line.changed += nearest[e] == result.codes[e] ? 0 : 1;
-        shift += wr[i] * m.wanted[at(i)] - after[at(i)] * m.mean[at(i)];
-      }
-      chosen[at(first + r)] = result.scales[at(r)];
-      double mean = 0;
-      for (std::int64_t i = 0; i < k; ++i) mean += wr[i] * m.wanted[at(i)];
-      const auto error = [&](const std::vector<double>& q) {
-        double mixed = 0;
-        for (std::int64_t i = 0; i < k; ++i)
-          mixed += q[at(i)] * std::inner_product(wr, wr + k, m.cross.row(i), 0.0);
-        return std::max(0.0, m.power[at(r)] - 2 * mixed + quadratic(m.own, q.data()));
+  void fit_group(Fit& fit, std::int64_t g, const LayerMoments::Group& m,
+                 RoundingReport::Layer& line) const {
+    const std::int64_t k = fit.form.columns;
+    const std::int64_t first = g * fit.form.rows;
+    const std::vector<float> given(fit.scales.begin() + first,
+                                   fit.scales.begin() + first + fit.form.rows);
+    if (fit.round) round_group(fit, first, m);
+    for (std::int64_t r = 0; r < fit.form.rows; ++r) {
+      const double* w = fit.weight.data() + (first + r) * k;
+      const double* before = fit.nearest.data() + (first + r) * k;
+      const std::vector<double> after(fit.rows.begin() + (first + r) * k,
+                                      fit.rows.begin() + (first + r + 1) * k);
+      std::vector<double> mixed(at(k));  // E[x (w z)]
+      for (std::int64_t i = 0; i < k; ++i)
+        mixed[at(i)] = std::inner_product(w, w + k, m.cross.row(i), 0.0);
+      const auto error = [&](const double* q) {
+        return std::max(0.0, m.power[at(r)] - 2 * std::inner_product(q, q + k, mixed.begin(), 0.0) +
+                                 quadratic(m.own, q));
       };
-      signal_ += m.power[at(r)] - mean * mean;
-      noise_before_ += error(before);
-      noise_after_ += error(after) - (group.correct ? shift * shift : 0);
-      if (!group.correct) continue;
-      bias[at(first + r)] += static_cast<float>(shift);
+      const double mean = std::inner_product(w, w + k, m.wanted.begin(), 0.0);
+      const double shift =
+          mean - std::inner_product(after.begin(), after.end(), m.mean.begin(), 0.0);
+      fit.signal += m.power[at(r)] - mean * mean;
+      fit.noise_before += error(before);
+      fit.noise_after += std::max(0.0, error(after.data()) - (fit.correct ? shift * shift : 0));
+      for (std::int64_t i = 0; fit.round && i < k; ++i) {
+        const auto code = [](double v, float scale) {
+          return std::nearbyint(v / static_cast<double>(scale));
+        };
+        line.changed +=
+            code(before[i], given[at(r)]) == code(after[at(i)], fit.scales[at(first + r)]) ? 0 : 1;
+      }
+      if (!fit.correct) continue;
+      fit.bias[at(first + r)] += static_cast<float>(shift);
       line.largest_shift = std::max(line.largest_shift, std::fabs(shift));
     }
   }
@@ -247,20 +269,22 @@ class Rounding {
     return graph_.value(graph_.node(node).inputs[at(input)]).name;
   }
 
-  void set_layer(int n, const Tensor& weight, const std::vector<float>& scales,
-                 const Tensor& bias) {
+  void set_layer(int n, const Fit& fit, const Shape& shape) {
     const int q = quantizer_of(graph_.node(n));
     const int bias_input = graph_.node(n).call.op->quantization.bias_input;
-    std::vector<std::string> wished{input_name(q, 0), input_name(q, 1)};
-    replace_input(q, 0, weight, wished[0]);
-    replace_input(q, 1, Tensor::from(scales, {static_cast<std::int64_t>(scales.size())}),
-                  wished[1]);
-    if (bias.defined()) {
+    const std::int64_t outputs = fit.form.groups * fit.form.rows;
+    std::vector<std::string> wished;
+    if (fit.round) {
+      wished = {input_name(q, 0), input_name(q, 1)};
+      replace_input(q, 0, weight_from_rows(graph_.node(n), shape, fit.rows), wished[0]);
+      replace_input(q, 1, Tensor::from(fit.scales, {outputs}), wished[1]);
+    }
+    if (fit.correct) {
       const std::vector<int>& inputs = graph_.node(n).inputs;
       const bool own = at(bias_input) < inputs.size() && inputs[at(bias_input)] >= 0 &&
                        graph_.value(inputs[at(bias_input)]).is_leaf();
       wished.push_back(own ? input_name(n, bias_input) : graph_.node(n).name + ".bias");
-      replace_input(n, at(bias_input), bias, wished[2]);
+      replace_input(n, at(bias_input), Tensor::from(fit.bias, {outputs}), wished.back());
     }
     graph_.compact();
     for (const std::string& name : wished)
@@ -274,7 +298,6 @@ class Rounding {
   Graph float_;
   Graph graph_;
   RoundingReport report_;
-  double signal_ = 0, noise_before_ = 0, noise_after_ = 0;
 };
 
 }  // namespace
@@ -288,7 +311,8 @@ std::string to_string(const RoundingReport& report) {
                           "", line.note);
       continue;
     }
-    const double share = static_cast<double>(line.changed) / static_cast<double>(line.weights);
+    const double share = static_cast<double>(line.changed) /
+                         static_cast<double>(std::max<std::int64_t>(line.weights, 1));
     text += fmt::format("{:<40} {:>12} {:>7.2f} dB {:>7.2f} dB {:>9.1f}%  {}\n", line.name, line.op,
                         line.before, line.after, 100 * share, line.note);
   }

@@ -71,7 +71,7 @@ TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
     for (const auto& layer : json["rounding"]) {
       EXPECT_EQ(layer["fitted"], true) << layer;
       EXPECT_EQ(layer["largest_bias_shift"] == 0.0, weights) << layer;
-      if (!weights) EXPECT_EQ(layer["changed"], 0) << layer;
+      EXPECT_EQ(layer["changed"] == 0, !weights) << layer;
       EXPECT_GE(layer["sqnr_db_after"], layer["sqnr_db_before"]) << layer;
     }
     EXPECT_EQ(json["rounding"].back()["name"], "fc");

@@ -34,9 +34,9 @@ def array(name, values):
 
 
 text = "// GPTQ in NumPy; written by make_golden_rounding.py.\n#pragma once\n\n// clang-format off\n"
-text += "namespace pare::golden {\n\n"
+text += "namespace pare::golden_rounding {\n\n"
 text += f"inline constexpr int kColumns = {K}, kRows = {ROWS}, kQmax = {QMAX};\n"
 text += array("kMoments", moments) + array("kDifference", difference) + array("kWeights", weights)
 text += array("kScales", scales) + array("kCodes", codes) + array("kTargets", targets)
-text += "\n}  // namespace pare::golden\n// clang-format on\n"
+text += "\n}  // namespace pare::golden_rounding\n// clang-format on\n"
 pathlib.Path(__file__).with_name("golden_rounding.h").write_text(text)

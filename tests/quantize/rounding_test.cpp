@@ -26,7 +26,7 @@ template <std::size_t N> std::vector<double> all(const double (&values)[N]) {
   return {std::begin(values), std::end(values)};
 }
 template <std::size_t N> SquareMatrix square(const double (&values)[N]) {
-  SquareMatrix m(golden::kColumns);
+  SquareMatrix m(golden_rounding::kColumns);
   m.data = all(values);
   return m;
 }
@@ -64,19 +64,21 @@ std::vector<double> nearest_codes(const std::vector<double>& target, double scal
 }
 
 TEST(RoundRows, ColumnByColumnIsGptq) {
-  const SquareMatrix moments = square(golden::kMoments);
-  const std::vector<double> scales = all(golden::kScales);
-  const RoundedRows rounded = round_rows({moments, golden::kQmax, false, 0}, all(golden::kWeights),
-                                         std::vector<float>(scales.begin(), scales.end()));
-  EXPECT_EQ(rounded.codes, all(golden::kCodes));
+  const SquareMatrix moments = square(golden_rounding::kMoments);
+  const std::vector<double> scales = all(golden_rounding::kScales);
+  const RoundedRows rounded =
+      round_rows({moments, golden_rounding::kQmax, false, 0}, all(golden_rounding::kWeights),
+                 std::vector<float>(scales.begin(), scales.end()));
+  EXPECT_EQ(rounded.codes, all(golden_rounding::kCodes));
 }
 
 TEST(RoundRows, TargetsMakeUpForAnotherInput) {
   const std::vector<double> targets =
-      shifted_targets(square(golden::kMoments), square(golden::kDifference), all(golden::kWeights));
-  ASSERT_EQ(targets.size(), std::size(golden::kTargets));
+      shifted_targets(square(golden_rounding::kMoments), square(golden_rounding::kDifference),
+                      all(golden_rounding::kWeights));
+  ASSERT_EQ(targets.size(), std::size(golden_rounding::kTargets));
   for (std::size_t i = 0; i < targets.size(); ++i)
-    EXPECT_NEAR(targets[i], golden::kTargets[i], 1e-10) << i;
+    EXPECT_NEAR(targets[i], golden_rounding::kTargets[i], 1e-10) << i;
 }
 
 TEST(RoundRows, NeverWorseThanNearestAndNoSingleChangeHelps) {
@@ -204,7 +206,8 @@ TEST(LayerMoments, DependOnNoBatchSplit) {
   once.add(x, x);
   other.add(x, x);
   for (int b = 0; b < 3; ++b) {
-    const Tensor part = slice(x, {.starts = {2 * b}, .ends = {2 * b + 2}, .axes = {0}});
+    const Tensor part =
+        slice(x, {.axes = {0}, .starts = {2 * b}, .ends = {2 * b + 2}, .steps = {1}});
     split.add(part, part);
   }
   EXPECT_EQ(once.places(), 60);
@@ -303,7 +306,11 @@ TEST_F(RoundWeights, BiasAloneTakesTheMeanErrorAway) {
   const Rounded rounded = round_weights(prepared_, data_, {.round_weights = false});
   const double after = mean_error(convert(rounded.graph).graph);
   EXPECT_GT(before, 1e-3);
-  EXPECT_LT(after, 1e-5);
+  // What is left is the rounding of the bias itself.
+  double step = 0;
+  for (const float s : scale(convert(rounded.graph).graph, "fc.bias").to_vector<float>())
+    step = std::max(step, static_cast<double>(s));
+  EXPECT_LT(after, step / 2 + 1e-6);
   for (const RoundingReport::Layer& layer : rounded.report.layers) {
     EXPECT_EQ(layer.changed, 0) << layer.name;
     EXPECT_GT(layer.largest_shift, 0) << layer.name;
@@ -312,6 +319,26 @@ TEST_F(RoundWeights, BiasAloneTakesTheMeanErrorAway) {
   // Weights keep their codes.
   EXPECT_EQ(int_repr(convert(rounded.graph).graph, "fc.weight").to_vector<std::int8_t>(),
             int_repr(convert(prepared_).graph, "fc.weight").to_vector<std::int8_t>());
+}
+
+TEST_F(RoundWeights, WeightsWithOneScaleKeepTheirCodesAndGetBiases) {
+  QConfig config = QConfig::x86(Isa::avx512_vnni);
+  config.overrides = {{.op = "linear", .weight_granularity = Granularity::per_tensor}};
+  Graph prepared = prepare(float_, config);
+  {
+    const NoGrad no_grad;
+    for (const Tensors& batch : data_) prepared.run(batch);
+  }
+  const Rounded rounded = round_weights(prepared, data_);
+  const RoundingReport::Layer& fc = rounded.report.layers.back();
+  EXPECT_EQ(fc.name, "fc");
+  EXPECT_EQ(fc.note, "nearest codes: its weight has zero points or one scale");
+  EXPECT_TRUE(fc.fitted);
+  EXPECT_EQ(fc.changed, 0);
+  EXPECT_GT(fc.largest_shift, 0);
+  EXPECT_GT(rounded.report.layers[0].changed, 0);
+  EXPECT_EQ(int_repr(convert(rounded.graph).graph, "fc.weight").to_vector<std::int8_t>(),
+            int_repr(convert(prepared).graph, "fc.weight").to_vector<std::int8_t>());
 }
 
 TEST_F(RoundWeights, MatrixProductsWithoutBias) {
@@ -349,7 +376,8 @@ TEST_F(RoundWeights, SameOnAnyNumberOfThreadsAndInAnyBatches) {
   std::vector<Tensors> halves;
   for (const Tensors& batch : data_)
     for (int h = 0; h < 2; ++h)
-      halves.push_back({slice(batch[0], {.starts = {4 * h}, .ends = {4 * h + 4}, .axes = {0}})});
+      halves.push_back(
+          {slice(batch[0], {.axes = {0}, .starts = {4 * h}, .ends = {4 * h + 4}, .steps = {1}})});
   const Rounded two = round_weights(prepared_, halves);
   for (std::size_t i = 0; i < one.report.layers.size(); ++i)
     EXPECT_NEAR(one.report.layers[i].after, two.report.layers[i].after, 0.05);
@@ -379,8 +407,7 @@ TEST_F(RoundWeights, Refusals) {
     expect_error(code, words, [&] { round_weights(graph, data, options); });
   };
   expect(ErrorCode::invalid_argument, {"at least one batch", "none"}, prepared_, {});
-  expect(ErrorCode::invalid_argument, {"with samples", "stem"}, prepared_,
-         {{Tensor::zeros({0, 3, 8, 8})}});
+  expect(ErrorCode::shape_mismatch, {"[0, 3, 8, 8]"}, prepared_, {{Tensor::zeros({0, 3, 8, 8})}});
   expect(ErrorCode::invalid_argument, {"one place", "0"}, prepared_, data_, {.places = 0});
   expect(ErrorCode::invalid_argument, {"damping", "-1"}, prepared_, data_, {.damping = -1});
   expect(ErrorCode::invalid_state, {"without observers"}, float_, data_);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pare/graph/graph.h"
+#include "pare/quantize/convert.h"
 
 namespace pare::quantize {
 
@@ -42,6 +43,7 @@ struct RoundingOptions {
   /// moments' diagonal is added to it.
   double damping = 0.01;
   std::uint64_t seed = 0;
+  ConvertOptions convert = {};  ///< as the graph will be converted
   /// Before every layer; false stops: the layers that are left keep the nearest codes.
   std::function<bool(const RoundingProgress& progress)> progress = {};
 };
