@@ -44,7 +44,7 @@ class Converter {
         leaf_(leaf_values(before_)),
         evaluate_(before_),
         options_(options),
-        report_(prepared, options.searches) {}
+        report_(prepared) {}
 
   Converted run() {
     check_calibrated();
@@ -75,10 +75,12 @@ class Converter {
       any = true;
       const Observed seen = observed(before_, node, options_.searches);
       const std::string name = activation_name(before_, node);
-      if (seen.seen.empty())
+      if (seen.seen.empty()) {
         missing += fmt::format("{}'{}'", missing.empty() ? "" : ", ", name);
-      else
-        observed_.emplace(node.outputs[0], seen);
+        continue;
+      }
+      observed_.emplace(node.outputs[0], seen);
+      report_.add_activation(describe(name, seen, node.call.attributes.as<ObserveAttributes>()));
     }
     PARE_CHECK(any, invalid_state, "convert",
                "expected a graph from prepare or prepare_qat, got one without observers");

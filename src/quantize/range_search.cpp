@@ -96,9 +96,9 @@ class Divergence {
     p_log_p += times_log(first + under) - times_log(first);
     p_log_p += times_log(last + over) - times_log(last);
     double cross = 0, q_total = 0;
-    for (std::int64_t g = 0; g < levels; ++g) {
-      const std::int64_t from = start + g * (end - start) / levels;
-      const std::int64_t to = start + (g + 1) * (end - start) / levels;
+    std::int64_t from = start, to = start;
+    for (std::int64_t g = 0; g < levels; ++g, from = to) {
+      to = start + (g + 1) * (end - start) / levels;
       const double inside = sum(counts_, to) - sum(counts_, from);
       double filled = sum(filled_, to) - sum(filled_, from);
       double mass = inside;
@@ -133,7 +133,9 @@ class Divergence {
 
 // ∫ (v − code(v))² dv up to u, in units of the scale; codes less the zero point are low … high.
 double error_up_to(double u, double low, double high) {
-  const double code = std::clamp(std::nearbyint(u), low, high);
+  // Rounds half to even without a call: codes are far below 2^51.
+  constexpr double kShift = 0x1.8p52;
+  const double code = (std::clamp(u, low, high) + kShift) - kShift;
   const double rest = u - code;
   return (code - low) / 12 + rest * rest * rest / 3;
 }

@@ -43,7 +43,7 @@ Report ReportBuilder::finish(const Graph& result) const {
   Report report;
   const auto& metadata = prepared_.metadata();
   if (const auto isa = metadata.find(kIsaKey); isa != metadata.end()) report.isa = isa->second;
-  report.activations = observed_ranges(prepared_, searches_);
+  report.activations = activations_;
   const std::vector<bool> leaf = leaf_values(prepared_);
   LeafEvaluator evaluate(prepared_);
   for (const Graph::Node& node : prepared_.nodes()) {

@@ -3,6 +3,8 @@
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "pare/quantize/convert.h"
 #include "quantize/ranges.h"
@@ -16,9 +18,9 @@ ActivationRange describe(const std::string& value, const Observed& observed,
 
 class ReportBuilder {
  public:
-  /// Takes names and reasons from the prepared graph. Both must outlive this.
-  ReportBuilder(const Graph& prepared, const RangeSearches& searches)
-      : prepared_(prepared), searches_(searches) {}
+  /// Takes names and reasons from the prepared graph, which must outlive this.
+  explicit ReportBuilder(const Graph& prepared) : prepared_(prepared) {}
+  void add_activation(ActivationRange range) { activations_.push_back(std::move(range)); }
   void add_layer(const std::string& node, const LayerWeights& layer, bool had_bias,
                  const LayerCodes& codes);
   void add_folded(const std::string& norm, const std::string& into);
@@ -30,7 +32,7 @@ class ReportBuilder {
     std::string note;
   };
   const Graph& prepared_;
-  const RangeSearches& searches_;
+  std::vector<ActivationRange> activations_;
   std::map<std::string, Layer> layers_;
   std::map<std::string, std::string> folded_;
 };
