@@ -395,8 +395,9 @@ TEST(PlanErrors, ValuesThatDoNotFitNameTheirNode) {
   const int y = graph.add_node("pick", {&kGather, kGather.defaults()}, {rows, at});
   graph.set_outputs({graph.node(y).outputs[0]});
   const Plan plan = compile(graph, {.threads = 1});
-  expect_error(ErrorCode::out_of_range, "pick: gather: expected indices from -3 to 2, got 7",
-               [&] { plan.run(Tensor::from<std::int64_t>({0, 7}, {2})); });
+  expect_error(ErrorCode::out_of_range, "pick: gather: expected indices from -3 to 2, got 7", [&] {
+    plan.run(Tensor::from<std::int64_t>({0, 7}, {2}));
+  });
 }
 
 TEST(PlanErrors, InputsThatDoNotFit) {
