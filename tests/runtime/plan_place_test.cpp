@@ -25,6 +25,9 @@ std::ptrdiff_t moves(const Plan& plan) {
   });
 }
 
+/// Without oneDNN products run through their ops: row-major, on the graph's own constants.
+bool has_primitives() { return !onednn_version().empty(); }
+
 /// Runs twice, in both formats of each input of rank 4: what a run leaves in memory must not show
 /// in the next.
 void expect_as_interpreted(const Graph& graph, const Plan& plan, const Tensors& inputs) {
@@ -151,7 +154,9 @@ TEST(PlanPlace, PixelsOfPicturesAreConcatenatedInPlace) {
   const int joined = b.call(kConcat, {head(8, 2), head(4, 3)}, concat_axis(1));
   const Graph graph = b.finish({b.call(kExp, {joined})});
   const Plan plan = compile(graph, {.threads = 1});
-  EXPECT_EQ(moves(plan), 1) << plan.to_string();
+  if (has_primitives()) {
+    EXPECT_EQ(moves(plan), 1) << plan.to_string();
+  }
   expect_as_interpreted(graph, plan, {random({1, 3, 8, 8})});
 }
 
@@ -198,7 +203,7 @@ TEST(PlanPlace, OfFixedSizesKeepsThePackedWeightsAlone) {
     const int y = b.call(kLinear, {x, weight});
     const std::weak_ptr<void> alive = watch(b.graph, weight);
     const Plan plan = compile(b.finish({y}), {.threads = 1});
-    EXPECT_EQ(alive.expired(), !symbolic);
+    EXPECT_EQ(alive.expired(), !symbolic && has_primitives());
     EXPECT_EQ(plan.run(random({8, 64})).shape(), (Shape{8, 64}));
   }
 }
