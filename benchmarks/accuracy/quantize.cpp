@@ -1,4 +1,4 @@
-// How close quantized nets stay to their float ones, by observer: real models, real data.
+// How close quantized nets stay to their float ones, by recipe: real models, real data.
 //
 // usage: quantize DATA [ISA] [MODEL …]
 //   DATA = ../shared/data; ISA: whose int8 instructions the integers are for ("avx512_vnni":
@@ -119,9 +119,11 @@ const Model kModels[] = {
 struct Recipe {
   const char* name;
   Observer observer;
+  bool rounded = false;  // codes and biases by what they do to each layer's output
 };
 const Recipe kRecipes[] = {
     {"default", Observer::histogram},
+    {"rounded", Observer::histogram, true},
     {"min_max", Observer::min_max},
     {"percentile", Observer::percentile},
     {"entropy", Observer::entropy},
@@ -145,12 +147,16 @@ Tensor logits_of(const Graph& graph, const Tensor& x) {
   return pare::reshape(pare::concat(parts, 0), {samples, -1});
 }
 
-Graph quantized(const Graph& graph, const QConfig& config, const Tensor& calibration) {
+Graph quantized(const Graph& graph, const QConfig& config, bool rounded,
+                const Tensor& calibration) {
   Graph prepared = pare::quantize::prepare(graph, config);
   const Shape& shape = graph.value(graph.inputs().at(0)).shape;
   const std::int64_t batch = shape.symbolic(0) ? kBatch : shape[0];
+  std::vector<pare::Tensors> batches;
   for (std::int64_t i = 0; i < calibration.dim(0); i += batch)
-    prepared(pare::slice(calibration, 0, i, std::min(calibration.dim(0), i + batch)));
+    batches.push_back({pare::slice(calibration, 0, i, std::min(calibration.dim(0), i + batch))});
+  for (const pare::Tensors& inputs : batches) prepared.run(inputs);
+  if (rounded) prepared = pare::quantize::round_weights(prepared, batches).graph;
   return pare::quantize::convert(prepared).graph;
 }
 
@@ -171,7 +177,7 @@ void measure(const Model& model, const std::string& data, pare::Isa isa) {
     QConfig config = QConfig::x86(isa);
     config.observer = recipe.observer;
     const auto begin = std::chrono::steady_clock::now();
-    const Graph result = quantized(graph, config, split.calibration);
+    const Graph result = quantized(graph, config, recipe.rounded, split.calibration);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const Tensor logits = logits_of(result, split.test);
     const auto found = pare::argmax(logits, 1).to_vector<std::int64_t>();
@@ -210,7 +216,7 @@ int main(int argc, char** argv) {
   try {
     const pare::NoGrad no_grad;
     fmt::print("weights for {}\n{:<36} {:<14} {:>8} {:>10} {:>8} {:>8}\n", pare::to_string(isa),
-               "model", "ranges", "top-1", "same class", "SQNR dB", "seconds");
+               "model", "recipe", "top-1", "same class", "SQNR dB", "seconds");
     for (const Model& model : kModels) {
       const std::string name = model.name;
       const bool wanted =
