@@ -122,12 +122,9 @@ struct Recipe {
   bool rounded = false;  // codes and biases by what they do to each layer's output
 };
 const Recipe kRecipes[] = {
-    {"default", Observer::histogram},
-    {"rounded", Observer::histogram, true},
-    {"min_max", Observer::min_max},
-    {"percentile", Observer::percentile},
-    {"entropy", Observer::entropy},
-    {"mse", Observer::mse},
+    {"default", Observer::histogram},         {"rounded", Observer::histogram, true},
+    {"min_max", Observer::min_max},           {"percentile", Observer::percentile},
+    {"entropy", Observer::entropy},           {"mse", Observer::mse},
     {"mean_min_max", Observer::mean_min_max},
 };
 
