@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -75,7 +76,7 @@ std::vector<double> measure(const Plan& plan, const Tensors& inputs, const Optio
 
 void run(const Options& options, const Settings& settings) {
   auto begin = Clock::now();
-  const Graph model = load_model(options.model);
+  Graph model = load_model(options.model);
   const double loading = since(begin);
   auto symbols = symbols_of(model, parse_shapes(model, options.shapes));
   Tensors inputs;
@@ -88,8 +89,9 @@ void run(const Options& options, const Settings& settings) {
     inputs = Inputs(model, options.inputs, std::int64_t{1} << 40).get(0);
     graph = model.share();
   }
+  model = Graph();
   begin = Clock::now();
-  const Plan plan = compile_for(graph, options.runner, settings);
+  const Plan plan = compile_for(std::move(graph), options.runner, settings);
   const double compiling = since(begin);
   begin = Clock::now();
   plan.run(inputs);

@@ -2,6 +2,7 @@
 #include "cli/runner.h"
 
 #include <CLI/CLI.hpp>
+#include <utility>
 
 #include "pare/core/context.h"
 #include "pare/runtime/compile.h"
@@ -18,18 +19,18 @@ void add_runner_options(CLI::App* command, RunnerOptions& options) {
   add_precision_option(command, options);
 }
 
-Plan compile_for(const Graph& graph, const RunnerOptions& options, const Settings& settings) {
+Plan compile_for(Graph graph, const RunnerOptions& options, const Settings& settings) {
   CompileOptions compiling{.threads = settings.threads};
   if (options.precision == "bf16") compiling.precision = Precision::bf16;
   if (compiling.precision == Precision::bf16 && !has_bf16())
     note(settings, "expected a CPU with bf16 instructions, got one without: runs in f32");
-  // The command changes no weights: the plan may share them.
-  return compile(graph.share(), compiling);
+  return compile(std::move(graph), compiling);
 }
 
 Runner::Runner(const Graph& graph, const RunnerOptions& options, const Settings& settings)
     : graph_(graph.share()), threads_(settings.threads) {
-  if (!options.reference) plan_ = compile_for(graph, options, settings);
+  // The command changes no weights: the plan may share them.
+  if (!options.reference) plan_ = compile_for(graph.share(), options, settings);
 }
 
 Tensors Runner::operator()(const Tensors& inputs) {

@@ -26,7 +26,7 @@ void add_runner_options(CLI::App* command, RunnerOptions& options);
 void add_precision_option(CLI::App* command, RunnerOptions& options);
 
 /// Compiles with the options' precision, or says on stderr that it runs f32.
-Plan compile_for(const Graph& graph, const RunnerOptions& options, const Settings& settings);
+Plan compile_for(Graph graph, const RunnerOptions& options, const Settings& settings);
 
 class Runner {
  public:
