@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/multiversion.h"
+#include "core/ops/observing.h"
 #include "core/quantize_math.h"
 #include "core/value_range.h"
 #include "pare/core/ops/observe.h"
@@ -146,12 +147,7 @@ constinit const OpDef kObserveFakeQuantize = {
     .saves_inputs = 1U << 0U,
     .saves_outputs = 1U << 1U,
     .defaults = [] { return Attributes::of(ObserveAttributes{.averaging = 0.01}); },
-    .channels = {.kind = ChannelFact::Kind::rule,
-                 .rule =
-                     [](const Call&, ChannelLinks& links) {
-                       for (int a = 0; a < links.shape(in(0)).rank(); ++a)
-                         links.tie(in(0), a, out(0), a);
-                     }},
+    .channels = {.kind = ChannelFact::Kind::rule, .rule = tie_all_axes},
 };
 
 Tensor observe_fake_quantize(const Tensor& x, const Tensor& range, const Tensors& others,

@@ -1,13 +1,13 @@
 // observe_histogram: passes a tensor on and counts its values in bins.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <mutex>
 #include <vector>
 
 #include "core/check.h"
 #include "core/histogram.h"
 #include "core/multiversion.h"
+#include "core/ops/observing.h"
 #include "core/value_range.h"
 #include "pare/core/ops/observe.h"
 
@@ -139,16 +139,11 @@ constinit const OpDef kObserveHistogram = {
     .forward =
         [](const Call&, std::span<const Tensor> inputs, std::span<Tensor> outputs, const Context&) {
           if (outputs[1].defined()) observe(inputs, outputs);
-          std::memcpy(outputs[0].mutable_raw(), inputs[0].raw(), inputs[0].bytes());
+          pass_on(inputs[0], outputs[0]);
         },
     .backward = [](BackwardArgs& args) { args.set(0, args.grad_output(0)); },
     .defaults = [] { return Attributes::of(ObserveAttributes{}); },
-    .channels = {.kind = ChannelFact::Kind::rule,
-                 .rule =
-                     [](const Call&, ChannelLinks& links) {
-                       for (int a = 0; a < links.shape(in(0)).rank(); ++a)
-                         links.tie(in(0), a, out(0), a);
-                     }},
+    .channels = {.kind = ChannelFact::Kind::rule, .rule = tie_all_axes},
 };
 
 Tensor observe_histogram(const Tensor& x, const Tensor& counts, const Tensor& range,

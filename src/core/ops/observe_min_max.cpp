@@ -1,7 +1,7 @@
 // observe_min_max: passes a tensor on and follows the range of its values.
-#include <cstring>
 
 #include "core/check.h"
+#include "core/ops/observing.h"
 #include "core/value_range.h"
 #include "pare/core/ops/observe.h"
 
@@ -11,10 +11,6 @@ namespace {
 constexpr StatePair kState[] = {{1, 1}};
 
 Attributes defaults() { return Attributes::of(ObserveAttributes{}); }
-
-void link_all_axes(const Call&, ChannelLinks& links) {
-  for (int a = 0; a < links.shape(in(0)).rank(); ++a) links.tie(in(0), a, out(0), a);
-}
 
 }  // namespace
 
@@ -47,11 +43,11 @@ constinit const OpDef kObserveMinMax = {
             write_range(outputs[1], moved_range(read_range(inputs[1]), seen,
                                                 call.attributes.as<ObserveAttributes>().averaging));
           }
-          std::memcpy(outputs[0].mutable_raw(), x.raw(), x.bytes());
+          pass_on(x, outputs[0]);
         },
     .backward = [](BackwardArgs& args) { args.set(0, args.grad_output(0)); },
     .defaults = defaults,
-    .channels = {.kind = ChannelFact::Kind::rule, .rule = link_all_axes},
+    .channels = {.kind = ChannelFact::Kind::rule, .rule = tie_all_axes},
 };
 
 Tensor observe_min_max(const Tensor& x, const Tensor& range, const ObserveAttributes& attributes) {
