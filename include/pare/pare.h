@@ -116,6 +116,7 @@
 #include "pare/prune/channels.h"
 #include "pare/prune/masks.h"
 #include "pare/quantize/convert.h"
+#include "pare/quantize/equalize.h"
 #include "pare/quantize/inspect.h"
 #include "pare/quantize/observer.h"
 #include "pare/quantize/prepare.h"

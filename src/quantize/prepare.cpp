@@ -9,6 +9,7 @@
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
+#include "quantize/float_graph.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
 #include "quantize/range_search.h"
@@ -17,17 +18,6 @@
 
 namespace pare::quantize {
 namespace {
-
-void check_float(const Graph& graph, const char* where) {
-  for (const Graph::Node& node : graph.nodes()) {
-    const OpDef* op = node.call.op;
-    const bool quantized = is_observer(node) || op == &kFakeQuantize || op == &kQuantizeLinear ||
-                           op == &kDequantizeLinear;
-    PARE_CHECK(!quantized, invalid_state, where,
-               "expected a float graph, got one that is prepared or quantized already (node '{}')",
-               node.name);
-  }
-}
 
 class Preparer {
  public:
