@@ -13,6 +13,7 @@
 #include "pare/core/context.h"
 #include "pare/core/parallel.h"
 #include "pare/quantize/convert.h"
+#include "pare/quantize/equalize.h"
 #include "pare/quantize/prepare.h"
 #include "pare/quantize/rounding.h"
 
@@ -23,6 +24,7 @@ struct Options {
   std::string from, to, config = "x86", isa, observer;
   std::vector<std::string> calibration, exclude;
   std::int64_t batch = 32;
+  bool equalize = false, relu6_as_relu = false;
   bool adaround = false, bias_correction = false;
 };
 
@@ -142,11 +144,33 @@ Json layers_of(const quantize::RoundingReport& report) {
   return layers;
 }
 
+Json document_of(const quantize::EqualizationReport& report) {
+  Json pairs = Json::array(), left = Json::array();
+  for (const quantize::EqualizationReport::Pair& pair : report.pairs)
+    pairs.push_back({{"first", pair.first},
+                     {"second", pair.second},
+                     {"channels", pair.channels},
+                     {"smallest", pair.smallest},
+                     {"largest", pair.largest},
+                     {"ratio_before", pair.before},
+                     {"ratio_after", pair.after},
+                     {"became_relu", pair.replaced}});
+  for (const PassReport::Line& line : report.left)
+    left.push_back({{"name", line.node}, {"reason", line.text}});
+  return {
+      {"pairs", pairs}, {"left", left}, {"rounds", report.rounds}, {"converged", report.converged}};
+}
+
 void run(const Options& options, const Settings& settings) {
   if (!options.isa.empty() && options.config != "x86")
     throw UsageError("--isa: expected --config x86, got " + options.config);
+  if (options.relu6_as_relu && !options.equalize)
+    throw UsageError("--relu6-as-relu: expected --equalize with it");
   check_model_output(options.to);
-  const Graph graph = load_model(options.from);
+  Graph graph = load_model(options.from);
+  quantize::EqualizationReport equalized;
+  if (options.equalize)
+    equalized = quantize::equalize(graph, {.relu6_as_relu = options.relu6_as_relu});
   const Inputs inputs(graph, options.calibration, options.batch);
   Graph prepared = quantize::prepare(graph, config_of(options));
   calibrate(prepared, inputs, settings);
@@ -163,9 +187,13 @@ void run(const Options& options, const Settings& settings) {
   const auto after = std::filesystem::file_size(options.to);
   Json document = document_of(converted.report, before, after);
   std::string text;
+  if (options.equalize) {
+    document["equalization"] = document_of(equalized);
+    text = quantize::to_string(equalized) + "\n";
+  }
   if (!fitted.layers.empty()) {
     document["rounding"] = layers_of(fitted);
-    text = quantize::to_string(fitted) + "\n";
+    text += quantize::to_string(fitted) + "\n";
   }
   text += quantize::to_string(converted.report) + fmt::format("\n{}: {}\n{}: {}\n", options.from,
                                                               bytes_text(before), options.to,
@@ -206,6 +234,12 @@ void add_quantize(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false);
   command->add_option("--batch", options->batch, "Samples that run together")
       ->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--equalize", options->equalize,
+                    "First trade factors of channels between layers that follow one another, so "
+                    "that their weights are equal in range");
+  command->add_flag("--relu6-as-relu", options->relu6_as_relu,
+                    "With --equalize: make relu of relu6 between such layers, which changes what "
+                    "the model computes");
   command->add_flag(
       "--bias-correction", options->bias_correction,
       "Biases that leave every layer's mean output on the calibration data as it was");

@@ -80,6 +80,32 @@ TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
       pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("rounding"));
 }
 
+TEST_F(QuantizeCommandTest, EqualizesFirst) {
+  const std::string x = save("x.npy", pictures(16));
+  const auto json =
+      pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--equalize"})["equalization"];
+  ASSERT_EQ(json["pairs"].size(), 1U) << json;
+  EXPECT_EQ(json["pairs"][0]["first"], "conv");
+  EXPECT_EQ(json["pairs"][0]["second"], "fc");
+  EXPECT_EQ(json["pairs"][0]["channels"], 4);
+  EXPECT_GT(json["pairs"][0]["ratio_before"], 1.1);
+  EXPECT_LT(json["pairs"][0]["ratio_after"], 1.0001);
+  EXPECT_EQ(json["left"][0]["name"], "fc");
+  EXPECT_EQ(json["converged"], true);
+  // The same as the library's calls.
+  Graph graph = classifier();
+  quantize::equalize(graph);
+  Graph prepared = quantize::prepare(graph);
+  prepared(pictures(16));
+  const Tensor test = Generator(9).normal({6, 1, 8, 8});
+  EXPECT_EQ(run_graph(out_, test).to_vector<float>(),
+            quantize::convert(prepared).graph(test).to_vector<float>());
+  EXPECT_FALSE(
+      pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("equalization"));
+  expect_failure(2, {"quantize", model_, "-o", out_, "--calibration", x, "--relu6-as-relu"},
+                 {"--equalize"});
+}
+
 TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   const std::string x = save("x.npy", pictures(4));
   const auto expect = [&](int code, std::vector<std::string> more,
