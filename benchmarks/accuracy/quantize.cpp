@@ -120,12 +120,21 @@ struct Recipe {
   const char* name;
   Observer observer;
   bool rounded = false;  // codes and biases by what they do to each layer's output
+  // Factors of channels between layers, with relu6 as relu.
+  bool equalized = false;
+  bool one_scale = false;  // for all channels of a weight
 };
 const Recipe kRecipes[] = {
-    {"default", Observer::histogram},         {"rounded", Observer::histogram, true},
-    {"min_max", Observer::min_max},           {"percentile", Observer::percentile},
-    {"entropy", Observer::entropy},           {"mse", Observer::mse},
+    {"default", Observer::histogram},
+    {"rounded", Observer::histogram, true},
+    {"min_max", Observer::min_max},
+    {"percentile", Observer::percentile},
+    {"entropy", Observer::entropy},
+    {"mse", Observer::mse},
     {"mean_min_max", Observer::mean_min_max},
+    {"equalized", Observer::histogram, false, true},
+    {"one scale", Observer::histogram, false, false, true},
+    {"one scale, eq.", Observer::histogram, false, true, true},
 };
 
 constexpr std::int64_t kBatch = 25;
@@ -144,16 +153,18 @@ Tensor logits_of(const Graph& graph, const Tensor& x) {
   return pare::reshape(pare::concat(parts, 0), {samples, -1});
 }
 
-Graph quantized(const Graph& graph, const QConfig& config, bool rounded,
+Graph quantized(const Graph& graph, const QConfig& config, const Recipe& recipe,
                 const Tensor& calibration) {
-  Graph prepared = pare::quantize::prepare(graph, config);
+  Graph given = graph.share();
+  if (recipe.equalized) pare::quantize::equalize(given, {.relu6_as_relu = true});
+  Graph prepared = pare::quantize::prepare(given, config);
   const Shape& shape = graph.value(graph.inputs().at(0)).shape;
   const std::int64_t batch = shape.symbolic(0) ? kBatch : shape[0];
   std::vector<pare::Tensors> batches;
   for (std::int64_t i = 0; i < calibration.dim(0); i += batch)
     batches.push_back({pare::slice(calibration, 0, i, std::min(calibration.dim(0), i + batch))});
   for (const pare::Tensors& inputs : batches) prepared.run(inputs);
-  if (rounded) prepared = pare::quantize::round_weights(prepared, batches).graph;
+  if (recipe.rounded) prepared = pare::quantize::round_weights(prepared, batches).graph;
   return pare::quantize::convert(prepared).graph;
 }
 
@@ -173,8 +184,9 @@ void measure(const Model& model, const std::string& data, pare::Isa isa) {
   for (const Recipe& recipe : kRecipes) {
     QConfig config = QConfig::x86(isa);
     config.observer = recipe.observer;
+    if (recipe.one_scale) config.weight_granularity = pare::quantize::Granularity::per_tensor;
     const auto begin = std::chrono::steady_clock::now();
-    const Graph result = quantized(graph, config, recipe.rounded, split.calibration);
+    const Graph result = quantized(graph, config, recipe, split.calibration);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const Tensor logits = logits_of(result, split.test);
     const auto found = pare::argmax(logits, 1).to_vector<std::int64_t>();
