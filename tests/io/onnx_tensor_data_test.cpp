@@ -170,6 +170,13 @@ TEST_F(OnnxExternalData, MustBeThere) {
   EXPECT_ERROR(to_tensor(huge, "m.onnx: w", &*data_), corrupt_data, "a file of 8");
 }
 
+TEST_F(OnnxExternalData, MayBeCutBetweenTwoTensors) {
+  EXPECT_EQ(read("sub/w.data", 4).to_vector<std::uint8_t>()[0], 'e');
+  std::filesystem::resize_file(folder_.path("model/sub/w.data"), 6);
+  EXPECT_EQ(read("sub/w.data", 2).to_vector<std::uint8_t>()[0], 'c');
+  EXPECT_ERROR(read("sub/w.data", 4), io_error, "expected 4 bytes of external data, got 2");
+}
+
 TEST_F(OnnxExternalData, IsNotReadOverAndOver) {
   for (int i = 0; i < 8; ++i) read("sub/w.data");
   EXPECT_ERROR(read("sub/w.data"), corrupt_data, "got its 8 bytes over and over");

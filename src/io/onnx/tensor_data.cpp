@@ -17,7 +17,7 @@ constexpr const char* kNames[] = {
     "UINT32",         "UINT64",     "COMPLEX64",      "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN",
     "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4",      "INT4",     "FLOAT4E2M1"};
 
-/// How often the regions of one file may be read in all.
+/// How often the regions of one file may be asked for in all.
 constexpr std::uint64_t kReads = 4;
 
 std::size_t typed_count(const TensorProto& p) {
@@ -123,13 +123,13 @@ Tensor read_unsigned(const TensorProto& p, const std::string& place, const Shape
                      ExternalData* external) {
   const auto count = static_cast<std::size_t>(shape.elements());
   const std::size_t width = p.type == ElementType::u32 ? 4 : 8;
-  std::optional<io::FileReader> file;
-  if (!p.external.location.empty()) file = external->open(p, place, count * width);
+  std::optional<ExternalData::Region> apart;
+  if (!p.external.location.empty()) apart = external->find(p, place, count * width);
   std::vector<std::uint64_t> values(count);
-  if (file || !p.raw.empty()) {
+  if (apart || !p.raw.empty()) {
     std::vector<std::byte> bytes(count * width);
-    if (file)
-      file->read(bytes.data(), bytes.size(), "external data");
+    if (apart)
+      apart->read(bytes.data());
     else
       std::ranges::copy(p.raw, bytes.begin());
     for (std::size_t i = 0; i < count; ++i)
@@ -170,8 +170,8 @@ ExternalData::ExternalData(const std::filesystem::path& model) {
   folder_ = std::filesystem::canonical(folder.empty() ? "." : folder, error);
 }
 
-io::FileReader ExternalData::open(const TensorProto& tensor, const std::string& place,
-                                  std::size_t bytes) {
+ExternalData::Region ExternalData::find(const TensorProto& tensor, const std::string& place,
+                                        std::size_t bytes) {
   const std::filesystem::path asked(tensor.external.location);
   bool inside = asked.is_relative() && tensor.external.location.find('\0') == std::string::npos;
   for (const auto& part : asked) inside = inside && part != "..";
@@ -188,21 +188,21 @@ io::FileReader ExternalData::open(const TensorProto& tensor, const std::string& 
              "expected external data in the model's folder, got '{}', which leads to '{}'",
              tensor.external.location, file.string());
 
-  io::FileReader reader(file.string());
+  if (!file_ || file_->path() != file.string()) file_.emplace(file.string());
+  const std::uint64_t size = file_->size();
   const TensorProto::External& where = tensor.external;
   const auto offset = static_cast<std::uint64_t>(where.offset);
   PARE_CHECK(where.length < 0 || static_cast<std::uint64_t>(where.length) == bytes, corrupt_data,
              place, "expected {} bytes of external data, got a length of {}", bytes, where.length);
-  PARE_CHECK(offset <= reader.size() && bytes <= reader.size() - offset, corrupt_data, place,
+  PARE_CHECK(offset <= size && bytes <= size - offset, corrupt_data, place,
              "expected {} bytes at {} of '{}', got a file of {}", bytes, offset, where.location,
-             reader.size());
-  std::uint64_t& total = read_[file];
+             size);
+  std::uint64_t& total = found_[file];
   total += bytes;
-  PARE_CHECK(total / kReads <= reader.size(), corrupt_data, place,
+  PARE_CHECK(total / kReads <= size, corrupt_data, place,
              "expected tensors of their own in '{}', got its {} bytes over and over",
-             where.location, reader.size());
-  reader.seek(offset);
-  return reader;
+             where.location, size);
+  return {*file_, offset, bytes};
 }
 
 Tensor to_tensor(const TensorProto& p, const std::string& place, ExternalData* external) {
@@ -235,11 +235,11 @@ Tensor to_tensor(const TensorProto& p, const std::string& place, ExternalData* e
   const Shape shape{std::span<const std::int64_t>(p.dims)};
   if (is_unsigned) return read_unsigned(p, place, shape, external);
 
-  std::optional<io::FileReader> file;
-  if (apart) file = external->open(p, place, byte_count(elements, traits(*dtype).bits));
+  std::optional<ExternalData::Region> region;
+  if (apart) region = external->find(p, place, byte_count(elements, traits(*dtype).bits));
   Tensor out = Tensor::empty(shape, *dtype);
-  if (file)
-    file->read(out.mutable_raw(), out.bytes(), "external data");
+  if (region)
+    region->read(out.mutable_raw());
   else if (!p.raw.empty())
     std::memcpy(out.mutable_raw(), p.raw.data(), p.raw.size());
   else if (elements > 0)
