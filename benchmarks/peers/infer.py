@@ -7,6 +7,7 @@ usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DI
   --second BUILD  another build of pare, as one against oneDNN 3.2, in the same turns: its time, and its ratio to pare's
 needs onnxruntime, openvino, onnx (PyPI)
 
+bf16 is the f32 file, where the CPU has bf16 and the model is asked for in it.
 int8 is the file that ONNX Runtime's quantizer writes (Q/DQ, u8 activations, i8 weights per channel), the same for all three. Files
 of opsets below 13 are lifted to it first: the quantizer gives their weights an axis all the same, which no runtime takes there."""
 import argparse
@@ -25,13 +26,14 @@ from onnx import version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-# name, limits of f32 and int8 to the faster peer (None: not asked), sizes of free axes
+# name, limits of f32, bf16 and int8 to the faster peer (None: not asked), sizes of free axes
 MODELS = [
-    ("resnet50", 1.05, 0.8, {}), ("resnet18", 1.05, 0.8, {}),
-    ("mobilenetv2_1.0_224_imagenet_fp32", 1.0, 0.8, {}), ("squeezenet1.1_imagenet_fp32", 1.0, 0.8, {}),
-    ("resnet20_cifar10", 0.85, 0.6, {}), ("mlperf_tiny_kws_dscnn", 0.85, 0.6, {}), ("mlperf_tiny_resnet8_cifar10", 0.85, 0.6, {}),
-    ("ultraface_slim_320", 0.85, 0.6, {}), ("yunet_n_320_320", 0.85, 0.6, {}), ("ppocr_mobilenetv3_cls", 0.85, None, {2: 48, 3: 192}),
-    ("tinygpt_shakespeare_opset17", 0.9, None, {}), ("dtln_1", 0.9, None, {}), ("dtln_2", 0.9, None, {}),
+    ("resnet50", 1.05, 1.08, 0.8, {}), ("resnet18", 1.05, 1.08, 0.8, {}),
+    ("mobilenetv2_1.0_224_imagenet_fp32", 1.0, 1.0, 0.8, {}), ("squeezenet1.1_imagenet_fp32", 1.0, 1.0, 0.8, {}),
+    ("resnet20_cifar10", 0.85, None, 0.6, {}), ("mlperf_tiny_kws_dscnn", 0.85, None, 0.6, {}),
+    ("mlperf_tiny_resnet8_cifar10", 0.85, None, 0.6, {}), ("ultraface_slim_320", 0.85, None, 0.6, {}),
+    ("yunet_n_320_320", 0.85, None, 0.6, {}), ("ppocr_mobilenetv3_cls", 0.85, None, None, {2: 48, 3: 192}),
+    ("tinygpt_shakespeare_opset17", 0.9, None, None, {}), ("dtln_1", 0.9, None, None, {}), ("dtln_2", 0.9, None, None, {}),
 ]
 
 
@@ -95,13 +97,13 @@ def ort_run(path, feeds, threads):
     return lambda: session.run(None, feeds)
 
 
-def openvino_run(model, feeds, threads):
+def openvino_run(model, feeds, threads, precision="f32"):
     """Of a file, or of a model of OpenVINO's."""
     if isinstance(model, str):
         model = ov.Core().read_model(model)
     model.reshape({k: list(v.shape) for k, v in feeds.items()})
     compiled = ov.Core().compile_model(
-        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision})
     request = compiled.create_infer_request()
     for name, value in feeds.items():
         request.set_tensor(name, ov.Tensor(np.ascontiguousarray(value)))
@@ -118,12 +120,12 @@ class Pare:
         print(line, file=self.process.stdin, flush=True)
         return self.process.stdout.readline().strip()
 
-    def open(self, key, path, feeds, threads, folder):
+    def open(self, key, path, feeds, threads, folder, precision="f32"):
         files = []
         for k, (_, value) in enumerate(feeds.items()):
             files.append(f"{folder}/{key}{k}.npy")
             np.save(files[-1], value)
-        return self.ask(" ".join(["open", key, path, str(threads)] + files))
+        return self.ask(" ".join(["open", key, path, str(threads), precision] + files))
 
     def times(self, key, count):
         return [float(t) for t in self.ask(f"run {key} {count}").split()]
@@ -143,10 +145,12 @@ def floor_of(folder, path, feeds, kind):
     return out.strip().splitlines()[-1]
 
 
-def peer_runs(name, file, feeds, threads):
-    """A function for each runtime that takes the file; the others say why not."""
+def peer_runs(name, file, feeds, threads, precision):
+    """A function for each runtime that takes the file; the others say why not. ONNX Runtime has no bf16 on CPUs."""
     runs = {}
-    for peer, opened in {"ONNX Runtime": ort_run, "OpenVINO": openvino_run}.items():
+    peers = {"ONNX Runtime": ort_run, "OpenVINO": openvino_run} if precision == "f32" else {
+        "OpenVINO": lambda *given: openvino_run(*given, precision)}
+    for peer, opened in peers.items():
         try:
             runs[peer] = opened(file, feeds, threads)
         except Exception as error:
@@ -178,16 +182,19 @@ def turn_by_turn(key, builds, runs, seconds):
 def measure(name, path, limits, free, args, builds, folder):
     feeds = inputs_of(path, args.batch, free)
     files = {"f32": path}
+    if limits["bf16"] is not None:
+        files["bf16"] = path
     if limits["int8"] is not None:
         files["int8"] = quantized(path, feeds, folder)
     for kind, file in files.items():
         key = f"{name}.{kind}"
-        opened = {k: build.open(key, file, feeds, args.threads, folder) for k, build in builds.items()}
+        precision = "bf16" if kind == "bf16" else "f32"
+        opened = {k: build.open(key, file, feeds, args.threads, folder, precision) for k, build in builds.items()}
         failed = [f"{k}: {answer}" for k, answer in opened.items() if not answer.startswith("ok")]
         if failed:
             print(f"{name:36s} {kind:5s} {'; '.join(failed)}", flush=True)
             continue
-        runs = peer_runs(name, file, feeds, args.threads)
+        runs = peer_runs(name, file, feeds, args.threads, precision)
         median = turn_by_turn(key, builds, runs, args.seconds)
         text = "  ".join(f"{k} {v:8.3f}" for k, v in median.items())
         if runs:
@@ -221,7 +228,7 @@ def main():
     inside = ", ".join(f"{k} with oneDNN {build.ask('version')}" for k, build in builds.items())
     print(f"batch {args.batch}, {args.threads} threads, milliseconds ({inside}, ONNX Runtime {ort.__version__}, "
           f"OpenVINO {ov.__version__.split('-')[0]})")
-    for name, f32, int8, free in MODELS:
+    for name, f32, bf16, int8, free in MODELS:
         if args.models and not any(m in name for m in args.models):
             continue
         found = [p for d in [os.path.join(args.data, "models"), args.extra] if d for p in glob.glob(f"{d}/{name}.onnx")]
@@ -230,7 +237,7 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
-                measure(name, found[0], {"f32": f32, "int8": int8}, free, args, builds, folder)
+                measure(name, found[0], {"f32": f32, "bf16": bf16, "int8": int8}, free, args, builds, folder)
             except Exception as error:
                 print(f"{name}: {type(error).__name__}: {str(error)[:200]}", flush=True)
 

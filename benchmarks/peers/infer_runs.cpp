@@ -1,9 +1,9 @@
 // Runs of ONNX files' plans on demand for infer.py. Reads lines and answers each with one:
-//   open <key> <file> <threads> <input.npy>…   compiles; "ok <milliseconds of load, compile, first
-//                                              run>" or "error <message>"
-//   run <key> <count>                          the seconds of every run
-//   steps <key>                                the plan's table, then a line "end"
-//   version                                    the version of oneDNN inside; "none" without it
+//   open <key> <file> <threads> <f32|bf16> <input.npy>…
+//       compiles; "ok <milliseconds of load, compile, first run>" or "error <message>"
+//   run <key> <count>   the seconds of every run
+//   steps <key>         the plan's table, then a line "end"
+//   version             the version of oneDNN inside; "none" without it
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -35,13 +35,18 @@ std::string one_line(std::string text) {
 }
 
 void open(std::istringstream& line, std::map<std::string, Opened>& all) {
-  std::string key, file, input;
+  std::string key, file, name, input;
   int threads = 1;
-  line >> key >> file >> threads;
+  line >> key >> file >> threads >> name;
+  const Precision precision = name == "bf16" ? Precision::bf16 : Precision::f32;
   Tensors inputs;
   while (line >> input) inputs.push_back(io::load_npy(input));
   const auto start = Clock::now();
-  const Plan plan = compile(onnx::load(file), {.threads = threads});
+  const Plan plan = compile(onnx::load(file), {.threads = threads, .precision = precision});
+  if (plan.precision() != precision) {
+    std::printf("error no %s on this CPU\n", name.c_str());
+    return;
+  }
   Tensors outputs = plan.run(inputs);
   std::printf("ok %.3f\n", seconds_since(start) * 1e3);
   all.insert_or_assign(key, Opened{plan, std::move(inputs), std::move(outputs)});
