@@ -114,10 +114,11 @@ void run(const Options& options, const Settings& settings) {
   std::string text = fmt::format(
       "median {:.4f} ms, min {:.4f}, 90 % within {:.4f} ({} runs, {} threads, {})\n"
       "load {:.1f} ms, compile {:.1f} ms, first run {:.1f} ms\n"
-      "activations {} (and {} of scratch), weights {}\n",
+      "activations {} (and {} of scratch), packed weights {}, other constants "
+      "{}\n",
       1e3 * median, 1e3 * times.front(), 1e3 * quantile(times, 0.9), times.size(), plan.threads(),
       to_string(isa_cap()), 1e3 * loading, 1e3 * compiling, 1e3 * first, bytes_text(memory.arena),
-      bytes_text(memory.scratch), bytes_text(memory.weights));
+      bytes_text(memory.scratch), bytes_text(memory.weights), bytes_text(memory.constants));
   if (options.steps) text += "\n" + profile.to_string();
   print(settings, text,
         {{"median_ms", 1e3 * median},
@@ -128,6 +129,7 @@ void run(const Options& options, const Settings& settings) {
          {"isa", to_string(isa_cap())},
          {"arena_bytes", memory.arena},
          {"weight_bytes", memory.weights},
+         {"constant_bytes", memory.constants},
          {"scratch_bytes", memory.scratch},
          {"load_ms", 1e3 * loading},
          {"compile_ms", 1e3 * compiling},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "core/aligned.h"
 #include "core/byte_depthwise.h"
@@ -81,6 +82,7 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
  public:
   explicit Avx2ByteConvolution(const ByteConvolutionSpec& spec)
       : spec_(spec),
+        shape_(spec.weight.shape()),
         channels_(spec.weight.dim(1)),
         out_(spec.weight.dim(0)),
         padded_channels_((channels_ + kIn - 1) / kIn * kIn) {
@@ -101,7 +103,7 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
   /// False where the weights could saturate.
   bool order_taps() {
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
-      blocks_[b].taps = taps_of(static_cast<std::int64_t>(b) * kTapOut);
+      blocks_[b].taps = taps_of(static_cast<std::int64_t>(b));
       if constexpr (kBytes == 1)
         if (!pare::order_taps(blocks_[b])) return false;
     }
@@ -143,6 +145,30 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
       block.taps = {};
     }
     spec_.weight = {};
+  }
+
+  Tensor weight(const std::byte* constants) const override {
+    Tensor weight = Tensor::empty(shape_, DType::i8);
+    auto* w = weight.mutable_data<std::int8_t>();
+    const std::int64_t area = shape_[2] * shape_[3];
+    // The pairs are in an order of their own.
+    std::map<std::int32_t, TapPlace> places;
+    for (const TapPlace& place : places_of_taps()) places[offset_of(place)] = place;
+    for (std::size_t b = 0; b < blocks_.size(); ++b) {
+      const std::byte* base = constants + b * block_bytes();
+      for (std::int64_t t = 0; t < taps_; ++t) {
+        std::int32_t offset = 0;
+        std::memcpy(&offset, base + offsets_at() + t * 4, 4);
+        const auto* lanes = reinterpret_cast<const Lane*>(base + t * 64);
+        const TapPlace at = places.at(offset);
+        each_weight(static_cast<std::int64_t>(b), at.channel,
+                    [&](std::int64_t place, std::int64_t i, std::int64_t o) {
+                      w[(o * channels_ + at.channel + i) * area + at.y * shape_[3] + at.x] =
+                          static_cast<std::int8_t>(lanes[place * kIn + i]);
+                    });
+      }
+    }
+    return weight;
   }
 
   void run(const std::byte* constants, const std::uint8_t* source, void* destination,
@@ -196,26 +222,46 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
             taps_ - 2 * blocks_[b].pairs};
   }
 
-  std::vector<TapOf<Lane>> taps_of(std::int64_t first) const {
-    const auto* w = spec_.weight.data<std::int8_t>();
-    const std::int64_t kh = spec_.weight.dim(2);
-    const std::int64_t kw = spec_.weight.dim(3);
+  struct TapPlace {
+    std::int64_t y = 0, x = 0, channel = 0;
+  };
+  std::vector<TapPlace> places_of_taps() const {
+    std::vector<TapPlace> places;
+    for (std::int64_t y = 0; y < shape_[2]; ++y)
+      for (std::int64_t x = 0; x < shape_[3]; ++x)
+        for (std::int64_t c = 0; c < channels_; c += kIn) places.push_back({y, x, c});
+    return places;
+  }
+  std::int32_t offset_of(const TapPlace& at) const {
     const auto& dilation = spec_.attributes.dilation;
+    return static_cast<std::int32_t>(
+        ((at.y * dilation[0] * padded_width_ + at.x * dilation[1]) * padded_channels_ +
+         at.channel) *
+        kBytes);
+  }
+  /// The weights of one tap from `channel` on: where each stands in the tap, and its output.
+  template <class Visit>
+  void each_weight(std::int64_t block, std::int64_t channel, Visit&& visit) const {
+    for (std::int64_t place = 0; place < kTapOut; ++place) {
+      const std::int64_t o = block * kTapOut + channel_at(place);
+      for (std::int64_t i = 0; o < out_ && i < std::min(kIn, channels_ - channel); ++i)
+        visit(place, i, o);
+    }
+  }
+
+  std::vector<TapOf<Lane>> taps_of(std::int64_t block) const {
+    const auto* w = spec_.weight.data<std::int8_t>();
+    const std::int64_t area = shape_[2] * shape_[3];
     std::vector<TapOf<Lane>> taps;
-    for (std::int64_t y = 0; y < kh; ++y)
-      for (std::int64_t x = 0; x < kw; ++x)
-        for (std::int64_t c = 0; c < channels_; c += kIn) {
-          TapOf<Lane> tap;
-          tap.offset = static_cast<std::int32_t>(
-              ((y * dilation[0] * padded_width_ + x * dilation[1]) * padded_channels_ + c) *
-              kBytes);
-          for (std::int64_t place = 0; place < kTapOut; ++place) {
-            const std::int64_t o = first + channel_at(place);
-            for (std::int64_t i = 0; o < out_ && i < std::min(kIn, channels_ - c); ++i)
-              tap.weights[place][i] = w[((o * channels_ + c + i) * kh + y) * kw + x];
-          }
-          taps.push_back(tap);
-        }
+    for (const TapPlace& at : places_of_taps()) {
+      TapOf<Lane> tap;
+      tap.offset = offset_of(at);
+      each_weight(block, at.channel, [&](std::int64_t place, std::int64_t i, std::int64_t o) {
+        tap.weights[place][i] =
+            w[(o * channels_ + at.channel + i) * area + at.y * shape_[3] + at.x];
+      });
+      taps.push_back(tap);
+    }
     return taps;
   }
 
@@ -257,6 +303,7 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
   }
 
   ByteConvolutionSpec spec_;
+  Shape shape_;  // of the weight
   std::int64_t channels_, out_, padded_channels_;
   std::int64_t padded_height_, padded_width_, out_height_, out_width_;
   std::int64_t taps_ = 0;

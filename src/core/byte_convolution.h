@@ -54,6 +54,8 @@ class ByteConvolution {
   virtual std::size_t scratch_bytes() const = 0;
   /// Writes constant_bytes at a 64-byte aligned address and drops the weights.
   virtual void fill(std::byte* constants) = 0;
+  /// The weights again, out of what fill wrote.
+  virtual Tensor weight(const std::byte* constants) const = 0;
   /// Channels-last source and destination; in max_threads() threads.
   virtual void run(const std::byte* constants, const std::uint8_t* source, void* destination,
                    std::byte* scratch) const = 0;

@@ -153,6 +153,21 @@ class ByteDepthwise final : public ByteConvolution {
     spec_.weight = {};
   }
 
+  Tensor weight(const std::byte* constants) const override {
+    Tensor weight = Tensor::empty({channels_, 1, kernel_height_, kernel_width_}, DType::i8);
+    auto* w = weight.mutable_data<std::int8_t>();
+    const std::int64_t taps = kernel_height_ * kernel_width_;
+    for (std::int64_t b = 0; b < blocks_; ++b) {
+      const auto* lanes = reinterpret_cast<const std::int16_t*>(
+          constants + static_cast<std::size_t>(b) * block_bytes());
+      for (std::int64_t i = 0; i < kTapOut; ++i)
+        for (std::int64_t t = 0; t < taps; ++t)
+          w[(first_channel(b) + channel_at(i)) * taps + t] =
+              static_cast<std::int8_t>(lanes[t / 2 * (kPairBytes / 2) + 2 * i + t % 2]);
+    }
+    return weight;
+  }
+
   void run(const std::byte* constants, const std::uint8_t* source, void* destination,
            std::byte* scratch) const override {
     std::memset(scratch, spec_.source_zero, scratch_bytes());

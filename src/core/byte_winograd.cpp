@@ -208,7 +208,7 @@ class ByteWinograd final : public ByteConvolution {
     auto* multipliers = reinterpret_cast<float*>(constants + multipliers_at());
     const auto* w = spec_.weight.data<std::int8_t>();
     for (std::int64_t i = 0; i < out_; ++i) {
-      const std::int64_t o = i / kTapOut * kTapOut + channel_at(i % kTapOut);
+      const std::int64_t o = output_at(i);
       std::int32_t sum = 0;
       for (std::int64_t k = 0; k < channels_ * 9; ++k) sum += w[o * channels_ * 9 + k];
       const auto c = static_cast<std::size_t>(o);
@@ -217,6 +217,34 @@ class ByteWinograd final : public ByteConvolution {
     }
     std::memset(constants + outside_at(), spec_.source_zero, static_cast<std::size_t>(channels_));
     spec_.weight = {};
+  }
+
+  Tensor weight(const std::byte* constants) const override {
+    const auto* from = reinterpret_cast<const std::int16_t*>(constants);
+    Tensor weight = Tensor::empty({out_, channels_, 3, 3}, DType::i8);
+    auto* w = weight.mutable_data<std::int8_t>();
+    const auto restore = [](const auto& t, auto& g) {
+      g[0] = t[0] / 2;
+      g[1] = (t[1] - t[2]) / 2;
+      g[2] = t[3] / 2;
+    };
+    for (std::int64_t i = 0; i < out_; ++i)
+      for (std::int64_t c = 0; c < channels_; ++c) {
+        int rows[4][3];
+        for (int y = 0; y < 4; ++y) {
+          int elements[4];
+          for (int x = 0; x < 4; ++x) elements[x] = from[filter_at(4 * y + x, i, c)];
+          restore(elements, rows[y]);
+        }
+        std::int8_t* filter = w + (output_at(i) * channels_ + c) * 9;
+        for (int x = 0; x < 3; ++x) {
+          const int column[4] = {rows[0][x], rows[1][x], rows[2][x], rows[3][x]};
+          int g[3];
+          restore(column, g);
+          for (int y = 0; y < 3; ++y) filter[3 * y + x] = static_cast<std::int8_t>(g[y]);
+        }
+      }
+    return weight;
   }
 
   void run(const std::byte* constants, const std::uint8_t* source, void* destination,
@@ -250,6 +278,15 @@ class ByteWinograd final : public ByteConvolution {
   std::size_t multipliers_at() const { return bias_at() + static_cast<std::size_t>(out_) * 4; }
   std::size_t outside_at() const { return multipliers_at() + static_cast<std::size_t>(out_) * 4; }
 
+  /// The output whose filters stand at place i.
+  static std::int64_t output_at(std::int64_t i) {
+    return i / kTapOut * kTapOut + channel_at(i % kTapOut);
+  }
+  std::int64_t filter_at(std::int64_t element, std::int64_t i, std::int64_t c) const {
+    return element * channels_ * out_ + i / kColumns * kColumns * channels_ +
+           (c / 2 * kColumns + i % kColumns) * 2 + c % 2;
+  }
+
   // 2G g (2G)ᵀ in the panels that byte_product reads, outputs in the order of channel_at.
   void fill_filters(std::int16_t* to) const {
     const auto* w = spec_.weight.data<std::int8_t>();
@@ -260,7 +297,7 @@ class ByteWinograd final : public ByteConvolution {
       t[3] = 2 * g[2];
     };
     for (std::int64_t i = 0; i < out_; ++i) {
-      const std::int64_t o = i / kTapOut * kTapOut + channel_at(i % kTapOut);
+      const std::int64_t o = output_at(i);
       for (std::int64_t c = 0; c < channels_; ++c) {
         const std::int8_t* filter = w + (o * channels_ + c) * 9;
         int columns[3][4];
@@ -273,9 +310,7 @@ class ByteWinograd final : public ByteConvolution {
           int elements[4];
           transform(row, elements);
           for (int x = 0; x < 4; ++x)
-            to[(4 * y + x) * channels_ * out_ + i / kColumns * kColumns * channels_ +
-               (c / 2 * kColumns + i % kColumns) * 2 + c % 2] =
-                static_cast<std::int16_t>(elements[x]);
+            to[filter_at(4 * y + x, i, c)] = static_cast<std::int16_t>(elements[x]);
         }
       }
     }

@@ -2,6 +2,7 @@
 #include "core/float_convolution.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -105,7 +106,10 @@ PARE_AVX2 void run_row(const Row& row, const Block& block) {
 class Avx2FloatConvolution final : public FloatConvolution {
  public:
   explicit Avx2FloatConvolution(const FloatConvolutionSpec& spec)
-      : spec_(spec), channels_(spec.weight.dim(1)), out_(spec.weight.dim(0)) {
+      : spec_(spec),
+        shape_(spec.weight.shape()),
+        channels_(spec.weight.dim(1)),
+        out_(spec.weight.dim(0)) {
     const auto& a = spec_.attributes;
     padded_height_ = spec_.height + a.padding[0] + a.padding[2];
     padded_width_ = spec_.width + a.padding[1] + a.padding[3];
@@ -143,6 +147,19 @@ class Avx2FloatConvolution final : public FloatConvolution {
     }
     spec_.weight = {};
     spec_.bias = {};
+  }
+
+  Tensor weight(const std::byte* constants) const override {
+    Tensor weight = Tensor::empty(shape_, DType::f32);
+    auto* w = weight.mutable_data<float>();
+    const auto taps = static_cast<std::int64_t>(offsets_.size());
+    for (std::int64_t o = 0; o < out_; ++o) {
+      const float* block = reinterpret_cast<const float*>(constants) + o / kOut * block_floats();
+      for (std::int64_t c = 0; c < channels_; ++c)
+        for (std::int64_t t = 0; t < taps; ++t)
+          w[(o * channels_ + c) * taps + t] = block[kOut + (t * channels_ + c) * kOut + o % kOut];
+    }
+    return weight;
   }
 
   void run(const std::byte* constants, const float* source, float* destination,
@@ -210,6 +227,7 @@ class Avx2FloatConvolution final : public FloatConvolution {
   }
 
   FloatConvolutionSpec spec_;
+  Shape shape_;  // of the weight
   std::int64_t channels_, out_;
   std::int64_t padded_height_, padded_width_, out_height_, out_width_;
   bool as_it_is_ = false;
@@ -248,6 +266,25 @@ class WinogradFloatConvolution final : public FloatConvolution {
     spec_.bias = {};
   }
 
+  Tensor weight(const std::byte* constants) const override {
+    Tensor weight = Tensor::empty({out_, channels_, 3, 3}, DType::f32);
+    winograd::restore_filters(reinterpret_cast<const float*>(constants), channels_, out_,
+                              weight.mutable_data<float>());
+    return weight;
+  }
+  // Filters that were given back, and transformed again.
+  bool same(const std::byte* a, const std::byte* b) const override {
+    const auto* x = reinterpret_cast<const float*>(a);
+    const auto* y = reinterpret_cast<const float*>(b);
+    const std::int64_t count = filter_floats() + out_;
+    float most = 0;
+    for (std::int64_t i = 0; i < count; ++i) most = std::max(most, std::fabs(x[i]));
+    constexpr float kRounding = 0x1p-20F;
+    for (std::int64_t i = 0; i < count; ++i)
+      if (x[i] != y[i] && !(std::fabs(x[i] - y[i]) <= kRounding * most)) return false;
+    return true;
+  }
+
   void run(const std::byte* constants, const float* source, float* destination,
            std::byte* scratch) const override {
     const auto* filters = reinterpret_cast<const float*>(constants);
@@ -270,6 +307,10 @@ class WinogradFloatConvolution final : public FloatConvolution {
 
 }  // namespace
 #endif
+
+bool FloatConvolution::same(const std::byte* a, const std::byte* b) const {
+  return std::memcmp(a, b, constant_bytes()) == 0;
+}
 
 std::unique_ptr<FloatConvolution> FloatConvolution::make(
     [[maybe_unused]] const FloatConvolutionSpec& spec) {

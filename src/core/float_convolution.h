@@ -32,6 +32,10 @@ class FloatConvolution {
   virtual std::size_t scratch_bytes() const = 0;
   /// Writes constant_bytes at a 64-byte aligned address and drops the weights.
   virtual void fill(std::byte* constants) = 0;
+  /// The weights again, out of what fill wrote; but for rounding where they were transformed.
+  virtual Tensor weight(const std::byte* constants) const = 0;
+  /// Whether two fillings are of the same weights, or of the same but for that rounding.
+  virtual bool same(const std::byte* a, const std::byte* b) const;
   /// Channels-last source and destination; in max_threads() threads.
   virtual void run(const std::byte* constants, const float* source, float* destination,
                    std::byte* scratch) const = 0;

@@ -43,6 +43,27 @@ void transform_filters(const float* weight, FilterStrides s, std::int64_t channe
     }
 }
 
+void restore_filters(const float* from, std::int64_t channels, std::int64_t outputs,
+                     float* weight) {
+  const std::int64_t element = channels * outputs;
+  for (std::int64_t o = 0; o < outputs; ++o)
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const float* in = from + o / kColumns * kColumns * channels + c * kColumns + o % kColumns;
+      float rows[4][3];
+      for (int i = 0; i < 4; ++i) {
+        rows[i][0] = in[(4 * i) * element];
+        rows[i][1] = in[(4 * i + 1) * element] - in[(4 * i + 2) * element];
+        rows[i][2] = in[(4 * i + 3) * element];
+      }
+      float* g = weight + (o * channels + c) * 9;
+      for (int j = 0; j < 3; ++j) {
+        g[j] = rows[0][j];
+        g[3 + j] = rows[1][j] - rows[2][j];
+        g[6 + j] = rows[3][j];
+      }
+    }
+}
+
 const float* zeros() {
   alignas(32) static constexpr std::array<float, kMostChannels> all{};
   return all.data();

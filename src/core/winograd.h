@@ -27,6 +27,9 @@ FilterStrides strides_of(const Shape& weight, MemoryFormat format);
 /// 16 · channels · outputs floats at a 64-byte aligned address.
 void transform_filters(const float* weight, FilterStrides strides, std::int64_t channels,
                        std::int64_t outputs, bool turned, float* to);
+/// The filters [outputs, channels, 3, 3] that were transformed so, not turned, to about the
+/// rounding of the largest weight of each.
+void restore_filters(const float* from, std::int64_t channels, std::int64_t outputs, float* weight);
 
 /// The transformed tiles [first, first + tiles) of x, whole groups: zeros fill the last.
 void gather_tiles(const Problem& p, const float* x, std::int64_t first, std::int64_t tiles,

@@ -110,6 +110,12 @@ dnnl::matmul::primitive_desc matmul(const Desc& source, const Desc& weights, con
   return {engine(), source, weights, bias, destination, attr};
 }
 
+std::optional<Layout> layout_of(const Desc& desc) {
+  if (desc.get_format_kind() != dnnl::memory::format_kind::blocked) return std::nullopt;
+  return Layout{desc.get_data_type(), desc.get_dims(), desc.get_strides(), desc.get_inner_blks(),
+                desc.get_inner_idxs()};
+}
+
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm what, float alpha, float beta) {
   // 3.x reads x·max(0, min(1, alpha·x + beta)); 2.x knows these two numbers.
   if (what == dnnl::algorithm::eltwise_hardswish) {
@@ -167,6 +173,16 @@ dnnl::matmul::primitive_desc matmul(const Desc& source, const Desc& weights, con
   if (bias.get_size() == 0)
     return {dnnl::matmul::desc(source, weights, destination), attr, engine()};
   return {dnnl::matmul::desc(source, weights, bias, destination), attr, engine()};
+}
+
+std::optional<Layout> layout_of(const Desc& desc) {
+  if (desc.data.format_kind != dnnl_blocked) return std::nullopt;
+  const auto& b = desc.data.format_desc.blocking;
+  return Layout{desc.data_type(),
+                desc.dims(),
+                {b.strides, b.strides + desc.data.ndims},
+                {b.inner_blks, b.inner_blks + b.inner_nblks},
+                {b.inner_idxs, b.inner_idxs + b.inner_nblks}};
 }
 
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm what, float alpha, float beta) {

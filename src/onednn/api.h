@@ -4,6 +4,7 @@
 #include <dnnl.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 namespace pare::onednn {
@@ -58,6 +59,15 @@ dnnl::convolution_backward_weights::primitive_desc convolution_backward_weights(
 /// `bias` of no dimensions: none.
 dnnl::matmul::primitive_desc matmul(const Desc& source, const Desc& weights, const Desc& bias,
                                     const Desc& destination, const dnnl::primitive_attr& attr);
+
+/// Where the elements of a tensor lie: strides of whole blocks, then the blocks inside, the last
+/// one innermost, each of so many along its axis.
+struct Layout {
+  Type type;
+  Dims dims, strides, blocks, axes;
+};
+/// None where they do not lie so.
+std::optional<Layout> layout_of(const Desc& desc);
 
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm what, float alpha = 0, float beta = 0);
 

@@ -8,6 +8,7 @@
 #include "core/aligned.h"
 #include "core/check.h"
 #include "core/threads.h"
+#include "onednn/unpack.h"
 
 namespace pare::onednn {
 namespace {
@@ -79,7 +80,8 @@ class OnednnExecution final : public runtime::Execution {
 
 class OnednnPrimitive final : public runtime::Primitive {
  public:
-  explicit OnednnPrimitive(Step step) : step_(std::move(step)) {}
+  explicit OnednnPrimitive(Step step)
+      : step_(std::move(step)), elements_(step_.weight.elements()), dtype_(step_.weight.dtype()) {}
 
   std::string name() const override { return step_.name; }
   bool slow() const override {
@@ -120,6 +122,16 @@ class OnednnPrimitive final : public runtime::Primitive {
     step_.weight = {};
   }
 
+  Tensor weight(const void* constants) const override {
+    Tensor out = Tensor::empty({elements_}, dtype_);
+    if (!unpack(step_.weights, constants, step_.weights_given, out.mutable_raw())) return {};
+    return out;
+  }
+  // The gaps between the parts are zero.
+  bool same(const void* a, const void* b) const override {
+    return std::memcmp(a, b, constant_bytes()) == 0;
+  }
+
   std::unique_ptr<runtime::Execution> execution(const void* constants) const override {
     return with_our_errors("memory objects", [&]() -> std::unique_ptr<runtime::Execution> {
       return std::make_unique<OnednnExecution>(step_, static_cast<const std::byte*>(constants));
@@ -128,6 +140,8 @@ class OnednnPrimitive final : public runtime::Primitive {
 
  private:
   Step step_;
+  std::int64_t elements_;  // of the weight
+  DType dtype_;
 };
 
 dnnl::algorithm algorithm_of(runtime::Activation activation) {

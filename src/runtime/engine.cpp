@@ -2,6 +2,7 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/check.h"
@@ -36,6 +37,19 @@ struct Scope {
   ThreadScope openmp;
 };
 
+/// Of what the steps read as it is and what the graph still has, each once.
+std::size_t constant_bytes(const Program& program, const Graph& graph) {
+  std::map<const void*, std::size_t> bytes;
+  const auto add = [&](const Tensor& t) {
+    if (t.defined()) bytes[t.raw()] = t.bytes();
+  };
+  for (const Slot& slot : program.slots) add(slot.constant);
+  for (const Graph::Value& value : graph.values()) add(value.tensor);
+  std::size_t sum = 0;
+  for (const auto& [where, size] : bytes) sum += size;
+  return sum;
+}
+
 }  // namespace
 
 Engine::Engine(Graph graph, PassReport report, const EngineOptions& options)
@@ -53,11 +67,11 @@ Engine::Engine(Graph graph, PassReport report, const EngineOptions& options)
   if (!shapes) return;
   const auto first =
       compile_for(fixed ? std::exchange(graph_, Graph()) : graph_.share(), *shapes, report_);
-  if (fixed) detail::release_kept_blocks();
   variants_.push_back(first);
   const Program& program = first->program();
   for (const auto& step : program.steps) steps_.push_back(step->info);
-  memory_ = {program.arena, program.live, program.scratch, weights_.bytes()};
+  memory_ = {program.arena, program.live, program.scratch, weights_.bytes(),
+             constant_bytes(program, graph_)};
 }
 
 /// The inputs' shapes for the program that is made before any run; none, and a line in the report,
@@ -81,6 +95,7 @@ std::optional<std::vector<Shape>> Engine::first_shapes() {
 std::shared_ptr<Variant> Engine::compile_for(Graph graph, const std::vector<Shape>& shapes,
                                              PassReport& report) {
   const Scope scope(options_);
+  weights_.give_leaves(graph);
   for (std::size_t i = 0; i < shapes.size(); ++i)
     graph.edit_value(graph.inputs()[i]).shape = shapes[i];
   graph.infer_shapes();
@@ -90,6 +105,8 @@ std::shared_ptr<Variant> Engine::compile_for(Graph graph, const std::vector<Shap
                value.name);
   Program program =
       Lowering(std::move(graph), weights_, report, {options_.precision, options_.makers}).run();
+  if (!graph_.values().empty()) weights_.take_leaves(graph_);
+  detail::release_kept_blocks();
   return std::make_shared<Variant>(std::move(program), shapes);
 }
 

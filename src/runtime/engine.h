@@ -98,7 +98,8 @@ class Engine {
   std::shared_ptr<Variant> compile_for(Graph graph, const std::vector<Shape>& shapes,
                                        PassReport& report);
 
-  Graph graph_;  // empty where all sizes are known: then the packed weights are all that is kept
+  // Empty where all sizes are known. Else without the weights that the packed ones give back.
+  Graph graph_;
   std::vector<Input> inputs_;
   std::size_t outputs_;
   EngineOptions options_;
@@ -106,7 +107,7 @@ class Engine {
   PassReport report_;
   std::vector<PlanStep> steps_;
   PlanMemory memory_;
-  std::mutex compiling_;  // guards the weights
+  std::mutex compiling_;  // guards the graph and the weights
   WeightStore weights_;
   std::mutex mutex_;                              // guards the variants
   std::list<std::shared_ptr<Variant>> variants_;  // the last used first

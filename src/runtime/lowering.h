@@ -116,8 +116,9 @@ class Lowering {
   void lower_node(int n);
   bool lower_convolution(const Chain& chain);
   bool lower_dense(const Chain& chain);
-  bool emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
+  void emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
                       const std::string& name, std::int64_t macs);
+  void note_leaf(int weight, int reader, bool transposed = false);
   template <class Spec> std::unique_ptr<Primitive> make_in_precision(Spec& spec, int out) const;
   bool lower_add(const Chain& chain);
   bool lower_clip(int n);

@@ -68,7 +68,7 @@ void Lowering::lower_chain(const Chain& chain) {
   if (chain.activation >= 0) lower_node(chain.activation);
 }
 
-bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
+void Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, int to, int residual,
                               const std::string& name, std::int64_t macs) {
   auto packed = std::make_shared<Packed>();
   packed->name = name;
@@ -78,7 +78,13 @@ bool Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, in
   step.residual = residual;
   step.info.bytes += packed->primitive->constant_bytes();
   if (residual >= 0) step.info.bytes += program_.slot_bytes(residual);
-  return true;
+}
+
+/// Of the primitive emitted last: what it packs, where that is a leaf which only `reader` reads.
+void Lowering::note_leaf(int weight, int reader, bool transposed) {
+  if (!graph_.value(weight).is_leaf() || uses_.only_reader(weight) != reader) return;
+  packed_.back()->leaf = weight;
+  packed_.back()->transposed = transposed;
 }
 
 /// In bf16 where that is asked for and somebody has a kernel for it, else in f32; the spec is as it
@@ -118,9 +124,10 @@ bool Lowering::lower_convolution(const Chain& chain) {
   const int residual = chain.add >= 0 ? slot_of(chain.other, kFormat, spec.destination.dtype) : -1;
   const std::int64_t macs = shape_of(out).elements() * spec.weight.elements() /
                             std::max<std::int64_t>(1, shape_of(out)[1]);
-  return emit_primitive(std::move(primitive), from,
-                        add_result(out, kFormat, spec.destination.dtype), residual, name_of(chain),
-                        macs);
+  emit_primitive(std::move(primitive), from, add_result(out, kFormat, spec.destination.dtype),
+                 residual, name_of(chain), macs);
+  note_leaf(conv.inputs[1], chain.op);
+  return true;
 }
 
 bool Lowering::lower_dense(const Chain& chain) {
@@ -152,6 +159,7 @@ bool Lowering::lower_dense(const Chain& chain) {
   if (!primitive->activates()) whole.activation = -1;
   const int to = add_result(output_of(whole.last()), kFormat, spec.destination.dtype);
   emit_primitive(std::move(primitive), from, to, residual, name_of(whole), macs);
+  note_leaf(dense.inputs[1], chain.op, dense.call.op == &kMatmul);
   if (whole.activation != chain.activation) lower_node(chain.activation);
   return true;
 }

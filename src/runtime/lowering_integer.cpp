@@ -242,6 +242,8 @@ bool Lowering::lower_integer_convolution(const QuantizedGroup& group) {
   spec.epilogue.residual_encoding = residual_encoding;
   const int residual = residual_for(group, to, spec.epilogue);
   emit_primitive(std::move(primitive), from, to, residual, name_of(group), macs);
+  if (group.kind == QuantizedGroup::Kind::convolution)
+    note_leaf(group.inputs[1].codes, group.inputs[1].dequantize);
   if (widened) program_.steps.back()->reads.push_back(to);
   return true;
 }
@@ -282,6 +284,8 @@ bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   spec.epilogue.residual_encoding = residual_encoding;
   const int residual = residual_for(group, to, spec.epilogue);
   emit_primitive(std::move(primitive), from, to, residual, name_of(group), macs);
+  note_leaf(group.inputs[1].codes, group.inputs[1].dequantize,
+            group.kind == QuantizedGroup::Kind::matmul);
   if (widened) program_.steps.back()->reads.push_back(to);
   return true;
 }

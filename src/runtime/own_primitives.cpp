@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/byte_convolution.h"
 #include "core/float_convolution.h"
@@ -40,6 +41,15 @@ template <class Kernel, class Number> class OwnPrimitive final : public Primitiv
   std::size_t constant_bytes() const override { return kernel_->constant_bytes(); }
   std::size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
   void fill(void* constants) override { kernel_->fill(static_cast<std::byte*>(constants)); }
+  Tensor weight(const void* constants) const override {
+    return kernel_->weight(static_cast<const std::byte*>(constants));
+  }
+  bool same(const void* a, const void* b) const override {
+    if constexpr (std::is_same_v<Number, float>)
+      return kernel_->same(static_cast<const std::byte*>(a), static_cast<const std::byte*>(b));
+    else
+      return std::memcmp(a, b, constant_bytes()) == 0;
+  }
   std::unique_ptr<Execution> execution(const void* constants) const override {
     return std::make_unique<OwnExecution<Kernel, Number>>(*kernel_,
                                                           static_cast<const std::byte*>(constants));

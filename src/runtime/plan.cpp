@@ -65,9 +65,9 @@ std::string Plan::to_string() const {
         step.macs ? std::to_string(step.macs) : "", step.slow ? "  slow" : "");
   const PlanMemory m = memory();
   text += fmt::format(
-      "{} threads; {} bytes of weights; per run {} bytes of activations (alive at once: {}), {} of "
-      "scratch\n",
-      threads(), m.weights, m.arena, m.live, m.scratch);
+      "{} threads; {} bytes of packed weights, {} of other constants; per run {} bytes of "
+      "activations (alive at once: {}), {} of scratch\n",
+      threads(), m.weights, m.constants, m.arena, m.live, m.scratch);
   for (const PassReport::Line& line : report().left)
     text += fmt::format("{}: {}\n", line.node, line.text);
   return text;

@@ -99,6 +99,13 @@ class Primitive {
   /// Writes weights, bias and scales in the form that run reads into constant_bytes at a 64-byte
   /// aligned address, and drops the spec's tensors. To be called once.
   virtual void fill(void* constants) = 0;
+  /// The elements of the spec's weight again, row-major, out of constants as filled; undefined
+  /// where they do not give them back. What the form rounds (to bf16, or in a transform) comes
+  /// rounded.
+  virtual Tensor weight(const void* constants) const = 0;
+  /// Whether two constants of this primitive were filled from the same spec, or one of them from
+  /// the weight that the other gave back.
+  virtual bool same(const void* a, const void* b) const = 0;
   /// `constants` as filled; they and the primitive must outlive the execution.
   virtual std::unique_ptr<Execution> execution(const void* constants) const = 0;
 };

@@ -2,15 +2,18 @@
 #include "runtime/weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <span>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 #include "core/check.h"
+#include "pare/core/ops/movement.h"
 #include "runtime/arena.h"
 
 namespace pare::runtime {
@@ -19,6 +22,30 @@ namespace {
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // Below this a huge page would be mostly empty memory.
 constexpr std::size_t kHugePagesFrom = std::size_t{1} << 20;
+
+/// Row-major; undefined where the constants do not give it back.
+Tensor given_back(const Packed& packed, const Shape& shape) {
+  const Tensor weight = packed.primitive->weight(packed.constants);
+  if (!weight.defined() || !packed.transposed)
+    return weight.defined() ? reshape(weight, shape.to_vector()) : weight;
+  return transpose(reshape(weight, {shape[1], shape[0]}), {1, 0});
+}
+
+/// But for the rounding of bf16 or of a transform. A form that holds the weights otherwise than
+/// expected is far off.
+bool nearly_equal(const Tensor& found, const Tensor& wanted) {
+  if (!found.defined() || found.dtype() != wanted.dtype()) return false;
+  const Tensor row_major = wanted.to(MemoryFormat::row_major);
+  if (std::memcmp(found.raw(), row_major.raw(), found.bytes()) == 0) return true;
+  if (found.dtype() != DType::f32) return false;
+  const std::span<const float> a(found.data<float>(), static_cast<std::size_t>(found.elements()));
+  const float* b = row_major.data<float>();
+  float most = 0;
+  for (const float v : a) most = std::max(most, std::fabs(v));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (!(std::fabs(a[i] - b[i]) <= 0x1p-8F * std::fabs(b[i]) + 0x1p-20F * most)) return false;
+  return true;
+}
 
 }  // namespace
 
@@ -36,22 +63,20 @@ std::shared_ptr<std::byte> allocate_block(std::size_t bytes) {
   return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
 }
 
-bool WeightStore::find(Packed& packed, const void* filled) const {
-  const auto known = entries_.find(packed.name);
-  if (known == entries_.end()) return false;
+std::shared_ptr<const Packed> WeightStore::find(const Packed& packed, const void* filled) const {
+  const auto known = known_.find(packed.name);
+  if (known == known_.end()) return nullptr;
   const std::size_t bytes = packed.primitive->constant_bytes();
-  for (const Entry& entry : known->second) {
-    if (entry.bytes != bytes || std::memcmp(entry.constants, filled, bytes) != 0) continue;
-    packed.constants = entry.constants;
-    packed.owner = entry.owner;
-    return true;
-  }
-  return false;
+  for (const auto& other : known->second)
+    if (other->primitive->constant_bytes() == bytes &&
+        packed.primitive->same(other->constants, filled))
+      return other;
+  return nullptr;
 }
 
 void WeightStore::pack(const std::vector<std::shared_ptr<Packed>>& primitives) {
   struct Own {
-    Packed* packed;
+    const std::shared_ptr<Packed>& packed;
     std::shared_ptr<std::byte> filled;  // null: not filled yet
   };
   std::vector<Own> own;
@@ -59,13 +84,17 @@ void WeightStore::pack(const std::vector<std::shared_ptr<Packed>>& primitives) {
   for (const auto& packed : primitives) {
     const std::size_t bytes = packed->primitive->constant_bytes();
     std::shared_ptr<std::byte> filled;
-    if (entries_.count(packed->name)) {
+    if (known_.count(packed->name)) {
       filled = allocate_block(bytes);
       std::memset(filled.get(), 0, bytes);
       packed->primitive->fill(filled.get());
-      if (find(*packed, filled.get())) continue;
+      if (const auto other = find(*packed, filled.get())) {
+        packed->constants = other->constants;
+        packed->owner = other->owner;
+        continue;
+      }
     }
-    own.push_back({packed.get(), std::move(filled)});
+    own.push_back({packed, std::move(filled)});
     total += aligned(bytes);
   }
   if (own.empty()) return;
@@ -73,7 +102,7 @@ void WeightStore::pack(const std::vector<std::shared_ptr<Packed>>& primitives) {
   // Gaps between the parts of a primitive's constants compare equal.
   std::memset(block.get(), 0, total);
   std::byte* at = block.get();
-  for (Own& o : own) {
+  for (const Own& o : own) {
     const std::size_t bytes = o.packed->primitive->constant_bytes();
     if (o.filled)
       std::memcpy(at, o.filled.get(), bytes);
@@ -81,10 +110,25 @@ void WeightStore::pack(const std::vector<std::shared_ptr<Packed>>& primitives) {
       o.packed->primitive->fill(at);
     o.packed->constants = at;
     o.packed->owner = block;
-    entries_[o.packed->name].push_back({bytes, at, block});
+    known_[o.packed->name].push_back(o.packed);
+    if (o.packed->leaf >= 0) of_leaf_.try_emplace(o.packed->leaf, o.packed);
     at += aligned(bytes);
   }
   bytes_ += total;
+}
+
+void WeightStore::take_leaves(Graph& graph) {
+  for (const auto& [leaf, packed] : of_leaf_) {
+    Tensor& tensor = graph.edit_value(leaf).tensor;
+    if (tensor.defined() && nearly_equal(given_back(*packed, tensor.shape()), tensor)) tensor = {};
+  }
+}
+
+void WeightStore::give_leaves(Graph& graph) const {
+  for (const auto& [leaf, packed] : of_leaf_) {
+    Graph::Value& value = graph.edit_value(leaf);
+    if (!value.tensor.defined()) value.tensor = given_back(*packed, value.shape);
+  }
 }
 
 }  // namespace pare::runtime

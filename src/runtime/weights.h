@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "pare/graph/graph.h"
 #include "runtime/primitives.h"
 
 namespace pare::runtime {
@@ -15,26 +16,29 @@ namespace pare::runtime {
 struct Packed {
   std::string name;  ///< of the node, whose weights are the same in every program of a plan
   std::unique_ptr<Primitive> primitive;
+  int leaf = -1;            ///< of the graph: the weight, read by nobody else; −1: none such
+  bool transposed = false;  ///< the leaf is the weight transposed
   const void* constants = nullptr;
   std::shared_ptr<const void> owner;
 };
 
 class WeightStore {
  public:
-  /// Fills all constants into one new block, apart from those that are there already, byte by byte
-  /// equal, from an earlier call (another batch size).
+  /// Fills all constants into one new block, apart from those that are there already from an
+  /// earlier call (another batch size).
   void pack(const std::vector<std::shared_ptr<Packed>>& primitives);
+  /// Drops the tensors of those leaves that the packed constants give back, so that no weight is
+  /// kept twice. `graph` is numbered as the one that was packed.
+  void take_leaves(Graph& graph);
+  /// Gives every dropped one its tensor again.
+  void give_leaves(Graph& graph) const;
   std::size_t bytes() const { return bytes_; }
 
  private:
-  struct Entry {
-    std::size_t bytes;
-    const void* constants;
-    std::shared_ptr<const void> owner;
-  };
-  bool find(Packed& packed, const void* filled) const;
+  std::shared_ptr<const Packed> find(const Packed& packed, const void* filled) const;
 
-  std::map<std::string, std::vector<Entry>> entries_;
+  std::map<std::string, std::vector<std::shared_ptr<const Packed>>> known_;
+  std::map<int, std::shared_ptr<const Packed>> of_leaf_;
   std::size_t bytes_ = 0;
 };
 

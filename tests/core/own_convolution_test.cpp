@@ -139,15 +139,17 @@ Tensor whole(Generator& generator, int low, int high, const Shape& shape, DType 
 
 bool is_for_this_cpu() { return isa_cap() == Isa::avx2; }
 
-/// The kernel's constants and scratch memory, aligned as a plan aligns them.
+/// The kernel's constants and scratch memory, aligned as a plan aligns them. Gives what the
+/// constants give back of the weight.
 template <class Kernel, class Number, class Result>
-void run_kernel(Kernel& kernel, const Number* source, Result* destination) {
+Tensor run_kernel(Kernel& kernel, const Number* source, Result* destination) {
   Tensor constants = Tensor::empty({static_cast<std::int64_t>(kernel.constant_bytes())}, DType::u8);
   Tensor scratch =
       Tensor::empty({static_cast<std::int64_t>(kernel.scratch_bytes()) + 1}, DType::u8);
   kernel.fill(static_cast<std::byte*>(constants.mutable_raw()));
   kernel.run(static_cast<const std::byte*>(constants.raw()), source, destination,
              static_cast<std::byte*>(scratch.mutable_raw()));
+  return kernel.weight(static_cast<const std::byte*>(constants.raw()));
 }
 
 std::vector<float> multipliers_of(std::int64_t outputs) {
@@ -186,7 +188,9 @@ void expect_bytes(const Case& c, DType destination, bool residual) {
   const Tensor sums = convolution_integer(x, zero, w, c.attributes);
   Tensor y = whole(generator, 0, 120, sums.shape(), destination);
   const Tensor before = y.clone();
-  run_kernel(*kernel, x.data<std::uint8_t>(), y.mutable_raw());
+  const Tensor weight = run_kernel(*kernel, x.data<std::uint8_t>(), y.mutable_raw());
+  EXPECT_EQ(weight.shape(), w.shape());
+  EXPECT_EQ(weight.to_vector<std::int8_t>(), w.to_vector<std::int8_t>());
 
   const auto expected = sums.to_vector<std::int32_t>();
   const auto added = before.to(DType::f32).to_vector<float>();
@@ -310,7 +314,11 @@ void expect_floats(const Case& c, bool residual) {
   const Shape shape = conv2d(x, w, {}, c.attributes).shape();
   Tensor y = generator.normal(shape).to(MemoryFormat::channels_last);
   const auto added = y.to_vector<float>();
-  run_kernel(*kernel, x.data<float>(), y.mutable_data<float>());
+  const Tensor weight = run_kernel(*kernel, x.data<float>(), y.mutable_data<float>());
+  ASSERT_EQ(weight.shape(), w.shape());
+  const auto filters = w.to_vector<float>();
+  const auto given_back = weight.to_vector<float>();
+  for (std::size_t i = 0; i < filters.size(); ++i) ASSERT_NEAR(given_back[i], filters[i], 2e-6);
   const auto expected = expected_floats(x, w, c.attributes, shape);
   const auto result = y.to_vector<float>();
   const auto b = bias.to_vector<float>();

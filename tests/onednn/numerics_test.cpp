@@ -171,6 +171,10 @@ Result check(const Layer& layer, const Setting& setting, int weight_limit) {
   result.name = primitive->name();
   Buffer constants(primitive->constant_bytes());
   primitive->fill(constants.data());
+  const Tensor given_back = primitive->weight(constants.data());
+  EXPECT_TRUE(given_back.defined() &&
+              given_back.to_vector<std::int8_t>() == weight.to_vector<std::int8_t>())
+      << "weights of " << result.name;
   Buffer scratch(primitive->scratch_bytes());
   primitive->execution(constants.data())->run(source.data(), destination.data(), scratch.data());
 

@@ -43,6 +43,46 @@ double finish(double v, const Epilogue& e, float previous) {
   return std::min(std::max(v, e.low), e.high);
 }
 
+/// A transform may have rounded them.
+void expect_given_back(const runtime::Primitive& primitive, const void* constants,
+                       const std::vector<float>& weights) {
+  const Tensor weight = primitive.weight(constants);
+  ASSERT_TRUE(weight.defined()) << primitive.name();
+  const auto found = weight.to_vector<float>();
+  ASSERT_EQ(found.size(), weights.size());
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    ASSERT_NEAR(found[i], weights[i], 4e-7) << primitive.name();
+}
+
+TEST(Primitives, GroupedConvolutionsGiveTheirWeightsBack) {
+  for (const std::int64_t groups : {1, 3, 24}) {
+    const std::int64_t channels = 24, in = channels / groups, out = 48;
+    const auto weights = numbers(out * in * 9, 1);
+    for (const bool narrow : {false, true}) {
+      const runtime::Encoding encoding{.dtype = narrow ? DType::bf16 : DType::f32};
+      const auto primitive =
+          runtime::kPrimitives.convolution({.batch = 1,
+                                            .height = 9,
+                                            .width = 7,
+                                            .weight = Tensor::from(weights, {out, in, 3, 3}),
+                                            .bias = {},
+                                            .weight_scales = {},
+                                            .attributes = {.groups = groups},
+                                            .source = encoding,
+                                            .destination = encoding,
+                                            .epilogue = {}});
+      if (!primitive && narrow) continue;  // no bf16 on this CPU
+      ASSERT_TRUE(primitive);
+      const Block constants = block(primitive->constant_bytes());
+      primitive->fill(constants.get());
+      auto expected = weights;
+      if (narrow)
+        for (float& w : expected) w = to_float(to_bfloat16(w));
+      expect_given_back(*primitive, constants.get(), expected);
+    }
+  }
+}
+
 TEST(Primitives, ConvolutionInFloat) {
   const std::int64_t n = 2, c = 16, h = 7, w = 6, o = 24, k = 3;
   const auto weights = numbers(o * c * k * k, 1);
@@ -67,6 +107,7 @@ TEST(Primitives, ConvolutionInFloat) {
       const Block constants = block(primitive->constant_bytes());
       const Block scratch = block(primitive->scratch_bytes());
       primitive->fill(constants.get());
+      expect_given_back(*primitive, constants.get(), weights);
       auto y = before;
       primitive->execution(constants.get())->run(x.data(), y.data(), scratch.get());
       std::size_t at = 0;
@@ -110,6 +151,7 @@ TEST(Primitives, DenseInFloat) {
       const Block constants = block(primitive->constant_bytes());
       const Block scratch = block(primitive->scratch_bytes());
       primitive->fill(constants.get());
+      expect_given_back(*primitive, constants.get(), weights);
       auto y = before;
       primitive->execution(constants.get())->run(x.data(), y.data(), scratch.get());
       for (std::int64_t r = 0; r < rows; ++r)

@@ -35,9 +35,11 @@ struct PlanMemory {
   std::size_t live = 0;     ///< the most that is alive at once: no arena can be smaller
   std::size_t scratch = 0;  ///< working memory of the kernels, per concurrent run
   /// Packed weights, shared by all runs and sizes. A size that is compiled later may add some,
-  /// where its kernels want another packing; a plan with symbolic sizes also keeps the graph's own
-  /// constants for that.
+  /// where its kernels want another packing: it takes the numbers out of the packed ones.
   std::size_t weights = 0;
+  /// The graph's own tensors that are held besides: those that steps read as they are (embedding
+  /// tables, recurrent weights) and, with symbolic sizes, biases and scales.
+  std::size_t constants = 0;
 };
 
 /// What the steps of a plan took, each the median of several runs.
