@@ -33,13 +33,14 @@ class Equalizer {
     for (const ChannelPath& path : found_.paths) {
       add_layer(path.first);
       add_layer(path.second);
-      add_pair(path);
     }
+    for (const ChannelPath& path : found_.paths) add_pair(path);
     report_.left = found_.left;
     report_.converged = found_.paths.empty();
     while (!report_.converged && report_.rounds < options_.rounds) {
       double change = 0;
-      for (const ChannelPath& path : found_.paths) change = std::max(change, equalize_pair(path));
+      for (std::size_t p = 0; p < found_.paths.size(); ++p)
+        change = std::max(change, equalize_pair(p));
       ++report_.rounds;
       report_.converged = change <= options_.tolerance;
     }
@@ -61,7 +62,6 @@ class Equalizer {
   // The largest weights of each channel of the first layer, on both sides.
   struct Ranges {
     std::vector<double> first, second;
-    bool both(std::size_t c) const { return first[c] > 0 && second[c] > 0; }
   };
 
   void add_layer(int n) {
@@ -102,34 +102,46 @@ class Equalizer {
     return ranges;
   }
 
-  static double largest_ratio(const Ranges& ranges) {
+  double largest_ratio(std::size_t p) const {
+    const Ranges ranges = ranges_of(found_.paths[p]);
     double largest = 1;
-    for (std::size_t c = 0; c < ranges.first.size(); ++c)
-      if (ranges.both(c))
-        largest = std::max(
-            {largest, ranges.first[c] / ranges.second[c], ranges.second[c] / ranges.first[c]});
+    for (const std::size_t c : channels_[p])
+      largest = std::max(
+          {largest, ranges.first[c] / ranges.second[c], ranges.second[c] / ranges.first[c]});
     return largest;
   }
 
-  void add_pair(const ChannelPath& path) {
+  // A channel without weights on a side is what it is with any factor; one whose weights are next
+  // to nothing gives its bias, which a factor that makes up for them would blow up.
+  std::vector<std::size_t> channels_with_weights(const ChannelPath& path) const {
     const Ranges ranges = ranges_of(path);
+    const auto least = [&](const std::vector<double>& side) {
+      return options_.negligible * *std::max_element(side.begin(), side.end());
+    };
+    const double first = least(ranges.first), second = least(ranges.second);
+    std::vector<std::size_t> channels;
+    for (std::size_t c = 0; c < ranges.first.size(); ++c)
+      if (ranges.first[c] > first && ranges.second[c] > second) channels.push_back(c);
+    return channels;
+  }
+
+  void add_pair(const ChannelPath& path) {
+    channels_.push_back(channels_with_weights(path));
     EqualizationReport::Pair pair{.first = graph_.node(path.first).name,
                                   .second = graph_.node(path.second).name,
-                                  .before = largest_ratio(ranges)};
-    for (std::size_t c = 0; c < ranges.first.size(); ++c)
-      if (ranges.both(c)) ++pair.channels;
+                                  .channels = static_cast<std::int64_t>(channels_.back().size()),
+                                  .before = largest_ratio(channels_.size() - 1)};
     for (const int n : path.clips) pair.replaced.push_back(graph_.node(n).name);
     report_.pairs.push_back(std::move(pair));
   }
 
   // Gives how far a factor changed.
-  double equalize_pair(const ChannelPath& path) {
+  double equalize_pair(std::size_t p) {
+    const ChannelPath& path = found_.paths[p];
     const Ranges ranges = ranges_of(path);
     std::vector<double> divisors(ranges.first.size(), 1);
     double change = 0;
-    for (std::size_t c = 0; c < divisors.size(); ++c) {
-      // A channel without weights on a side is what it is with any factor.
-      if (!ranges.both(c)) continue;
+    for (const std::size_t c : channels_[p]) {
       divisors[c] = std::sqrt(ranges.first[c] / ranges.second[c]);
       change = std::max(change, std::fabs(std::log(divisors[c])));
     }
@@ -144,7 +156,7 @@ class Equalizer {
   void finish_pair(std::size_t p) {
     const ChannelPath& path = found_.paths[p];
     EqualizationReport::Pair& pair = report_.pairs[p];
-    pair.after = largest_ratio(ranges_of(path));
+    pair.after = largest_ratio(p);
     for (const double f : layers_.at(path.first).of_outputs) {
       pair.smallest = std::min(pair.smallest, 1 / f);
       pair.largest = std::max(pair.largest, 1 / f);
@@ -199,7 +211,8 @@ class Equalizer {
   const EqualizeOptions& options_;
   Graph graph_;
   const ChannelPaths found_;
-  std::map<int, Layer> layers_;  // by node
+  std::vector<std::vector<std::size_t>> channels_ = {};  // by path: those that get factors
+  std::map<int, Layer> layers_;                          // by node
   EqualizationReport report_;
 };
 
@@ -223,6 +236,8 @@ std::string to_string(const EqualizationReport& report) {
 EqualizationReport equalize(Graph& graph, const EqualizeOptions& options) {
   PARE_CHECK(options.tolerance > 0 && options.tolerance < 1, invalid_argument, kWhere,
              "expected a tolerance between 0 and 1, got {}", options.tolerance);
+  PARE_CHECK(options.negligible >= 0 && options.negligible < 1, invalid_argument, kWhere,
+             "expected a part from 0 to 1 that is negligible, got {}", options.negligible);
   PARE_CHECK(options.rounds > 0, invalid_argument, kWhere, "expected at least one round, got {}",
              options.rounds);
   check_float(graph, kWhere);

@@ -288,6 +288,21 @@ TEST_F(Equalize, Relu6BecomesReluWhereAsked) {
   EXPECT_GT(largest_difference(graph, changed, x * 10.0F), 1e-2);
 }
 
+// A channel that gives nothing but its bias must not get a bias of millions.
+TEST_F(Equalize, ChannelsNextToNothingKeepTheirBias) {
+  Graph graph = spread_graph(
+      nn::Sequential{nn::Linear{{.in = 2, .out = 3}}, nn::Linear{{.in = 3, .out = 2}}}, {2, 2});
+  graph.edit_value(graph.find_value("0.weight")).tensor =
+      Tensor::from({1, 1, 1e-9F, 1e-9F, 2, 3}, {3, 2});
+  const Tensor bias = graph.value(graph.find_value("0.bias")).tensor;
+  Graph all = graph.copy();
+  EXPECT_EQ(equalize(graph).pairs[0].channels, 2);
+  EXPECT_EQ(weight_of(graph, "0", 2).to_vector<float>()[1], bias.to_vector<float>()[1]);
+  EXPECT_EQ(equalize(all, {.negligible = 0}).pairs[0].channels, 3);
+  EXPECT_GT(std::fabs(weight_of(all, "0", 2).to_vector<float>()[1]),
+            std::fabs(bias.to_vector<float>()[1]) * 1000);
+}
+
 TEST_F(Equalize, MasksStayMasksAndStillTrain) {
   nn::Sequential net{nn::Linear{{.in = 4, .out = 8}}, nn::ReLU{}, nn::Linear{{.in = 8, .out = 2}}};
   Generator generator(2);
@@ -344,6 +359,7 @@ TEST_F(Equalize, RefusalsLeaveTheGraph) {
     EXPECT_EQ(given.to_string(), before);
   };
   expect(ErrorCode::invalid_argument, {"tolerance", "0"}, graph, {.tolerance = 0});
+  expect(ErrorCode::invalid_argument, {"negligible", "1"}, graph, {.negligible = 1});
   expect(ErrorCode::invalid_argument, {"one round", "-3"}, graph, {.rounds = -3});
   Graph prepared = prepare(graph);
   expect(ErrorCode::invalid_state, {"equalize", "prepared or quantized already"}, prepared);

@@ -16,6 +16,9 @@ struct EqualizeOptions {
   /// paper does it: they keep no factors, so that layers around them are left alone otherwise. This
   /// alone changes what the graph computes, where activations go beyond the bound.
   bool relu6_as_relu = false;
+  /// A channel keeps its weights where the largest of them, on either side, is at most this part of
+  /// the largest of all channels there: what it gives is its bias, which would grow without bounds.
+  double negligible = 1e-4;
   /// Ends when no factor changes by more than this part any more, or after so many rounds over all
   /// pairs.
   double tolerance = 1e-5;
@@ -26,10 +29,10 @@ struct PARE_API EqualizationReport {
   struct Pair {
     std::string first;  ///< layers, by node
     std::string second;
-    std::int64_t channels = 0;  ///< that have weights other than 0 on both sides
+    std::int64_t channels = 0;  ///< that have more than negligible weights on both sides
     double smallest = 1;        ///< of the factors that the first layer's channels are divided by
     double largest = 1;
-    /// The largest ratio, of all channels, between the two sides' largest weights.
+    /// The largest ratio, of these channels, between the two sides' largest weights.
     double before = 1;
     double after = 1;
     std::vector<std::string> replaced = {};  ///< nodes that became relu
