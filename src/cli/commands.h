@@ -17,5 +17,6 @@ void add_evaluate(CLI::App& app, Settings& settings);
 void add_inspect(CLI::App& app, Settings& settings);
 void add_quantize(CLI::App& app, Settings& settings);
 void add_run(CLI::App& app, Settings& settings);
+void add_sensitivity(CLI::App& app, Settings& settings);
 
 }  // namespace pare::cli

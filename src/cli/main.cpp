@@ -57,6 +57,7 @@ int run(int argc, char** argv) {
   add_convert(app, settings);
   add_dataset(app, settings);
   add_quantize(app, settings);
+  add_sensitivity(app, settings);
   // The parser would only say that a sub-command is missing.
   std::string names;
   for (const CLI::App* command : app.get_subcommands({}))

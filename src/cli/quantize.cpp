@@ -9,9 +9,9 @@
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
+#include "cli/qconfig_options.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
-#include "pare/core/parallel.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/equalize.h"
 #include "pare/quantize/prepare.h"
@@ -21,52 +21,13 @@ namespace pare::cli {
 namespace {
 
 struct Options {
-  std::string from, to, config = "x86", isa, observer;
-  std::vector<std::string> calibration, exclude;
+  std::string from, to;
+  std::vector<std::string> calibration;
+  QConfigOptions config;
   std::int64_t batch = 32;
   bool equalize = false, relu6_as_relu = false;
   bool adaround = false, bias_correction = false;
 };
-
-struct NamedObserver {
-  const char* name;
-  quantize::Observer::Kind observer;
-};
-constexpr NamedObserver kObservers[] = {
-    {"minmax", quantize::Observer::min_max},
-    {"moving-average", quantize::Observer::moving_average},
-    {"histogram", quantize::Observer::histogram},
-    {"percentile", quantize::Observer::percentile},
-    {"entropy", quantize::Observer::entropy},
-    {"mse", quantize::Observer::mse},
-    {"mean-minmax", quantize::Observer::mean_min_max},
-};
-
-std::vector<std::string> observer_names() {
-  std::vector<std::string> names;
-  for (const NamedObserver& named : kObservers) names.emplace_back(named.name);
-  return names;
-}
-
-// The instruction sets by name.
-std::vector<std::pair<std::string, Isa>> instruction_sets() {
-  std::vector<std::pair<std::string, Isa>> sets;
-  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx2_vnni, Isa::avx512, Isa::avx512_vnni,
-                        Isa::avx512_bf16, Isa::avx512_amx})
-    sets.emplace_back(to_string(isa), isa);
-  return sets;
-}
-
-quantize::QConfig config_of(const Options& options) {
-  quantize::QConfig config = quantize::QConfig::x86();
-  if (options.config == "portable") config = quantize::QConfig::portable();
-  for (const auto& [name, isa] : instruction_sets())
-    if (options.isa == name) config = quantize::QConfig::x86(isa);
-  for (const NamedObserver& named : kObservers)
-    if (options.observer == named.name) config.observer = named.observer;
-  config.exclude = options.exclude;
-  return config;
-}
 
 void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
   ContextScope scope;
@@ -90,7 +51,7 @@ quantize::Rounded fit(const Graph& prepared, const Inputs& inputs, const Options
   rounding.round_weights = options.adaround;
   rounding.correct_bias = options.bias_correction;
   rounding.seed = settings.seed;
-  rounding.progress = [&](const quantize::RoundingProgress& now) {
+  rounding.progress = [&](const quantize::LayerProgress& now) {
     if (!progress) progress = std::make_unique<Progress>(settings, "fit layers", now.layers);
     progress->advance(now.done - std::exchange(done, now.done));
     return true;
@@ -162,8 +123,7 @@ Json document_of(const quantize::EqualizationReport& report) {
 }
 
 void run(const Options& options, const Settings& settings) {
-  if (!options.isa.empty() && options.config != "x86")
-    throw UsageError("--isa: expected --config x86, got " + options.config);
+  const quantize::QConfig config = config_of(options.config);
   if (options.relu6_as_relu && !options.equalize)
     throw UsageError("--relu6-as-relu: expected --equalize with it");
   check_model_output(options.to);
@@ -172,7 +132,7 @@ void run(const Options& options, const Settings& settings) {
   if (options.equalize)
     equalized = quantize::equalize(graph, {.relu6_as_relu = options.relu6_as_relu});
   const Inputs inputs(graph, options.calibration, options.batch);
-  Graph prepared = quantize::prepare(graph, config_of(options));
+  Graph prepared = quantize::prepare(graph, config);
   calibrate(prepared, inputs, settings);
   quantize::RoundingReport fitted;
   if (options.adaround || options.bias_correction) {
@@ -215,23 +175,7 @@ void add_quantize(CLI::App& app, Settings& settings) {
                    "[name=]x.npy, for every input: samples like those that the model will see")
       ->required()
       ->allow_extra_args(false);
-  command
-      ->add_option("--observer", options->observer,
-                   "How the range of an activation follows from its values; the config's without")
-      ->check(CLI::IsMember(observer_names()));
-  command
-      ->add_option("--config", options->config,
-                   "x86: for this CPU's instructions; portable: the same integers on every CPU")
-      ->check(CLI::IsMember({"x86", "portable"}));
-  std::vector<std::string> sets;
-  for (const auto& [name, isa] : instruction_sets()) sets.push_back(name);
-  command
-      ->add_option("--isa", options->isa,
-                   "Whose instructions the x86 config is for; this CPU's without")
-      ->check(CLI::IsMember(sets));
-  command
-      ->add_option("--exclude", options->exclude, "Nodes that stay float, by name; * and ? match")
-      ->allow_extra_args(false);
+  add_qconfig_options(command, options->config);
   command->add_option("--batch", options->batch, "Samples that run together")
       ->check(CLI::Range(1, 1 << 20));
   command->add_flag("--equalize", options->equalize,

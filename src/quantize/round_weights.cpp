@@ -83,7 +83,7 @@ class Rounding {
     std::vector<std::string> names;
     for (const Graph::Node& node : graph_.nodes())
       if (quantizer_of(node) >= 0) names.push_back(node.name);
-    RoundingProgress progress{"", 0, static_cast<std::int64_t>(names.size())};
+    LayerProgress progress{"", 0, static_cast<std::int64_t>(names.size())};
     bool stopped = false;
     for (const std::string& name : names) {
       progress.layer = name;

@@ -4,22 +4,14 @@
 #include <cmath>
 #include <limits>
 
-#include "cli/models.h"
-#include "cli/run_command.h"
+#include "cli/classifier_test.h"
 
 namespace pare::test {
 namespace {
 
-class QuantizeCommandTest : public testing::Test {
+class QuantizeCommandTest : public ClassifierTest {
  protected:
-  std::string save(const std::string& name, const Tensor& tensor) const {
-    io::save_npy(folder_.path(name), tensor);
-    return folder_.path(name);
-  }
-  void SetUp() override { io::save_graph(classifier(), model_); }
-
-  TemporaryFolder folder_;
-  const std::string model_ = folder_.path("m.pare"), out_ = folder_.path("q.pare");
+  const std::string out_ = folder_.path("q.pare");
 };
 
 Tensor run_graph(const std::string& path, const Tensor& x) {

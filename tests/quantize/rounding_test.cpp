@@ -386,7 +386,7 @@ TEST_F(RoundWeights, SameOnAnyNumberOfThreadsAndInAnyBatches) {
 TEST_F(RoundWeights, StopsWhenAsked) {
   RoundingOptions options;
   std::vector<std::string> seen;
-  options.progress = [&](const RoundingProgress& progress) {
+  options.progress = [&](const LayerProgress& progress) {
     EXPECT_EQ(progress.layers, 5);
     EXPECT_EQ(progress.done, static_cast<std::int64_t>(seen.size()));
     seen.push_back(progress.layer);

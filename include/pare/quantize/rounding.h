@@ -4,32 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "pare/graph/graph.h"
+#include "pare/quantize/batches.h"
 #include "pare/quantize/convert.h"
 
 namespace pare::quantize {
-
-/// Batches of a graph's inputs, which are asked for more than once, each time in order.
-struct Batches {
-  Batches(std::int64_t batches, std::function<Tensors(std::int64_t batch)> read)
-      : count(batches), get(std::move(read)) {}
-  Batches(std::vector<Tensors> batches)  // NOLINT: whoever has them all need not say more
-      : count(static_cast<std::int64_t>(batches.size())),
-        get([held = std::move(batches)](std::int64_t b) {
-          return held[static_cast<std::size_t>(b)];
-        }) {}
-  std::int64_t count;
-  std::function<Tensors(std::int64_t batch)> get;
-};
-
-struct RoundingProgress {
-  std::string layer;        ///< the one that is next
-  std::int64_t done = 0;    ///< layers
-  std::int64_t layers = 0;  ///< all that have weights to round
-};
 
 struct RoundingOptions {
   bool round_weights = true;  ///< else every weight gets the nearest code
@@ -45,7 +26,7 @@ struct RoundingOptions {
   std::uint64_t seed = 0;
   ConvertOptions convert = {};  ///< as the graph will be converted
   /// Before every layer; false stops: the layers that are left keep the nearest codes.
-  std::function<bool(const RoundingProgress& progress)> progress = {};
+  std::function<bool(const LayerProgress& progress)> progress = {};
 };
 
 struct PARE_API RoundingReport {

@@ -1,0 +1,121 @@
+// pare sensitivity: what quantizing each layer alone costs.
+#include "pare/quantize/sensitivity.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/model_file.h"
+#include "cli/progress.h"
+#include "cli/qconfig_options.h"
+#include "cli/scores.h"
+#include "cli/tensors.h"
+#include "pare/core/context.h"
+
+namespace pare::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::vector<std::string> calibration, inputs;
+  std::int64_t batch = 32;
+  QConfigOptions config;
+  LabelOptions labels;
+};
+
+quantize::Batches batches_of(const Inputs& inputs) {
+  return {inputs.batches(), [&](std::int64_t batch) {
+            check_interrupt();
+            return inputs.get(batch);
+          }};
+}
+
+double top1_of(const Plan& plan, const Inputs& inputs, const Labels& labels) {
+  Score score;
+  for (std::int64_t b = 0; b < inputs.batches(); ++b)
+    labels.add(score, inputs, b, plan.run(inputs.get(b)));
+  return score.share(static_cast<double>(score.top1));
+}
+
+// Without labels there is no top-1.
+Json json_of(const std::optional<double>& top1) { return top1 ? Json(*top1) : Json(nullptr); }
+
+Json document_of(const quantize::SensitivityReport& report) {
+  Json layers = Json::array(), left = Json::array();
+  for (const quantize::SensitivityReport::Layer& layer : report.layers)
+    layers.push_back({{"name", layer.name},
+                      {"op", layer.op},
+                      {"sqnr_db", layer.sqnr_db},
+                      {"top1", json_of(layer.metric)}});
+  for (const PassReport::Line& line : report.left)
+    left.push_back({{"name", line.node}, {"reason", line.text}});
+  return {{"layers", layers},
+          {"float", left},
+          {"all", {{"sqnr_db", report.all_sqnr_db}, {"top1", json_of(report.all_metric)}}},
+          {"float_top1", json_of(report.float_metric)}};
+}
+
+void run(const Options& options, const Settings& settings) {
+  if (!options.labels.labels.empty() && options.inputs.empty())
+    throw UsageError("--labels: expected --input, which they are for");
+  const Graph graph = load_model(options.model);
+  const Inputs calibration(graph, options.calibration, options.batch);
+  std::optional<Inputs> inputs;
+  std::optional<Labels> labels;
+  quantize::SensitivityOptions sensitivity{.config = config_of(options.config)};
+  if (!options.inputs.empty()) {
+    inputs.emplace(graph, options.inputs, options.batch);
+    sensitivity.data = batches_of(*inputs);
+  }
+  if (!options.labels.labels.empty()) {
+    labels.emplace(graph, options.labels, inputs->samples());
+    sensitivity.metric = [&](const Plan& plan) { return top1_of(plan, *inputs, *labels); };
+  }
+  std::unique_ptr<Progress> progress;
+  std::int64_t done = 0;
+  sensitivity.progress = [&](const quantize::LayerProgress& now) {
+    if (!progress) progress = std::make_unique<Progress>(settings, "sensitivity", now.layers);
+    progress->advance(now.done - std::exchange(done, now.done));
+    return true;
+  };
+  ContextScope scope;
+  scope->grad = false;
+  scope->threads = settings.threads;
+  const quantize::SensitivityReport report =
+      quantize::sensitivity(graph, batches_of(calibration), sensitivity);
+  progress.reset();
+  print(settings, quantize::to_string(report), document_of(report));
+}
+
+}  // namespace
+
+void add_sensitivity(CLI::App& app, Settings& settings) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command =
+      add_command(app, settings, "sensitivity",
+                  "What each layer costs when it alone is quantized, the worst first",
+                  "pare sensitivity resnet18.onnx --calibration x.npy");
+  command->add_option("MODEL", options->model, "A .onnx or .pare file of floats")->required();
+  command
+      ->add_option("--calibration", options->calibration,
+                   "[name=]x.npy, for every input: samples like those that the model will see")
+      ->required()
+      ->allow_extra_args(false);
+  command
+      ->add_option("--input", options->inputs,
+                   "[name=]x.npy, for every input: what outputs are compared on; the calibration "
+                   "data without")
+      ->allow_extra_args(false);
+  add_label_options(command, options->labels)
+      ->description("Classes [N] of --input, or per token [N, T]: top-1 decides the order");
+  add_qconfig_options(command, options->config);
+  command->add_option("--batch", options->batch, "Samples that run together")
+      ->check(CLI::Range(1, 1 << 20));
+  command->callback([options, &settings] { run(*options, settings); });
+}
+
+}  // namespace pare::cli
