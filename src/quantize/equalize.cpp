@@ -58,6 +58,8 @@ class Equalizer {
     LayerChannels channels;
     std::vector<double> largest = {};  // of the taps of each pair of channels, by magnitude
     std::vector<double> of_outputs = {}, of_inputs = {};  // factors
+    // What counts as the range of channels whose weights are next to nothing; 0 of others.
+    std::vector<double> least_output = {}, least_input = {};
   };
   // The largest weights of each channel of the first layer, on both sides.
   struct Ranges {
@@ -74,6 +76,8 @@ class Equalizer {
     Layer& added = layers_.at(n);
     added.of_outputs.assign(at(c.outputs), 1);
     added.of_inputs.assign(at(c.inputs), 1);
+    added.least_output.assign(at(c.outputs), 0);
+    added.least_input.assign(at(c.inputs), 0);
     added.largest.assign(at(c.rows() * c.columns()), 0);
     for (std::size_t i = 0; i < w.size(); ++i) {
       PARE_CHECK(std::isfinite(w[i]), invalid_argument, node.name,
@@ -89,16 +93,20 @@ class Equalizer {
     const auto size = [](const Layer& layer, std::int64_t o, std::int64_t i, std::int64_t k) {
       return layer.largest[at(k)] * layer.of_outputs[at(o)] * layer.of_inputs[at(i)];
     };
-    Ranges ranges{std::vector<double>(at(first.channels.outputs), 0),
-                  std::vector<double>(at(first.channels.outputs), 0)};
+    Ranges ranges{first.least_output, std::vector<double>(at(first.channels.outputs), 0)};
+    for (std::size_t o = 0; o < ranges.first.size(); ++o) ranges.first[o] *= first.of_outputs[o];
     first.channels.for_each_pair([&](std::int64_t o, std::int64_t i, std::int64_t k) {
       ranges.first[at(o)] = std::max(ranges.first[at(o)], size(first, o, i, k));
     });
-    second.channels.for_each_pair([&](std::int64_t o, std::int64_t i, std::int64_t k) {
+    const auto widen = [&](std::int64_t i, double range) {
       if (path.channel[at(i)] < 0) return;
-      double& range = ranges.second[at(path.channel[at(i)])];
-      range = std::max(range, size(second, o, i, k));
-    });
+      double& known = ranges.second[at(path.channel[at(i)])];
+      known = std::max(known, range);
+    };
+    for (std::int64_t i = 0; i < second.channels.inputs; ++i)
+      widen(i, second.least_input[at(i)] * second.of_inputs[at(i)]);
+    second.channels.for_each_pair(
+        [&](std::int64_t o, std::int64_t i, std::int64_t k) { widen(i, size(second, o, i, k)); });
     return ranges;
   }
 
@@ -111,17 +119,30 @@ class Equalizer {
     return largest;
   }
 
-  // A channel without weights on a side is what it is with any factor; one whose weights are next
-  // to nothing gives its bias, which a factor that makes up for them would blow up.
-  std::vector<std::size_t> channels_with_weights(const ChannelPath& path) const {
+  // Channels with weights that count on both sides. The others get a range: in the first layer that
+  // of the bias, which is all that such a channel gives, and which a factor that made up for the
+  // weights would blow up.
+  std::vector<std::size_t> channels_with_weights(const ChannelPath& path) {
     const Ranges ranges = ranges_of(path);
     const auto least = [&](const std::vector<double>& side) {
       return options_.negligible * *std::max_element(side.begin(), side.end());
     };
     const double first = least(ranges.first), second = least(ranges.second);
+    const Graph::Node& node = graph_.node(path.first);
+    std::vector<float> bias(ranges.first.size(), 0);
+    if (node.inputs.size() > 2 && node.inputs[2] >= 0)
+      bias = LeafEvaluator(graph_)(node.inputs[2]).to_vector<float>();
     std::vector<std::size_t> channels;
-    for (std::size_t c = 0; c < ranges.first.size(); ++c)
+    for (std::size_t c = 0; c < ranges.first.size(); ++c) {
+      if (ranges.first[c] <= first)
+        layers_.at(path.first).least_output[c] =
+            std::max(first, static_cast<double>(std::fabs(bias[c])));
       if (ranges.first[c] > first && ranges.second[c] > second) channels.push_back(c);
+    }
+    std::vector<double>& least_input = layers_.at(path.second).least_input;
+    for (std::size_t i = 0; i < least_input.size(); ++i)
+      if (path.channel[i] >= 0 && ranges.second[at(path.channel[i])] <= second)
+        least_input[i] = second;
     return channels;
   }
 
@@ -141,7 +162,8 @@ class Equalizer {
     const Ranges ranges = ranges_of(path);
     std::vector<double> divisors(ranges.first.size(), 1);
     double change = 0;
-    for (const std::size_t c : channels_[p]) {
+    for (std::size_t c = 0; c < divisors.size(); ++c) {
+      if (ranges.first[c] <= 0 || ranges.second[c] <= 0) continue;
       divisors[c] = std::sqrt(ranges.first[c] / ranges.second[c]);
       change = std::max(change, std::fabs(std::log(divisors[c])));
     }
@@ -168,31 +190,19 @@ class Equalizer {
     return std::all_of(factors.begin(), factors.end(), [](double f) { return f == 1; });
   }
 
-  int multiplied(const std::string& name, int value, const std::vector<float>& factors,
-                 const Shape& shape) {
-    const int leaf =
-        graph_.add_leaf(Graph::Kind::constant, name + ".factor", Tensor::from(factors, shape));
+  int multiplied(const std::string& name, int value, Tensor factors) {
+    const int leaf = graph_.add_leaf(Graph::Kind::constant, name + ".factor", std::move(factors));
     return graph_.node(graph_.add_node(name + ".equalized", {&kMul, {}}, {value, leaf})).outputs[0];
   }
 
-  // Factors of one side's channels, of a shape that the weight's broadcasts.
   int multiplied_weight(int n, const Layer& layer, bool outputs) {
     const Graph::Node& node = graph_.node(n);
     const std::vector<double>& factors = outputs ? layer.of_outputs : layer.of_inputs;
     const int weight = node.inputs[1];
     if (all_one(factors)) return weight;
-    const LayerChannels& c = layer.channels;
-    const bool by_row = outputs == c.outputs_first;
-    Shape shape{by_row || c.groups > 1 ? c.rows() : 1, by_row ? 1 : c.columns()};
-    while (shape.rank() < graph_.value(weight).shape.rank()) shape.append(1);
-    std::vector<float> values(factors.begin(), factors.end());
-    if (!by_row && c.groups > 1) {  // columns are other channels in each group
-      values.resize(at(c.rows() * c.columns()));
-      c.for_each_pair([&](std::int64_t o, std::int64_t i, std::int64_t k) {
-        values[at(k)] = static_cast<float>(factors[at(outputs ? o : i)]);
-      });
-    }
-    return multiplied(node.name + ".weight", weight, values, shape);
+    return multiplied(
+        node.name + ".weight", weight,
+        channel_factors(layer.channels, factors, outputs, graph_.value(weight).shape.rank()));
   }
 
   void put_factors(int n, const Layer& layer) {
@@ -202,16 +212,16 @@ class Equalizer {
     }
     const Graph::Node& node = graph_.node(n);
     if (node.inputs.size() < 3 || node.inputs[2] < 0 || all_one(layer.of_outputs)) return;
+    const std::vector<float> factors(layer.of_outputs.begin(), layer.of_outputs.end());
     const int bias = multiplied(node.name + ".bias", node.inputs[2],
-                                {layer.of_outputs.begin(), layer.of_outputs.end()},
-                                Shape{layer.channels.outputs});
+                                Tensor::from(factors, {layer.channels.outputs}));
     graph_.edit_node(n).inputs[2] = bias;
   }
 
   const EqualizeOptions& options_;
   Graph graph_;
   const ChannelPaths found_;
-  std::vector<std::vector<std::size_t>> channels_ = {};  // by path: those that get factors
+  std::vector<std::vector<std::size_t>> channels_ = {};  // by path: with weights on both sides
   std::map<int, Layer> layers_;                          // by node
   EqualizationReport report_;
 };

@@ -23,4 +23,20 @@ LayerChannels layer_channels(const Graph::Node& node, const Shape& weight) {
   return layer;
 }
 
+Tensor channel_factors(const LayerChannels& layer, const std::vector<double>& numbers, bool outputs,
+                       int rank) {
+  const bool by_row = outputs == layer.outputs_first;
+  const bool by_pair = !by_row && layer.groups > 1;  // columns are other channels in each group
+  Shape shape{by_row || by_pair ? layer.rows() : 1, by_row ? 1 : layer.columns()};
+  while (shape.rank() < rank) shape.append(1);
+  std::vector<float> values(numbers.begin(), numbers.end());
+  if (by_pair) {
+    values.clear();
+    layer.for_each_pair([&](std::int64_t o, std::int64_t i, std::int64_t) {
+      values.push_back(static_cast<float>(numbers[static_cast<std::size_t>(outputs ? o : i)]));
+    });
+  }
+  return Tensor::from(values, shape);
+}
+
 }  // namespace pare::quantize

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "pare/graph/graph.h"
 
@@ -30,5 +31,9 @@ struct LayerChannels {
 };
 /// `node` must have its weight at input 1.
 LayerChannels layer_channels(const Graph::Node& node, const Shape& weight);
+/// A number for each of the layer's output channels, or of its input channels, in a shape of `rank`
+/// axes that its weight's broadcasts.
+Tensor channel_factors(const LayerChannels& layer, const std::vector<double>& numbers, bool outputs,
+                       int rank);
 
 }  // namespace pare::quantize

@@ -112,14 +112,15 @@ TEST_F(Equalize, DividesByTheRootOfTheRatioOfRanges) {
     graph.edit_value(graph.find_value(name)).tensor = tensor;
   };
   set("0.weight", Tensor::from({-8, 1, 0.5F, 0.25F, 0, 0}, {3, 2}));  // r1 = 8, 0.5, 0
-  set("0.bias", Tensor::from({4, -1, 3}, {3}));
+  set("0.bias", Tensor::from({4, -1, 1.25F}, {3}));
   set("2.weight", Tensor::from({2, 4, 1, -1, -8, 5}, {2, 3}));  // r2 = 2, 8, 5
   const Graph before = graph.copy();
   const EqualizationReport report = equalize(graph);
-  // S = 2, 1/4; without weights on one side 1.
+  // S = 2, 1/4; with nothing but a bias of 1.25 √(1.25 / 5).
   EXPECT_EQ(weight_of(graph, "0").to_vector<float>(), (std::vector<float>{-4, 0.5F, 2, 1, 0, 0}));
-  EXPECT_EQ(weight_of(graph, "0", 2).to_vector<float>(), (std::vector<float>{2, -4, 3}));
-  EXPECT_EQ(weight_of(graph, "2").to_vector<float>(), (std::vector<float>{4, 1, 1, -2, -2, 5}));
+  EXPECT_EQ(weight_of(graph, "0", 2).to_vector<float>(), (std::vector<float>{2, -4, 2.5F}));
+  EXPECT_EQ(weight_of(graph, "2").to_vector<float>(),
+            (std::vector<float>{4, 1, 0.5F, -2, -2, 2.5F}));
   ASSERT_EQ(report.pairs.size(), 1U);
   EXPECT_EQ(report.pairs[0].first, "0");
   EXPECT_EQ(report.pairs[0].second, "2");
@@ -288,19 +289,27 @@ TEST_F(Equalize, Relu6BecomesReluWhereAsked) {
   EXPECT_GT(largest_difference(graph, changed, x * 10.0F), 1e-2);
 }
 
-// A channel that gives nothing but its bias must not get a bias of millions.
-TEST_F(Equalize, ChannelsNextToNothingKeepTheirBias) {
+// A channel that gives nothing but its bias must not get a bias of millions, and what reads it must
+// not keep weights of its own size beside smaller ones.
+TEST_F(Equalize, ChannelsNextToNothingGoByTheirBias) {
   Graph graph = spread_graph(
       nn::Sequential{nn::Linear{{.in = 2, .out = 3}}, nn::Linear{{.in = 3, .out = 2}}}, {2, 2});
-  graph.edit_value(graph.find_value("0.weight")).tensor =
-      Tensor::from({1, 1, 1e-9F, 1e-9F, 2, 3}, {3, 2});
-  const Tensor bias = graph.value(graph.find_value("0.bias")).tensor;
+  const auto set = [&](const char* name, const Tensor& tensor) {
+    graph.edit_value(graph.find_value(name)).tensor = tensor;
+  };
+  set("0.weight", Tensor::from({4, 1, 1e-9F, 1e-9F, 2, 1}, {3, 2}));
+  set("0.bias", Tensor::from({0, 0.5F, 0}, {3}));
+  set("1.weight", Tensor::from({1, 8, 0, 0, 8, 0}, {2, 3}));
   Graph all = graph.copy();
-  EXPECT_EQ(equalize(graph).pairs[0].channels, 2);
-  EXPECT_EQ(weight_of(graph, "0", 2).to_vector<float>()[1], bias.to_vector<float>()[1]);
-  EXPECT_EQ(equalize(all, {.negligible = 0}).pairs[0].channels, 3);
-  EXPECT_GT(std::fabs(weight_of(all, "0", 2).to_vector<float>()[1]),
-            std::fabs(bias.to_vector<float>()[1]) * 1000);
+  const Graph before = graph.copy();
+  EXPECT_EQ(equalize(graph).pairs[0].channels, 1);
+  // S = 2; √(0.5 / 8) = 1/4; √(2 / 0.0008), since nobody reads the third.
+  EXPECT_EQ(weight_of(graph, "0", 2).to_vector<float>(), (std::vector<float>{0, 2, 0}));
+  EXPECT_EQ(weight_of(graph, "1").to_vector<float>(), (std::vector<float>{2, 2, 0, 0, 2, 0}));
+  EXPECT_NEAR(weight_of(graph, "0").to_vector<float>()[4], 2 / std::sqrt(2 / 0.0008), 1e-6);
+  EXPECT_LT(largest_difference(before, graph, Generator(4).normal({2, 2})), 1e-6);
+  EXPECT_EQ(equalize(all, {.negligible = 0}).pairs[0].channels, 2);
+  EXPECT_GT(weight_of(all, "0", 2).to_vector<float>()[1], 1000);
 }
 
 TEST_F(Equalize, MasksStayMasksAndStillTrain) {

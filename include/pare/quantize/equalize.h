@@ -16,8 +16,9 @@ struct EqualizeOptions {
   /// paper does it: they keep no factors, so that layers around them are left alone otherwise. This
   /// alone changes what the graph computes, where activations go beyond the bound.
   bool relu6_as_relu = false;
-  /// A channel keeps its weights where the largest of them, on either side, is at most this part of
-  /// the largest of all channels there: what it gives is its bias, which would grow without bounds.
+  /// A channel whose largest weight in a layer is at most this part of that of all channels there
+  /// counts with this part instead, in the first layer with its bias if that is more: what it gives
+  /// is its bias, which would grow without bounds.
   double negligible = 1e-4;
   /// Ends when no factor changes by more than this part any more, or after so many rounds over all
   /// pairs.
