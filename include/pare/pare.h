@@ -115,6 +115,7 @@
 #include "pare/optim/sgd.h"
 #include "pare/prune/channels.h"
 #include "pare/prune/masks.h"
+#include "pare/quantize/absorb_biases.h"
 #include "pare/quantize/batches.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/equalize.h"

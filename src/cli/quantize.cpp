@@ -12,6 +12,7 @@
 #include "cli/qconfig_options.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
+#include "pare/quantize/absorb_biases.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/equalize.h"
 #include "pare/quantize/prepare.h"
@@ -25,7 +26,7 @@ struct Options {
   std::vector<std::string> calibration;
   QConfigOptions config;
   std::int64_t batch = 32;
-  bool equalize = false, relu6_as_relu = false;
+  bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false;
 };
 
@@ -38,6 +39,20 @@ void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) 
     prepared.run(inputs.get(b));
     progress.advance(inputs.samples_of(b));
   }
+}
+
+// With --absorb-biases.
+quantize::AbsorptionReport absorb(Graph& graph, const Inputs& inputs, const Options& options,
+                                  const Settings& settings) {
+  if (!options.absorb_biases) return {};
+  ContextScope scope;
+  scope->threads = settings.threads;
+  Progress progress(settings, "absorb biases", inputs.samples());
+  const quantize::Batches data(inputs.batches(), [&](std::int64_t batch) {
+    progress.advance(inputs.samples_of(batch));
+    return inputs.get(batch);
+  });
+  return quantize::absorb_biases(graph, {.data = data});
 }
 
 // Layer by layer, with progress in layers.
@@ -105,8 +120,15 @@ Json layers_of(const quantize::RoundingReport& report) {
   return layers;
 }
 
+Json left_of(const std::vector<PassReport::Line>& lines) {
+  Json left = Json::array();
+  for (const PassReport::Line& line : lines)
+    left.push_back({{"name", line.node}, {"reason", line.text}});
+  return left;
+}
+
 Json document_of(const quantize::EqualizationReport& report) {
-  Json pairs = Json::array(), left = Json::array();
+  Json pairs = Json::array();
   for (const quantize::EqualizationReport::Pair& pair : report.pairs)
     pairs.push_back({{"first", pair.first},
                      {"second", pair.second},
@@ -116,10 +138,20 @@ Json document_of(const quantize::EqualizationReport& report) {
                      {"ratio_before", pair.before},
                      {"ratio_after", pair.after},
                      {"became_relu", pair.replaced}});
-  for (const PassReport::Line& line : report.left)
-    left.push_back({{"name", line.node}, {"reason", line.text}});
-  return {
-      {"pairs", pairs}, {"left", left}, {"rounds", report.rounds}, {"converged", report.converged}};
+  return {{"pairs", pairs},
+          {"left", left_of(report.left)},
+          {"rounds", report.rounds},
+          {"converged", report.converged}};
+}
+
+Json document_of(const quantize::AbsorptionReport& report) {
+  Json pairs = Json::array();
+  for (const quantize::AbsorptionReport::Pair& pair : report.pairs)
+    pairs.push_back({{"first", pair.first},
+                     {"second", pair.second},
+                     {"channels", pair.channels},
+                     {"largest", pair.largest}});
+  return {{"pairs", pairs}, {"left", left_of(report.left)}};
 }
 
 void run(const Options& options, const Settings& settings) {
@@ -132,6 +164,7 @@ void run(const Options& options, const Settings& settings) {
   if (options.equalize)
     equalized = quantize::equalize(graph, {.relu6_as_relu = options.relu6_as_relu});
   const Inputs inputs(graph, options.calibration, options.batch);
+  const quantize::AbsorptionReport absorbed = absorb(graph, inputs, options, settings);
   Graph prepared = quantize::prepare(graph, config);
   calibrate(prepared, inputs, settings);
   quantize::RoundingReport fitted;
@@ -150,6 +183,10 @@ void run(const Options& options, const Settings& settings) {
   if (options.equalize) {
     document["equalization"] = document_of(equalized);
     text = quantize::to_string(equalized) + "\n";
+  }
+  if (options.absorb_biases) {
+    document["absorption"] = document_of(absorbed);
+    text += quantize::to_string(absorbed) + "\n";
   }
   if (!fitted.layers.empty()) {
     document["rounding"] = layers_of(fitted);
@@ -184,6 +221,9 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_flag("--relu6-as-relu", options->relu6_as_relu,
                     "With --equalize: make relu of relu6 between such layers, which changes what "
                     "the model computes");
+  command->add_flag("--absorb-biases", options->absorb_biases,
+                    "Then move what a channel always gives on the calibration data to the next "
+                    "layer's bias");
   command->add_flag(
       "--bias-correction", options->bias_correction,
       "Biases that leave every layer's mean output on the calibration data as it was");

@@ -98,6 +98,25 @@ TEST_F(QuantizeCommandTest, EqualizesFirst) {
                  {"--equalize"});
 }
 
+TEST_F(QuantizeCommandTest, AbsorbsBiasesOnTheCalibrationData) {
+  const std::string x = save("x.npy", pictures(16));
+  const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--equalize",
+                               "--absorb-biases", "--batch", "5"});
+  EXPECT_EQ(json["equalization"]["pairs"].size(), 1U);
+  ASSERT_EQ(json["absorption"]["pairs"].size(), 1U) << json;
+  EXPECT_EQ(json["absorption"]["pairs"][0]["first"], "conv");
+  EXPECT_EQ(json["absorption"]["pairs"][0]["second"], "fc");
+  EXPECT_EQ(json["absorption"]["left"][0]["name"], "fc");
+  // The same as the library's calls.
+  Graph graph = classifier();
+  quantize::equalize(graph);
+  const auto report = quantize::absorb_biases(
+      graph, {.data = quantize::Batches(std::vector<Tensors>{{pictures(16)}})});
+  EXPECT_EQ(json["absorption"]["pairs"][0]["channels"], report.pairs[0].channels);
+  EXPECT_FALSE(
+      pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("absorption"));
+}
+
 TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   const std::string x = save("x.npy", pictures(4));
   const auto expect = [&](int code, std::vector<std::string> more,
