@@ -13,7 +13,9 @@
 #include "cli/tensors.h"
 #include "pare/core/context.h"
 #include "pare/quantize/absorb_biases.h"
+#include "pare/quantize/channel_statistics.h"
 #include "pare/quantize/convert.h"
+#include "pare/quantize/correct_biases.h"
 #include "pare/quantize/equalize.h"
 #include "pare/quantize/prepare.h"
 #include "pare/quantize/rounding.h"
@@ -27,7 +29,7 @@ struct Options {
   QConfigOptions config;
   std::int64_t batch = 32;
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
-  bool adaround = false, bias_correction = false;
+  bool adaround = false, bias_correction = false, analytic = false;
 };
 
 void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
@@ -42,7 +44,8 @@ void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) 
 }
 
 // With --absorb-biases.
-quantize::AbsorptionReport absorb(Graph& graph, const Inputs& inputs, const Options& options,
+quantize::AbsorptionReport absorb(Graph& graph, const Inputs& inputs,
+                                  quantize::ChannelStatistics& statistics, const Options& options,
                                   const Settings& settings) {
   if (!options.absorb_biases) return {};
   ContextScope scope;
@@ -52,7 +55,7 @@ quantize::AbsorptionReport absorb(Graph& graph, const Inputs& inputs, const Opti
     progress.advance(inputs.samples_of(batch));
     return inputs.get(batch);
   });
-  return quantize::absorb_biases(graph, {.data = data});
+  return quantize::absorb_biases(graph, {.data = data, .statistics = &statistics});
 }
 
 // Layer by layer, with progress in layers.
@@ -120,6 +123,17 @@ Json layers_of(const quantize::RoundingReport& report) {
   return layers;
 }
 
+Json layers_of(const quantize::BiasCorrectionReport& report) {
+  Json layers = Json::array();
+  for (const quantize::BiasCorrectionReport::Layer& layer : report.layers)
+    layers.push_back({{"name", layer.name},
+                      {"op", layer.op},
+                      {"corrected", layer.corrected},
+                      {"largest_bias_shift", layer.largest_shift},
+                      {"note", layer.note}});
+  return layers;
+}
+
 Json left_of(const std::vector<PassReport::Line>& lines) {
   Json left = Json::array();
   for (const PassReport::Line& line : lines)
@@ -160,12 +174,16 @@ void run(const Options& options, const Settings& settings) {
     throw UsageError("--relu6-as-relu: expected --equalize with it");
   check_model_output(options.to);
   Graph graph = load_model(options.from);
+  quantize::ChannelStatistics statistics = quantize::batch_norm_statistics(graph);
   quantize::EqualizationReport equalized;
   if (options.equalize)
-    equalized = quantize::equalize(graph, {.relu6_as_relu = options.relu6_as_relu});
+    equalized = quantize::equalize(
+        graph, {.relu6_as_relu = options.relu6_as_relu, .statistics = &statistics});
   const Inputs inputs(graph, options.calibration, options.batch);
-  const quantize::AbsorptionReport absorbed = absorb(graph, inputs, options, settings);
+  const quantize::AbsorptionReport absorbed = absorb(graph, inputs, statistics, options, settings);
   Graph prepared = quantize::prepare(graph, config);
+  quantize::BiasCorrectionReport corrected;
+  if (options.analytic) corrected = quantize::correct_biases(prepared, statistics);
   calibrate(prepared, inputs, settings);
   quantize::RoundingReport fitted;
   if (options.adaround || options.bias_correction) {
@@ -187,6 +205,10 @@ void run(const Options& options, const Settings& settings) {
   if (options.absorb_biases) {
     document["absorption"] = document_of(absorbed);
     text += quantize::to_string(absorbed) + "\n";
+  }
+  if (options.analytic) {
+    document["bias_correction"] = layers_of(corrected);
+    text += quantize::to_string(corrected) + "\n";
   }
   if (!fitted.layers.empty()) {
     document["rounding"] = layers_of(fitted);
@@ -227,6 +249,8 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_flag(
       "--bias-correction", options->bias_correction,
       "Biases that leave every layer's mean output on the calibration data as it was");
+  command->add_flag("--analytic-bias-correction", options->analytic,
+                    "The same for the errors of weights alone, from batch norms instead of data");
   command->add_flag("--adaround", options->adaround,
                     "Weights rounded up or down so that every layer's output on the calibration "
                     "data changes least, not each to the nearest code");

@@ -11,13 +11,11 @@
 #include "core/check.h"
 #include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
-#include "graph/leaf_evaluator.h"
-#include "graph/uses.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
+#include "quantize/channel_means.h"
 #include "quantize/channel_paths.h"
 #include "quantize/float_graph.h"
-#include "quantize/placement.h"
 
 namespace pare::quantize {
 namespace {
@@ -25,29 +23,6 @@ namespace {
 constexpr const char* kWhere = "absorb_biases";
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// Of each channel of a layer's result.
-struct Distribution {
-  std::vector<double> mean, deviation;
-};
-using Distributions = std::map<std::string, Distribution>;  // by the layer's node
-
-// A batch norm's result has beta for its mean and |gamma| for its deviation.
-Distributions of_batch_norms(const Graph& graph) {
-  const Uses uses(graph);
-  LeafEvaluator evaluate(graph);
-  Distributions result;
-  for (const Graph::Node& node : graph.nodes()) {
-    const int layer = absorbed_into(graph, uses, node);
-    if (layer < 0) continue;
-    Distribution& d = result[graph.node(layer).name];
-    for (const float beta : evaluate(node.inputs[2]).to_vector<float>())
-      d.mean.push_back(static_cast<double>(beta));
-    for (const float gamma : evaluate(node.inputs[1]).to_vector<float>())
-      d.deviation.push_back(static_cast<double>(std::fabs(gamma)));
-  }
-  return result;
-}
 
 // Sums over the elements of each channel.
 struct Sums {
@@ -72,8 +47,8 @@ struct Sums {
       PARE_CHECK(std::isfinite(s), invalid_argument, layer,
                  "expected finite results on the data, got NaN or infinity");
   }
-  Distribution distribution() const {
-    Distribution d;
+  ChannelDistribution distribution() const {
+    ChannelDistribution d;
     for (std::size_t c = 0; c < sum.size(); ++c) {
       const double mean = sum[c] / count;
       d.mean.push_back(mean);
@@ -83,7 +58,7 @@ struct Sums {
   }
 };
 
-Distributions of_data(Graph graph, const std::vector<ChannelPath>& paths, const Batches& data) {
+ChannelStatistics of_data(Graph graph, const std::vector<ChannelPath>& paths, const Batches& data) {
   std::map<int, Sums> sums;  // by the layer's result
   std::map<int, int> layers;
   for (const ChannelPath& path : paths) layers[graph.node(path.first).outputs[0]] = path.first;
@@ -95,7 +70,7 @@ Distributions of_data(Graph graph, const std::vector<ChannelPath>& paths, const 
       const LayerChannels channels = layer_channels(node, graph.value(node.inputs[1]).shape);
       sums[value].add(tensor, channels.axis, node.name);
     });
-  Distributions result;
+  ChannelStatistics result;
   for (const auto& [value, all] : sums)
     if (all.count > 0) result[graph.node(layers.at(value)).name] = all.distribution();
   return result;
@@ -130,8 +105,9 @@ class Absorber {
       : options_(options),
         graph_(fold_batch_norm(graph.share()).graph),
         found_(find_channel_paths(graph_, false)),
-        known_(options.data ? of_data(graph_.share(), found_.paths, *options.data)
-                            : of_batch_norms(graph)) {}
+        known_(options.data         ? of_data(graph_.share(), found_.paths, *options.data)
+               : options.statistics ? *options.statistics
+                                    : batch_norm_statistics(graph)) {}
 
   AbsorptionReport run() {
     report_.left = found_.left;
@@ -148,6 +124,14 @@ class Absorber {
   }
 
   Graph take() { return std::move(graph_); }
+
+  void shift(ChannelStatistics& statistics) const {
+    for (const auto& [name, given] : given_)
+      if (const auto found = statistics.find(name); found != statistics.end()) {
+        check_channels(found->second, static_cast<std::int64_t>(given.size()), name);
+        for (std::size_t c = 0; c < given.size(); ++c) found->second.mean[c] -= given[c];
+      }
+  }
 
  private:
   static bool has_padding(const Call& call) {
@@ -173,9 +157,12 @@ class Absorber {
     return "";
   }
 
-  void absorb(const ChannelPath& path, const Distribution& known) {
+  void absorb(const ChannelPath& path, const ChannelDistribution& known) {
     const bool bent = std::any_of(path.between.begin(), path.between.end(),
                                   [&](int n) { return bends(graph_.node(n).call.op); });
+    const Graph::Node& layer = graph_.node(path.first);
+    check_channels(known, layer_channels(layer, graph_.value(layer.inputs[1]).shape).outputs,
+                   layer.name);
     AbsorptionReport::Pair pair{graph_.node(path.first).name, graph_.node(path.second).name};
     std::vector<double> given(known.mean.size(), 0);
     // What nobody reads is left alone.
@@ -190,6 +177,7 @@ class Absorber {
     }
     report_.pairs.push_back(pair);
     if (pair.channels == 0) return;
+    given_[pair.first] = given;
     std::vector<float> taken;
     for (const double c : given) taken.push_back(static_cast<float>(-c));
     const auto size = static_cast<std::int64_t>(taken.size());
@@ -217,12 +205,7 @@ class Absorber {
   }
 
   void add_to_bias(int n, int value) {
-    std::vector<int> inputs = graph_.node(n).inputs;
-    inputs.resize(3, -1);
-    inputs[2] = inputs[2] < 0 ? value
-                              : output_of(graph_.add_node(graph_.node(n).name + ".bias.sum",
-                                                          {&kAdd, {}}, {inputs[2], value}));
-    graph_.edit_node(n).inputs = std::move(inputs);
+    quantize::add_to_bias(graph_, n, value, graph_.node(n).name + ".bias.sum");
   }
 
   int output_of(int node) const { return graph_.node(node).outputs[0]; }
@@ -230,7 +213,8 @@ class Absorber {
   const AbsorptionOptions& options_;
   Graph graph_;
   const ChannelPaths found_;
-  const Distributions known_;
+  const ChannelStatistics known_;
+  std::map<std::string, std::vector<double>> given_;  // by layer: what its channels gave away
   AbsorptionReport report_;
 };
 
@@ -257,6 +241,7 @@ AbsorptionReport absorb_biases(Graph& graph, const AbsorptionOptions& options) {
   scope->grad = scope->training = scope->observing = false;
   Absorber absorber(graph, options);
   AbsorptionReport report = absorber.run();
+  if (options.statistics) absorber.shift(*options.statistics);
   graph = absorber.take();
   return report;
 }

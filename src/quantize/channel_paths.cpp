@@ -12,6 +12,7 @@
 #include "graph/moves.h"
 #include "graph/smallest_sizes.h"
 #include "pare/core/ops.h"
+#include "quantize/clips.h"
 
 namespace pare::quantize {
 namespace {
@@ -21,18 +22,6 @@ namespace {
 constexpr std::int32_t kZero = 0, kForeign = -1;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-std::pair<double, double> bounds_of(const Call& call) {
-  if (call.op == &kRelu6) return {0, 6};
-  if (call.op == &kHardtanh) {
-    const auto& a = call.attributes.as<HardtanhAttributes>();
-    return {a.min, a.max};
-  }
-  const auto& a = call.attributes.as<ClampAttributes>();
-  return {a.min, a.max};
-}
-
-bool clips(const OpDef* op) { return op == &kRelu6 || op == &kHardtanh || op == &kClamp; }
 
 // The one label, zeros apart, of each index of `axis`; nothing where an index has several.
 std::optional<std::vector<std::int32_t>> labels_of_axis(const Tensor& labels, int axis) {
@@ -127,7 +116,8 @@ class Finder {
       if (!passed)
         return fmt::format("'{}' ({}) does not keep factors of channels", node.name,
                            node.call.op->name);
-      if (clips(node.call.op) && !is_homogeneous(node.call)) path.clips.push_back(reader);
+      if (const auto bounds = clip_bounds(node.call); bounds && !is_homogeneous(*bounds))
+        path.clips.push_back(reader);
       labels = *passed;
       path.between.push_back(reader);
       value = node.outputs[0];
@@ -146,11 +136,10 @@ class Finder {
     return "";
   }
 
-  // Of calls that clip: whether they do so at 0 alone.
-  static bool is_homogeneous(const Call& call) {
-    const auto [min, max] = bounds_of(call);
+  // Whether a call that clips does so at 0 alone.
+  static bool is_homogeneous(const Bounds& bounds) {
     const auto open = [](double bound) { return bound == 0 || std::isinf(bound); };
-    return open(min) && open(max);
+    return open(bounds.low) && open(bounds.high);
   }
 
   // The labels of the node's result; nothing where a factor of a channel does not pass.
@@ -178,10 +167,10 @@ class Finder {
   bool is_single_element(const Graph::Node& node, int value) const {
     const OpDef* op = node.call.op;
     const bool leads = node.inputs[0] == value;
-    if (clips(op))
-      return is_homogeneous(node.call) || (clipped_ && bounds_of(node.call).first == 0);
+    if (const auto bounds = clip_bounds(node.call))
+      return leads && (is_homogeneous(*bounds) || (clipped_ && bounds->low == 0));
     for (const OpDef* known :
-         {&kRelu, &kLeakyRelu, &kPrelu, &kAbs, &kNeg, &kDropout, &kDetach, &kToFormat, &kDiv})
+         {&kLeakyRelu, &kPrelu, &kAbs, &kNeg, &kDropout, &kDetach, &kToFormat, &kDiv})
       if (op == known) return leads && (node.inputs.size() < 2 || leaf_[at(node.inputs[1])]);
     if (op == &kMul) return leaf_[at(node.inputs[leads ? 1 : 0])];
     return op == &kCast && graph_.value(node.outputs[0]).dtype == DType::f32;

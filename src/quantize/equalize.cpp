@@ -12,6 +12,7 @@
 #include "core/check.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
+#include "quantize/channel_means.h"
 #include "quantize/channel_paths.h"
 #include "quantize/float_graph.h"
 
@@ -52,6 +53,18 @@ class Equalizer {
   }
 
   Graph take() { return std::move(graph_); }
+
+  void divide(ChannelStatistics& statistics) const {
+    for (const auto& [name, factors] : factors_) {
+      const auto found = statistics.find(name);
+      if (found == statistics.end()) continue;
+      check_channels(found->second, static_cast<std::int64_t>(factors.size()), name);
+      for (std::size_t c = 0; c < factors.size(); ++c) {
+        found->second.mean[c] *= factors[c];
+        found->second.deviation[c] *= factors[c];
+      }
+    }
+  }
 
  private:
   struct Layer {
@@ -206,6 +219,7 @@ class Equalizer {
   }
 
   void put_factors(int n, const Layer& layer) {
+    factors_[graph_.node(n).name] = layer.of_outputs;
     for (const bool outputs : {true, false}) {
       const int weight = multiplied_weight(n, layer, outputs);
       graph_.edit_node(n).inputs[1] = weight;
@@ -223,6 +237,7 @@ class Equalizer {
   const ChannelPaths found_;
   std::vector<std::vector<std::size_t>> channels_ = {};  // by path: with weights on both sides
   std::map<int, Layer> layers_;                          // by node
+  std::map<std::string, std::vector<double>> factors_;   // of the results, by layer
   EqualizationReport report_;
 };
 
@@ -255,6 +270,7 @@ EqualizationReport equalize(Graph& graph, const EqualizeOptions& options) {
   scope->grad = false;
   Equalizer equalizer(graph, options);
   EqualizationReport report = equalizer.run();
+  if (options.statistics) equalizer.divide(*options.statistics);
   graph = equalizer.take();
   return report;
 }

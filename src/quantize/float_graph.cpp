@@ -1,8 +1,9 @@
-// What methods on a float graph ask of it.
+// Float graphs, and the float network within a prepared one.
 #include "quantize/float_graph.h"
 
 #include "core/check.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/observe.h"
 #include "quantize/ranges.h"
 
 namespace pare::quantize {
@@ -16,6 +17,28 @@ void check_float(const Graph& graph, const char* where) {
                "expected a float graph, got one that is prepared or quantized already (node '{}')",
                node.name);
   }
+}
+
+void check_prepared(const Graph& prepared, const char* where) {
+  bool any = false;
+  for (const Graph::Node& node : prepared.nodes()) {
+    PARE_CHECK(node.call.op != &kObserveFakeQuantize, invalid_state, where,
+               "expected a graph from prepare, got one from prepare_qat (node '{}')", node.name);
+    any = any || is_observer(node);
+  }
+  PARE_CHECK(any, invalid_state, where, "expected a graph from prepare, got one without observers");
+}
+
+Graph float_form(const Graph& prepared) {
+  Graph graph = prepared.share();
+  const auto nodes = static_cast<int>(graph.nodes().size());
+  for (int n = 0; n < nodes; ++n) {
+    const Graph::Node& node = graph.node(n);
+    if (is_observer(node) || node.call.op == &kFakeQuantize)
+      graph.replace_uses(node.outputs[0], node.inputs[0]);
+  }
+  graph.compact();
+  return graph;
 }
 
 }  // namespace pare::quantize

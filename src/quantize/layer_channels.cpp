@@ -1,6 +1,8 @@
 // Which output and input channel each weight of a layer connects.
 #include "quantize/layer_channels.h"
 
+#include <utility>
+
 #include "core/ops/convolution.h"
 #include "pare/core/ops.h"
 
@@ -37,6 +39,15 @@ Tensor channel_factors(const LayerChannels& layer, const std::vector<double>& nu
     });
   }
   return Tensor::from(values, shape);
+}
+
+void add_to_bias(Graph& graph, int node, int value, const std::string& name) {
+  std::vector<int> inputs = graph.node(node).inputs;
+  inputs.resize(3, -1);
+  const int bias = inputs[2];
+  inputs[2] =
+      bias < 0 ? value : graph.node(graph.add_node(name, {&kAdd, {}}, {bias, value})).outputs[0];
+  graph.edit_node(node).inputs = std::move(inputs);
 }
 
 }  // namespace pare::quantize

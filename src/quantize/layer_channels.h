@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "pare/graph/graph.h"
@@ -35,5 +36,8 @@ LayerChannels layer_channels(const Graph::Node& node, const Shape& weight);
 /// axes that its weight's broadcasts.
 Tensor channel_factors(const LayerChannels& layer, const std::vector<double>& numbers, bool outputs,
                        int rank);
+/// Adds a value [outputs] to the bias (input 2) of a layer by a call of that name; where there is
+/// no bias it becomes it.
+void add_to_bias(Graph& graph, int node, int value, const std::string& name);
 
 }  // namespace pare::quantize

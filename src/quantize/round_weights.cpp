@@ -9,12 +9,11 @@
 #include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
-#include "pare/core/ops/observe.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/rounding.h"
 #include "pare/runtime/compile.h"
+#include "quantize/float_graph.h"
 #include "quantize/layer_moments.h"
-#include "quantize/ranges.h"
 #include "quantize/round_codes.h"
 
 namespace pare::quantize {
@@ -38,30 +37,6 @@ void check_options(const Batches& data, const RoundingOptions& options) {
              "expected at least one place per sample, got {}", options.places);
   PARE_CHECK(options.damping > 0 && options.damping <= 1e6, invalid_argument, kWhere,
              "expected a damping above 0, got {}", options.damping);
-}
-
-void check_prepared(const Graph& prepared) {
-  bool any = false;
-  for (const Graph::Node& node : prepared.nodes()) {
-    PARE_CHECK(node.call.op != &kObserveFakeQuantize, invalid_state, kWhere,
-               "expected a graph from prepare, got one from prepare_qat (node '{}')", node.name);
-    any = any || is_observer(node);
-  }
-  PARE_CHECK(any, invalid_state, kWhere,
-             "expected a graph from prepare, got one without observers");
-}
-
-// The float network that was prepared: without observers and fake-quantization.
-Graph float_form(const Graph& prepared) {
-  Graph graph = prepared.share();
-  const auto nodes = static_cast<int>(graph.nodes().size());
-  for (int n = 0; n < nodes; ++n) {
-    const Graph::Node& node = graph.node(n);
-    if (is_observer(node) || node.call.op == &kFakeQuantize)
-      graph.replace_uses(node.outputs[0], node.inputs[0]);
-  }
-  graph.compact();
-  return graph;
 }
 
 // The part of a graph that gives what the layer reads.
@@ -321,7 +296,7 @@ std::string to_string(const RoundingReport& report) {
 
 Rounded round_weights(const Graph& prepared, const Batches& data, const RoundingOptions& options) {
   check_options(data, options);
-  check_prepared(prepared);
+  check_prepared(prepared, kWhere);
   ContextScope scope;
   scope->grad = scope->observing = scope->training = false;
   return Rounding(prepared, data, options).run();

@@ -117,6 +117,16 @@ TEST_F(QuantizeCommandTest, AbsorbsBiasesOnTheCalibrationData) {
       pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("absorption"));
 }
 
+TEST_F(QuantizeCommandTest, CorrectsBiasesFromBatchNorms) {
+  const std::string x = save("x.npy", pictures(16));
+  const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x,
+                               "--analytic-bias-correction", "--absorb-biases", "--equalize"});
+  ASSERT_EQ(json["bias_correction"].size(), 2U) << json;
+  EXPECT_EQ(json["bias_correction"][0]["corrected"], false);
+  EXPECT_EQ(json["bias_correction"][0]["note"], "the mean of 'input' is not known");
+  EXPECT_EQ(json["bias_correction"][1]["name"], "fc");
+}
+
 TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   const std::string x = save("x.npy", pictures(4));
   const auto expect = [&](int code, std::vector<std::string> more,

@@ -9,6 +9,7 @@
 #include "pare/graph/graph.h"
 #include "pare/graph/passes.h"
 #include "pare/quantize/batches.h"
+#include "pare/quantize/channel_statistics.h"
 
 namespace pare::quantize {
 
@@ -16,6 +17,8 @@ struct AbsorptionOptions {
   /// Means and deviations of the layers' results are those on this data; without, beta and |gamma|
   /// of the batch norms behind them.
   std::optional<Batches> data = {};
+  /// Of this graph, if batch norms are folded already; in any case its means follow.
+  ChannelStatistics* statistics = nullptr;
   double deviations = 3;  ///< below the mean, which a channel is taken never to go
 };
 
@@ -41,10 +44,11 @@ PARE_API std::string to_string(const AbsorptionReport& report);
 /// bends the result c is the mean, and the graph computes what it did up to rounding. Layers are a
 /// pair where equalize makes them one and c passes through what lies between: ReLU and leaky ones,
 /// maxima, means, movement; the second has a bias input and no padding, which would not be shifted.
-/// Batch norms are folded; without data, call it before anything else folds them. Biases become
-/// calls on the leaves. For a float graph. Throws invalid_state for one that is prepared or
-/// quantized, invalid_argument for options out of range, without batches, and naming the layer for
-/// results that are NaN or infinite; the graph is untouched then.
+/// Batch norms are folded; without data, either it is called before anything else folds them or it
+/// is given their statistics. Biases become calls on the leaves. For a float graph. Throws
+/// invalid_state for one that is prepared or quantized, invalid_argument for options out of range,
+/// without batches, and naming the layer for results that are NaN or infinite; the graph is
+/// untouched then.
 PARE_API AbsorptionReport absorb_biases(Graph& graph, const AbsorptionOptions& options = {});
 
 }  // namespace pare::quantize

@@ -8,6 +8,7 @@
 
 #include "pare/graph/graph.h"
 #include "pare/graph/passes.h"
+#include "pare/quantize/channel_statistics.h"
 
 namespace pare::quantize {
 
@@ -20,6 +21,8 @@ struct EqualizeOptions {
   /// counts with this part instead, in the first layer with its bias if that is more: what it gives
   /// is its bias, which would grow without bounds.
   double negligible = 1e-4;
+  /// Of this graph (batch_norm_statistics): divided as the channels are.
+  ChannelStatistics* statistics = nullptr;
   /// Ends when no factor changes by more than this part any more, or after so many rounds over all
   /// pairs.
   double tolerance = 1e-5;
