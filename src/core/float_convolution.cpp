@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/isa.h"
 #include "core/multiversion.h"
 #include "core/winograd.h"
 #include "pare/core/parallel.h"
@@ -318,8 +319,10 @@ std::unique_ptr<FloatConvolution> FloatConvolution::make(
   if (winograd::applies(spec.attributes, spec.weight.shape()))
     return std::make_unique<WinogradFloatConvolution>(spec);
   const std::int64_t block = spec.weight.elements() / spec.weight.dim(0) * kOut;
-  if (isa_cap() >= Isa::avx2 && isa_cap() < Isa::avx512 && spec.attributes.groups == 1 &&
-      spec.weight.dim(0) % kOut == 0 &&
+  // On AVX-512 in halves the loop was ahead of oneDNN's with several taps of many channels only.
+  const bool wide = halves_avx512() && spec.weight.dim(1) >= 8 && spec.weight.dim(2) > 1;
+  const bool pays = isa_cap() < Isa::avx512 ? isa_cap() >= Isa::avx2 : wide;
+  if (pays && spec.attributes.groups == 1 && spec.weight.dim(0) % kOut == 0 &&
       block * static_cast<std::int64_t>(sizeof(float)) <= kMostWeightBytes)
     return std::make_unique<Avx2FloatConvolution>(spec);
 #endif

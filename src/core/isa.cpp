@@ -1,4 +1,6 @@
 // isa_cap: what this CPU has, capped by oneDNN's environment variable.
+#include "core/isa.h"
+
 #include <cctype>
 #include <cstdlib>
 #include <string>
@@ -76,6 +78,18 @@ Isa isa_cap() {
     return cap == Isa::avx2_vnni && cpu >= Isa::avx512 ? Isa::avx2 : cap;
   }();
   return isa;
+}
+
+bool halves_avx512() {
+#if PARE_X86
+  static const bool halves = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_is("amdfam19h") && of_cpu() >= Isa::avx512;
+  }();
+  return halves;
+#else
+  return false;
+#endif
 }
 
 const char* to_string(Isa isa) {

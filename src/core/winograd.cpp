@@ -3,13 +3,16 @@
 
 #include <array>
 
+#include "core/isa.h"
+
 #if PARE_X86
 
 namespace pare::winograd {
 bool applies(const Conv2dAttributes& attributes, const Shape& weight) {
-  // On AVX-512 oneDNN's own kernels have not been measured against this.
-  return isa_cap() >= Isa::avx2 && isa_cap() < Isa::avx512 && tiles(attributes, weight) &&
-         weight[1] % 8 == 0;
+  // On CPUs with whole vectors of 512 bits oneDNN's own kernels have not been measured against
+  // this.
+  return isa_cap() >= Isa::avx2 && (isa_cap() < Isa::avx512 || halves_avx512()) &&
+         tiles(attributes, weight) && weight[1] % 8 == 0;
 }
 
 FilterStrides strides_of(const Shape& weight, MemoryFormat format) {
