@@ -88,6 +88,9 @@ void run(const Options& options, const Settings& settings) {
     // All samples of the files are one batch.
     inputs = Inputs(model, options.inputs, std::int64_t{1} << 40).get(0);
     graph = model.share();
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      graph.edit_value(graph.inputs()[i]).shape = inputs[i].shape();
+    graph.infer_shapes();
   }
   model = Graph();
   begin = Clock::now();
@@ -144,12 +147,16 @@ void add_bench(CLI::App& app, Settings& settings) {
   CLI::App* const command = add_command(app, settings, "bench", "Latency and memory of a model",
                                         "pare bench resnet18.onnx --threads 1 --steps");
   command->add_option("MODEL", options->model, "A .onnx or .pare file")->required();
+  CLI::Option* const shape =
+      command
+          ->add_option("--shape", options->shapes,
+                       "Sizes of an input: [name=]1,3,224,224; symbols are 1 without")
+          ->allow_extra_args(false);
   command
-      ->add_option("--shape", options->shapes,
-                   "Sizes of an input: [name=]1,3,224,224; symbols are 1 without")
-      ->allow_extra_args(false);
-  command->add_option("--input", options->inputs, "[name=]x.npy, instead of random numbers")
-      ->allow_extra_args(false);
+      ->add_option("--input", options->inputs,
+                   "[name=]x.npy, instead of random numbers; all its samples are one batch")
+      ->allow_extra_args(false)
+      ->excludes(shape);
   command->add_option("--seconds", options->seconds, "How long to measure")
       ->check(CLI::Range(0.0, 86400.0));
   command->add_flag("--steps", options->steps, "The time of every step");
