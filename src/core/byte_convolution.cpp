@@ -97,22 +97,25 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
                 padded_width_ == spec_.width;
     pointwise_ = kh * kw == 1 && a.stride[0] * a.stride[1] == 1 && padded_height_ == spec_.height &&
                  padded_width_ == spec_.width;
-    blocks_.resize(static_cast<std::size_t>((out_ + kTapOut - 1) / kTapOut));
+    orders_.resize(static_cast<std::size_t>((out_ + kTapOut - 1) / kTapOut));
   }
 
   /// False where the weights could saturate.
   bool order_taps() {
-    for (std::size_t b = 0; b < blocks_.size(); ++b) {
-      blocks_[b].taps = taps_of(static_cast<std::int64_t>(b));
+    for (std::size_t b = 0; b < orders_.size(); ++b) {
+      TapBlock<Lane>& block = blocks_.emplace_back();
+      block.taps = taps_of(static_cast<std::int64_t>(b));
       if constexpr (kBytes == 1)
-        if (!pare::order_taps(blocks_[b])) return false;
+        if (!pare::order_taps(block)) return false;
+      for (const TapOf<Lane>& tap : block.taps) orders_[b].offsets.push_back(tap.offset);
+      orders_[b].pairs = block.pairs;
     }
-    taps_ = static_cast<std::int64_t>(blocks_[0].taps.size());
+    taps_ = static_cast<std::int64_t>(orders_[0].offsets.size());
     return true;
   }
 
   const char* name() const override { return kBytes == 1 ? "avx2_u8s8" : "avx2_u8s8_wide"; }
-  std::size_t constant_bytes() const override { return blocks_.size() * block_bytes(); }
+  std::size_t constant_bytes() const override { return orders_.size() * block_bytes(); }
   std::size_t scratch_bytes() const override {
     return as_it_is_ ? 0
                      : static_cast<std::size_t>(spec_.batch * padded_height_ * padded_width_ *
@@ -124,11 +127,9 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
     const std::int64_t per_channel = spec_.weight.elements() / out_;
     for (std::size_t b = 0; b < blocks_.size(); ++b) {
       std::byte* base = constants + b * block_bytes();
-      TapBlock<Lane>& block = blocks_[b];
-      for (std::size_t t = 0; t < block.taps.size(); ++t) {
+      const TapBlock<Lane>& block = blocks_[b];
+      for (std::size_t t = 0; t < block.taps.size(); ++t)
         std::memcpy(base + t * 64, block.taps[t].weights, 64);
-        std::memcpy(base + offsets_at() + t * 4, &block.taps[t].offset, 4);
-      }
       std::int32_t bias[kTapOut] = {};
       float multipliers[kTapOut] = {};
       for (std::int64_t i = 0; i < kTapOut; ++i) {
@@ -142,8 +143,8 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
       }
       std::memcpy(base + bias_at(), bias, sizeof bias);
       std::memcpy(base + bias_at() + 64, multipliers, sizeof multipliers);
-      block.taps = {};
     }
+    std::vector<TapBlock<Lane>>().swap(blocks_);
     spec_.weight = {};
   }
 
@@ -154,13 +155,11 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
     // The pairs are in an order of their own.
     std::map<std::int32_t, TapPlace> places;
     for (const TapPlace& place : places_of_taps()) places[offset_of(place)] = place;
-    for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    for (std::size_t b = 0; b < orders_.size(); ++b) {
       const std::byte* base = constants + b * block_bytes();
-      for (std::int64_t t = 0; t < taps_; ++t) {
-        std::int32_t offset = 0;
-        std::memcpy(&offset, base + offsets_at() + t * 4, 4);
+      for (std::size_t t = 0; t < orders_[b].offsets.size(); ++t) {
         const auto* lanes = reinterpret_cast<const Lane*>(base + t * 64);
-        const TapPlace at = places.at(offset);
+        const TapPlace at = places.at(orders_[b].offsets[t]);
         each_weight(static_cast<std::int64_t>(b), at.channel,
                     [&](std::int64_t place, std::int64_t i, std::int64_t o) {
                       w[(o * channels_ + at.channel + i) * area + at.y * shape_[3] + at.x] =
@@ -183,12 +182,12 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
     const RowFunction run = row_function<Lane>(spec_.epilogue.residual, spec_.epilogue.clips);
     const std::int64_t row = pointwise_ ? kPointwiseRow : out_width_;
     const std::int64_t pixels = spec_.batch * out_height_ * out_width_;
-    const std::int64_t work = row * taps_ * static_cast<std::int64_t>(blocks_.size());
+    const std::int64_t work = row * taps_ * static_cast<std::int64_t>(orders_.size());
     parallel_for(
         0, (pixels + row - 1) / row,
         std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, work)),
         [&](std::int64_t begin, std::int64_t end) {
-          for (std::size_t b = 0; b < blocks_.size(); ++b) {
+          for (std::size_t b = 0; b < orders_.size(); ++b) {
             const Packed packed = packed_at(constants, b);
             const std::int64_t o = static_cast<std::int64_t>(b) * kTapOut;
             for (std::int64_t r = begin; r < end; ++r) {
@@ -206,20 +205,18 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
   }
 
  private:
-  std::size_t offsets_at() const { return static_cast<std::size_t>(taps_) * 64; }
-  std::size_t bias_at() const {
-    return offsets_at() + aligned(static_cast<std::size_t>(taps_) * 4);
-  }
+  std::size_t bias_at() const { return static_cast<std::size_t>(taps_) * 64; }
   std::size_t block_bytes() const { return bias_at() + 128; }
 
   Packed packed_at(const std::byte* constants, std::size_t b) const {
     const std::byte* base = constants + b * block_bytes();
-    return {reinterpret_cast<const std::int32_t*>(base + offsets_at()),
+    const Order& order = orders_[b];
+    return {order.offsets.data(),
             reinterpret_cast<const std::int8_t*>(base),
             reinterpret_cast<const std::int32_t*>(base + bias_at()),
             reinterpret_cast<const float*>(base + bias_at() + 64),
-            blocks_[b].pairs,
-            taps_ - 2 * blocks_[b].pairs};
+            order.pairs,
+            taps_ - 2 * order.pairs};
   }
 
   struct TapPlace {
@@ -309,7 +306,13 @@ template <class Lane> class Avx2ByteConvolution final : public ByteConvolution {
   std::int64_t taps_ = 0;
   bool as_it_is_ = false;
   bool pointwise_ = false;  // every pixel of the result from the one at its place
-  std::vector<TapBlock<Lane>> blocks_;
+  // Of a block's taps: apart from the constants, which so are the same for pictures of every width.
+  struct Order {
+    std::vector<std::int32_t> offsets;
+    std::int64_t pairs = 0;
+  };
+  std::vector<Order> orders_;
+  std::vector<TapBlock<Lane>> blocks_;  // until they are filled
 };
 
 }  // namespace

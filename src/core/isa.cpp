@@ -1,4 +1,4 @@
-// isa_cap: what this CPU has, capped by oneDNN's environment variable.
+// What this CPU has, capped by oneDNN's environment variable, and what it is worth.
 #include "core/isa.h"
 
 #include <cctype>

@@ -1,4 +1,4 @@
-// FileMapping: a regular file seen as memory, which may be cut at any time.
+// FileMapping: a regular file read through mappings of its parts; it may be cut at any time.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,14 @@ class FileMapping {
   /// When it was opened.
   std::uint64_t size() const { return size_; }
   const std::string& path() const { return path_; }
-  /// Copies what lies at `begin`. Throws io_error, saying how much of `what` there was, where the
-  /// file has become shorter since: no signal arises.
+  /// Copies what lies at `begin`, within size(). Throws io_error, saying how much of `what` there
+  /// was, where the file has become shorter since: no signal arises.
   void read(std::uint64_t begin, void* out, std::uint64_t bytes, const char* what) const;
 
  private:
   std::string path_;
   int file_ = -1;
   std::uint64_t size_ = 0;
-  const std::byte* data_ = nullptr;  // null for an empty file
 };
 
 }  // namespace pare::io

@@ -18,6 +18,7 @@ Desc weights_desc(const Shape& s, std::int64_t groups, Type type, bool any) {
 }  // namespace
 
 std::unique_ptr<runtime::Primitive> make_convolution(const runtime::ConvolutionSpec& spec) try {
+  if (spec.weight.elements() == 0) return nullptr;
   const Shape& ws = spec.weight.shape();
   const auto& a = spec.attributes;
   const bool int8 = spec.weight.dtype() == DType::i8;

@@ -9,6 +9,7 @@
 namespace pare::onednn {
 
 std::unique_ptr<runtime::Primitive> make_dense(const runtime::DenseSpec& spec) try {
+  if (spec.weight.elements() == 0) return nullptr;
   const std::int64_t out = spec.weight.dim(0);
   const std::int64_t in = spec.weight.dim(1);
   const bool int8 = spec.weight.dtype() == DType::i8;

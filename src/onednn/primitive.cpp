@@ -14,9 +14,9 @@ namespace pare::onednn {
 namespace {
 
 /// Where each constant lies in the caller's block.
-struct Layout {
+struct Places {
   std::size_t bias, multipliers, zero_point, end;
-  explicit Layout(const Step& s)
+  explicit Places(const Step& s)
       : bias(aligned(s.weights.get_size())),
         multipliers(bias + aligned(s.bias_values.size() * sizeof(float))),
         zero_point(multipliers + aligned(s.requantization.multipliers.size() * sizeof(float))),
@@ -43,7 +43,7 @@ class OnednnExecution final : public runtime::Execution {
         source_(step.source, engine(), nullptr),
         destination_(step.destination, engine(), nullptr),
         scratchpad_(step.scratchpad, engine(), nullptr) {
-    const Layout at(step);
+    const Places at(step);
     const auto hold = [&](int argument, const Desc& desc, const void* data) {
       constants_.push_back(memory_at(desc, data));
       arguments_.push_back({argument, constants_.back().get()});
@@ -88,13 +88,13 @@ class OnednnPrimitive final : public runtime::Primitive {
     return step_.name.find("ref") != std::string::npos ||
            step_.name.find("gemm") != std::string::npos;
   }
-  std::size_t constant_bytes() const override { return Layout(step_).end; }
+  std::size_t constant_bytes() const override { return Places(step_).end; }
   std::size_t scratch_bytes() const override { return step_.scratchpad.get_size(); }
 
   void fill(void* constants) override {
     PARE_ASSERT(step_.weight.defined());
     auto* base = static_cast<std::byte*>(constants);
-    const Layout at(step_);
+    const Places at(step_);
     Tensor weight = step_.weight;
     if (step_.weight_factor != 1) {
       weight = weight.clone();
@@ -122,6 +122,8 @@ class OnednnPrimitive final : public runtime::Primitive {
     step_.weight = {};
   }
 
+  // Weights times a factor lie as they were where oneDNN halves them; where it does not, whoever
+  // asks sees that they are others.
   Tensor weight(const void* constants) const override {
     Tensor out = Tensor::empty({elements_}, dtype_);
     if (!unpack(step_.weights, constants, step_.weights_given, out.mutable_raw())) return {};

@@ -13,6 +13,19 @@ void append(PassReport& report, const PassReport& more) {
   report.left.insert(report.left.end(), more.left.begin(), more.left.end());
 }
 
+bool held_alone(const Tensor& tensor) {
+  const detail::TensorImpl& impl = *tensor.impl();
+  return impl.references == 1 && impl.storage.unique() && impl.storage->owner.use_count() <= 1;
+}
+
+/// A plan does not change with tensors that others hold, as a traced module does.
+void own_leaves(Graph& graph) {
+  for (std::size_t v = 0; v < graph.values().size(); ++v) {
+    Tensor& tensor = graph.edit_value(static_cast<int>(v)).tensor;
+    if (tensor.defined() && !held_alone(tensor)) tensor = tensor.clone();
+  }
+}
+
 PassResult fold_all_constants(Graph graph) { return fold_constants(std::move(graph), {}); }
 
 }  // namespace
@@ -31,6 +44,7 @@ Plan compile(Graph graph, const CompileOptions& options) {
     graph = std::move(result.graph);
     append(report, result.report);
   }
+  own_leaves(graph);
   runtime::EngineOptions engine{.threads = options.threads ? options.threads : max_threads(),
                                 .precision = options.precision};
   if (engine.precision == Precision::bf16 && !has_bf16()) {

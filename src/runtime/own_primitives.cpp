@@ -137,6 +137,7 @@ std::unique_ptr<Primitive> make_float_convolution(const ConvolutionSpec& spec) {
 }  // namespace
 
 std::unique_ptr<Primitive> make_own_dense(const DenseSpec& spec) {
+  if (spec.weight.elements() == 0) return nullptr;
   const bool codes = spec.weight.dtype() == DType::i8;
   // Time in f32 over that of oneDNN's matmul: 0.3 to 0.8 of 2 to 8 rows, 0.6 to 0.95 of 16 to 64,
   // 0.9 to 1 of 256; of one row 0.4 with 64 by 64 weights, 0.9 with 128 by 128, 1.3 with 512 by
@@ -156,6 +157,7 @@ std::unique_ptr<Primitive> make_own_dense(const DenseSpec& spec) {
 }
 
 std::unique_ptr<Primitive> make_own_convolution(const ConvolutionSpec& spec) {
+  if (spec.weight.elements() == 0) return nullptr;
   if (spec.weight.dtype() == DType::i8) return make_byte_convolution(spec);
   return spec.epilogue.activation == Activation::none ? make_float_convolution(spec) : nullptr;
 }

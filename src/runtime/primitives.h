@@ -99,9 +99,9 @@ class Primitive {
   /// Writes weights, bias and scales in the form that run reads into constant_bytes at a 64-byte
   /// aligned address, and drops the spec's tensors. To be called once.
   virtual void fill(void* constants) = 0;
-  /// The elements of the spec's weight again, row-major, out of constants as filled; undefined
-  /// where they do not give them back. What the form rounds (to bf16, or in a transform) comes
-  /// rounded.
+  /// The elements of the spec's weight again, row-major, out of constants as filled. What the form
+  /// rounds (to bf16, or in a transform) comes rounded; undefined, or other numbers, where the form
+  /// does not give them back.
   virtual Tensor weight(const void* constants) const = 0;
   /// Whether two constants of this primitive were filled from the same spec, or one of them from
   /// the weight that the other gave back.
