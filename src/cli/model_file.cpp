@@ -1,9 +1,11 @@
 // Reads and writes models in the two formats.
 #include "cli/model_file.h"
 
+#include <filesystem>
 #include <fstream>
 
 #include "cli/settings.h"
+#include "pare/core/error.h"
 #include "pare/io/graph_file.h"
 #include "pare/io/onnx.h"
 
@@ -28,6 +30,12 @@ Graph load_model(const std::string& path) {
 void check_model_output(const std::string& path) {
   if (!path.ends_with(".pare") && !path.ends_with(".onnx"))
     throw UsageError("expected a model to write that ends in .pare or .onnx, got '" + path + "'");
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  if (!folder.empty() && !std::filesystem::is_directory(folder, error))
+    throw Error(ErrorCode::io_error,
+                path + ": expected a folder to write it in, got none of the name '" +
+                    folder.string() + "'");
 }
 
 void save_model(const Graph& graph, const std::string& path, const SaveModelOptions& options) {

@@ -67,7 +67,9 @@ class Corrector {
       return fmt::format("{} has no weight of output and input channels", node.call.op->name);
     const int source = float_.node(float_.find_node(node.name)).inputs[0];
     const auto& means = means_[at(source)];
-    if (!means) return fmt::format("the mean of '{}' is not known", float_.value(source).name);
+    if (!means)
+      return fmt::format("the mean of '{}' is not known: no batch norm before it",
+                         float_.value(source).name);
     if (static_cast<std::int64_t>(means->size()) != layer.inputs ||
         (layer.axis < 0 && float_.value(source).shape.rank() != 2))
       return fmt::format("the channels of '{}' are not its axis 1", float_.value(source).name);
@@ -103,7 +105,9 @@ std::string to_string(const BiasCorrectionReport& report) {
   for (const BiasCorrectionReport::Layer& line : report.layers)
     text += fmt::format("{:<40} {:>18} {:>13.4g}  {}\n", line.name, line.op, line.largest_shift,
                         line.note);
-  return text;
+  const auto corrected =
+      std::ranges::count(report.layers, true, &BiasCorrectionReport::Layer::corrected);
+  return text + fmt::format("{} of {} layers corrected\n", corrected, report.layers.size());
 }
 
 BiasCorrectionReport correct_biases(Graph& prepared, const ChannelStatistics& statistics) {

@@ -123,7 +123,8 @@ TEST_F(QuantizeCommandTest, CorrectsBiasesFromBatchNorms) {
                                "--analytic-bias-correction", "--absorb-biases", "--equalize"});
   ASSERT_EQ(json["bias_correction"].size(), 2U) << json;
   EXPECT_EQ(json["bias_correction"][0]["corrected"], false);
-  EXPECT_EQ(json["bias_correction"][0]["note"], "the mean of 'input' is not known");
+  EXPECT_EQ(json["bias_correction"][0]["note"],
+            "the mean of 'input' is not known: no batch norm before it");
   EXPECT_EQ(json["bias_correction"][1]["name"], "fc");
 }
 
@@ -136,6 +137,8 @@ TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
     expect_failure(code, arguments, words);
     EXPECT_FALSE(std::filesystem::exists(out_));
   };
+  expect_failure(1, {"quantize", model_, "-o", out_ + ".no/m.pare", "--calibration", "none.npy"},
+                 {"expected a folder to write it in, got none of the name"});
   Tensor bad = pictures(4).clone();
   bad.mutable_data<float>()[70] = std::numeric_limits<float>::quiet_NaN();
   expect(1, {"--calibration", save("nan.npy", bad)}, {"input_observer", "got nan at element 70"});

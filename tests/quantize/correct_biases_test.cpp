@@ -87,7 +87,7 @@ TEST_F(CorrectBiases, TakesTheWeightsErrorTimesTheMeanInput) {
   const BiasCorrectionReport report = correct_biases(prepared, statistics);
   ASSERT_EQ(report.layers.size(), 4U);
   EXPECT_FALSE(report.layers[0].corrected);
-  EXPECT_EQ(report.layers[0].note, "the mean of 'input' is not known");
+  EXPECT_EQ(report.layers[0].note, "the mean of 'input' is not known: no batch norm before it");
   for (std::size_t l = 1; l < 4; ++l) EXPECT_TRUE(report.layers[l].corrected) << to_string(report);
 
   // Of the second convolution: one input channel for each output channel, nine taps.
