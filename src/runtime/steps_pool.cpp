@@ -20,28 +20,58 @@ struct Span {
   std::int64_t begin, end;
 };
 
+/// The greatest codes of a window, of N neighbouring channels: a number that is known makes vectors
+/// of them where there are fewer than this CPU's longest hold.
+template <int N, class T>
+PARE_INLINE void maximum_of(const PoolSizes& s, const T* corner, const Window& w,
+                            T* __restrict out) {
+  T best[N];
+  const T* first = corner + s.offset(w.z.begin, w.y.begin, w.x.begin) * s.channels;
+  for (int c = 0; c < N; ++c) best[c] = first[c];
+  for (std::int64_t kz = w.z.begin; kz < w.z.end; ++kz)
+    for (std::int64_t ky = w.y.begin; ky < w.y.end; ++ky)
+      for (std::int64_t kx = w.x.begin; kx < w.x.end; ++kx) {
+        const T* in = corner + s.offset(kz, ky, kx) * s.channels;
+        for (int c = 0; c < N; ++c) best[c] = in[c] > best[c] ? in[c] : best[c];
+      }
+  for (int c = 0; c < N; ++c) out[c] = best[c];
+}
+
+template <class T>
+PARE_INLINE void maximum_of_codes(const PoolSizes& s, const T* corner, const Window& w,
+                                  T* __restrict out) {
+  std::int64_t c = 0;
+  for (; c + 64 <= s.channels; c += 64) maximum_of<64>(s, corner + c, w, out + c);
+  for (; c + 16 <= s.channels; c += 16) maximum_of<16>(s, corner + c, w, out + c);
+  for (; c < s.channels; ++c) maximum_of<1>(s, corner + c, w, out + c);
+}
+
+PARE_INLINE void maximum_of_floats(const PoolSizes& s, const float* corner, const Window& w,
+                                   float* __restrict out) {
+  const std::int64_t channels = s.channels;
+  const float* first = corner + s.offset(w.z.begin, w.y.begin, w.x.begin) * channels;
+  for (std::int64_t c = 0; c < channels; ++c) out[c] = first[c];
+  for (std::int64_t kz = w.z.begin; kz < w.z.end; ++kz)
+    for (std::int64_t ky = w.y.begin; ky < w.y.end; ++ky)
+      for (std::int64_t kx = w.x.begin; kx < w.x.end; ++kx) {
+        const float* __restrict in = corner + s.offset(kz, ky, kx) * channels;
+        // A NaN, once there, stays: it compares false against everything.
+        for (std::int64_t c = 0; c < channels; ++c)
+          out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c];
+      }
+}
+
 /// The windows [begin, end) of a row of results.
 template <class T>
 PARE_INLINE void maximum_body(const PoolSizes& s, const T* picture, const PoolWindow& wz,
                               const PoolWindow& wy, Span span, T* __restrict out) {
-  const std::int64_t channels = s.channels;
-  for (std::int64_t i = span.begin; i < span.end; ++i, out += channels) {
-    const PoolWindow& wx = s.x(i);
-    const T* corner = picture + s.corner(wz, wy, wx) * channels;
-    const T* first = corner + s.offset(wz.begin, wy.begin, wx.begin) * channels;
-    for (std::int64_t c = 0; c < channels; ++c) out[c] = first[c];
-    for (std::int64_t kz = wz.begin; kz < wz.end; ++kz)
-      for (std::int64_t ky = wy.begin; ky < wy.end; ++ky)
-        for (std::int64_t kx = wx.begin; kx < wx.end; ++kx) {
-          const T* __restrict in = corner + s.offset(kz, ky, kx) * channels;
-          // A NaN, once there, stays: it compares false against everything.
-          for (std::int64_t c = 0; c < channels; ++c) {
-            if constexpr (std::is_floating_point_v<T>)
-              out[c] = in[c] > out[c] || in[c] != in[c] ? in[c] : out[c];
-            else
-              out[c] = in[c] > out[c] ? in[c] : out[c];
-          }
-        }
+  for (std::int64_t i = span.begin; i < span.end; ++i, out += s.channels) {
+    const Window w{wz, wy, s.x(i)};
+    const T* corner = picture + s.corner(w.z, w.y, w.x) * s.channels;
+    if constexpr (std::is_floating_point_v<T>)
+      maximum_of_floats(s, corner, w, out);
+    else
+      maximum_of_codes(s, corner, w, out);
   }
 }
 

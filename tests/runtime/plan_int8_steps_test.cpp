@@ -42,6 +42,25 @@ TEST_P(PlanInt8Codes, AsTheInterpreter) {
   }
 }
 
+// Channels go in vectors of several lengths, and one by one.
+TEST(PlanInt8Steps, MaxPoolOfAnyNumberOfChannels) {
+  for (const DType dtype : {DType::u8, DType::i8})
+    for (const std::int64_t channels : {1, 15, 16, 33, 64, 149}) {
+      Builder b;
+      const Shape shape{2, channels, 7, 6};
+      const int x = b.input("x", shape, dtype);
+      const Pool2dAttributes pool{.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 1, 1, 0}};
+      const int y = b.call(kMaxPool2d, {b.dequantize(x, 0.05, 7)}, Attributes::of(pool));
+      Graph graph = b.finish({b.quantize(y, 0.05, 7, dtype)});
+      const Plan plan = compile(graph, {.threads = 1});
+      const Tensor codes = random_codes(shape, dtype, 3);
+      const Tensor found = plan.run(codes);
+      EXPECT_EQ(found.to(DType::f32).to_vector<float>(),
+                graph(codes).to(DType::f32).to_vector<float>())
+          << channels;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Kinds, PlanInt8Codes,
     testing::Values(
