@@ -17,7 +17,7 @@ namespace {
 struct Options {
   std::string reference, other;
   std::vector<std::string> inputs;
-  std::int64_t batch = 32;
+  std::int64_t batch = 0;  // as many as batch_for says
 };
 
 // An SQNR without noise is infinite, for which JSON has null.
@@ -41,7 +41,8 @@ std::string table(const char* title, const std::vector<ValueDifference>& all) {
 void run(const Options& options, const Settings& settings) {
   const Graph reference = load_model(options.reference), other = load_model(options.other);
   GraphComparison comparison(reference, other);
-  const Inputs inputs(reference, options.inputs, options.batch);
+  const Inputs inputs(reference, options.inputs,
+                      options.batch ? options.batch : batch_for(reference));
   ContextScope scope;
   scope->threads = settings.threads;
   {

@@ -27,7 +27,7 @@ struct Options {
   std::string from, to;
   std::vector<std::string> calibration;
   QConfigOptions config;
-  std::int64_t batch = 32;
+  std::int64_t batch = 0;  // as many as batch_for says
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false, analytic = false;
 };
@@ -179,7 +179,7 @@ void run(const Options& options, const Settings& settings) {
   if (options.equalize)
     equalized = quantize::equalize(
         graph, {.relu6_as_relu = options.relu6_as_relu, .statistics = &statistics});
-  const Inputs inputs(graph, options.calibration, options.batch);
+  const Inputs inputs(graph, options.calibration, options.batch ? options.batch : batch_for(graph));
   const quantize::AbsorptionReport absorbed = absorb(graph, inputs, statistics, options, settings);
   Graph prepared = quantize::prepare(graph, config);
   quantize::BiasCorrectionReport corrected;

@@ -22,7 +22,7 @@ namespace {
 struct Options {
   std::string model;
   std::vector<std::string> calibration, inputs;
-  std::int64_t batch = 32;
+  std::int64_t batch = 0;  // as many as batch_for says
   QConfigOptions config;
   LabelOptions labels;
 };
@@ -63,12 +63,13 @@ void run(const Options& options, const Settings& settings) {
   if (!options.labels.labels.empty() && options.inputs.empty())
     throw UsageError("--labels: expected --input, which they are for");
   const Graph graph = load_model(options.model);
-  const Inputs calibration(graph, options.calibration, options.batch);
+  const std::int64_t batch = options.batch ? options.batch : batch_for(graph);
+  const Inputs calibration(graph, options.calibration, batch);
   std::optional<Inputs> inputs;
   std::optional<Labels> labels;
   quantize::SensitivityOptions sensitivity{.config = config_of(options.config)};
   if (!options.inputs.empty()) {
-    inputs.emplace(graph, options.inputs, options.batch);
+    inputs.emplace(graph, options.inputs, batch);
     sensitivity.data = batches_of(*inputs);
   }
   if (!options.labels.labels.empty()) {

@@ -227,4 +227,17 @@ Graph sized(const Graph& graph, const std::map<std::string, std::int64_t>& symbo
   return out;
 }
 
+std::int64_t batch_for(const Graph& graph) {
+  constexpr std::size_t kBytes = std::size_t{64} << 20;
+  std::size_t sample = 1;
+  try {
+    for (const Graph::Value& value : sized(graph, {}).values())
+      if (value.kind == Graph::Kind::result)
+        sample += static_cast<std::size_t>(value.shape.elements() * traits(value.dtype).bits) / 8;
+  } catch (const Error&) {  // sizes of 1 are none that it takes
+    return 1;
+  }
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(kBytes / sample), 1, 32);
+}
+
 }  // namespace pare::cli

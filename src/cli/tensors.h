@@ -51,6 +51,10 @@ std::map<std::string, std::int64_t> symbols_of(
 /// Numbers for all symbols: those given, 1 for others. Throws what infer throws.
 Graph sized(const Graph& graph, const std::map<std::string, std::int64_t>& symbols);
 
+/// How many samples run together where nobody says: at most 32, and so many that the values of an
+/// interpreted graph take some 64 MiB.
+std::int64_t batch_for(const Graph& graph);
+
 /// Rows [begin, end) of the first axis, sharing the elements.
 Tensor rows(const Tensor& tensor, std::int64_t begin, std::int64_t end);
 

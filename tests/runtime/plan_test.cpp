@@ -286,7 +286,9 @@ TEST(Plan, ReusesTheArena) {
   const Plan plan = compile(test::traced(net, random({2, 3, 32, 32})), {.threads = 1});
   const PlanMemory memory = plan.memory();
   EXPECT_GE(memory.arena, memory.live);
+#if PARE_ONEDNN  // else the interpreter may have some of the convolutions, and copies between
   EXPECT_LE(memory.arena, memory.live + memory.live / 4);
+#endif
   EXPECT_LE(memory.arena, 3U * 16 * 32 * 32 * sizeof(float));
   EXPECT_GE(memory.weights, 70000 * sizeof(float));
 }
