@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/byte_lookup.h"
 #include "core/ops/pooling.h"
 #include "core/strides.h"
 #include "graph/integer_call.h"
@@ -17,9 +18,6 @@ namespace pare::runtime {
 
 struct Program;
 struct Packed;
-
-/// 256 codes for 256 codes, indexed by their bits.
-using ByteTable = std::array<std::uint8_t, 256>;
 
 /// Bytes as they are.
 std::unique_ptr<Step> copy_step(int from, int to, std::size_t bytes);

@@ -128,11 +128,10 @@ template <class T> void copy_nested(const T* from, T* to, const Loops& loops, st
 
 void map_nested(const std::uint8_t* from, std::uint8_t* to, const Loops& loops, std::size_t depth,
                 const ByteTable& table) {
-  if (depth >= loops.outer.size()) {
-    for (std::int64_t i = 0; i < loops.run; ++i) to[i] = table[from[i]];
-    return;
-  }
+  if (depth >= loops.outer.size()) return look_up(table, from, to, {.count = loops.run});
   const Loop& loop = loops.outer[depth];
+  if (depth + 1 == loops.outer.size())
+    return look_up(table, from, to, {loop.count, loops.run, loop.from, loop.to});
   for (std::int64_t i = 0; i < loop.count; ++i)
     map_nested(from + i * loop.from, to + i * loop.to, loops, depth + 1, table);
 }
@@ -199,7 +198,7 @@ class TableStep final : public Step {
     auto* to = frame.at<std::uint8_t>(to_);
     const ByteTable& table = *table_;
     parallel_for(0, count_, 1 << 15, [&](std::int64_t b, std::int64_t e) {
-      for (std::int64_t i = b; i < e; ++i) to[i] = table[from[i]];
+      look_up(table, from + b, to + b, {.count = e - b});
     });
   }
 
