@@ -231,7 +231,8 @@ std::int64_t batch_for(const Graph& graph) {
   constexpr std::size_t kBytes = std::size_t{64} << 20;
   std::size_t sample = 1;
   try {
-    for (const Graph::Value& value : sized(graph, {}).values())
+    const Graph one = sized(graph, {});
+    for (const Graph::Value& value : one.values())
       if (value.kind == Graph::Kind::result)
         sample += static_cast<std::size_t>(value.shape.elements() * traits(value.dtype).bits) / 8;
   } catch (const Error&) {  // sizes of 1 are none that it takes
