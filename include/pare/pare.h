@@ -16,6 +16,7 @@
 #include "pare/core/ops/contraction.h"
 #include "pare/core/ops/convolution.h"
 #include "pare/core/ops/ctc.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/elementwise.h"
 #include "pare/core/ops/embedding.h"
 #include "pare/core/ops/feature_norm.h"

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/precision.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/observers.h"
 #include "pare/core/ops/trigonometry.h"
 

@@ -6,6 +6,7 @@
 #include "core/ops/convolution.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/graph/passes.h"
 
 namespace pare {
@@ -42,6 +43,9 @@ class Folder {
  private:
   int producer(int norm) const { return graph_.value(graph_.node(norm).inputs[0]).producer; }
   const OpDef* op(int node) const { return graph_.node(node).call.op; }
+  bool is_dequantized(int node) const {
+    return op(node) == &kDequantizeLinear || op(node) == &kDequantizeWeight;
+  }
   /// The axis of a layer's weight that its output channels are.
   int weight_axis(int layer) const { return op(layer)->quantization.weight_axis; }
 
@@ -60,7 +64,7 @@ class Folder {
     if (op(layer) == &kLinear && graph_.value(between).shape.rank() != 2)
       return fmt::format("the channels of '{}' are not axis 1 of its result", node.name);
     const int weight = graph_.value(node.inputs[1]).producer;
-    if (weight >= 0 && op(weight) == &kDequantizeLinear)
+    if (weight >= 0 && is_dequantized(weight))
       return fmt::format("the weight of '{}' is quantized already", node.name);
     if (weight >= 0 && op(weight) == &kFakeQuantize)
       if (const char* reason = commutes_not(graph_.node(weight), weight_axis(layer)))
@@ -83,7 +87,7 @@ class Folder {
     const int weight = layer.inputs[1];
     const int producer = graph_.value(weight).producer;
     const bool quantized =
-        producer >= 0 && (op(producer) == &kDequantizeLinear || op(producer) == &kFakeQuantize);
+        producer >= 0 && (is_dequantized(producer) || op(producer) == &kFakeQuantize);
     return layer.inputs[0] == between && weight != between && !quantized ? readers[0] : -1;
   }
 

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/graph/passes.h"
 
 namespace pare {
@@ -50,7 +51,7 @@ class ConstantFolder {
     const OpDef& op = *node.call.op;
     for (const int v : node.inputs)
       if (!known(v)) return;
-    if (node.inputs.empty() || &op == &kDequantizeLinear) return;
+    if (node.inputs.empty() || &op == &kDequantizeLinear || &op == &kDequantizeWeight) return;
     if (!op.state.empty()) {
       report_.left.push_back({node.name, "it has state"});
       return;

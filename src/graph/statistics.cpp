@@ -8,6 +8,7 @@
 #include "graph/leaf_evaluator.h"
 #include "graph/products.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 
 namespace pare {
 namespace {
@@ -72,7 +73,8 @@ class Counter {
   // Scales and zero points of activations are no weights.
   static bool holds_weights(const Graph::Node& node, std::size_t i, const Cone& cone) {
     const OpDef* const op = node.call.op;
-    if (i > 0 && (op == &kQuantizeLinear || op == &kDequantizeLinear || op == &kFakeQuantize))
+    if (i > 0 && (op == &kQuantizeLinear || op == &kDequantizeLinear || op == &kDequantizeWeight ||
+                  op == &kFakeQuantize))
       return false;
     return cone.trained || cone.quantized;
   }
@@ -91,7 +93,8 @@ class Counter {
         continue;
       }
       const Graph::Node& node = graph_.node(here.producer);
-      cone.quantized = cone.quantized || node.call.op == &kDequantizeLinear;
+      cone.quantized = cone.quantized || node.call.op == &kDequantizeLinear ||
+                       node.call.op == &kDequantizeWeight;
       for (const int i : node.inputs)
         if (i >= 0 && met.insert(i).second) open.push_back(i);
     }

@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "graph/names.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "quantize/report.h"
 
 namespace pare::quantize {
@@ -15,7 +16,9 @@ constexpr std::string_view kSuffix = "_dequantize";
 const Graph::Node& dequantizer(const Graph& graph, std::string_view name, const char* where) {
   std::vector<std::string> names;
   for (const Graph::Node& node : graph.nodes()) {
-    if (node.call.op != &kDequantizeLinear || !node.name.ends_with(kSuffix)) continue;
+    const OpDef* op = node.call.op;
+    if ((op != &kDequantizeLinear && op != &kDequantizeWeight) || !node.name.ends_with(kSuffix))
+      continue;
     names.push_back(node.name.substr(0, node.name.size() - kSuffix.size()));
     if (names.back() == name) return node;
   }
@@ -24,9 +27,10 @@ const Graph::Node& dequantizer(const Graph& graph, std::string_view name, const 
        nearest_names(name, names));
 }
 
-const Tensor& constant(const Graph& graph, std::string_view name, std::size_t input,
-                       const char* where) {
+Tensor constant(const Graph& graph, std::string_view name, std::size_t input, const char* where) {
   const Graph::Node& node = dequantizer(graph, name, where);
+  if (input == 2 && node.inputs.size() < 3)  // of symmetric weights
+    return Tensor::zeros(graph.value(node.inputs[1]).shape, DType::i32);
   const Graph::Value& value = graph.value(node.inputs[input]);
   PARE_CHECK(value.is_leaf(), invalid_argument, where,
              "expected the name of a quantized constant, got the activation '{}'", name);
@@ -62,9 +66,10 @@ Tensor zero_point(const Graph& graph, std::string_view name) {
 Tensor dequantized(const Graph& graph, std::string_view name) {
   const Graph::Node& node = dequantizer(graph, name, "dequantized");
   const NoGrad no_grad;
-  return dequantize_linear(
-      constant(graph, name, 0, "dequantized"), constant(graph, name, 1, "dequantized"),
-      constant(graph, name, 2, "dequantized"), node.call.attributes.as<DequantizeAttributes>());
+  const Tensors inputs{constant(graph, name, 0, "dequantized"),
+                       constant(graph, name, 1, "dequantized"),
+                       constant(graph, name, 2, "dequantized")};
+  return pare::apply(node.call, inputs);
 }
 
 }  // namespace pare::quantize

@@ -1,5 +1,7 @@
 // Samples of fake_quantize, quantize_linear and dequantize_linear.
+#include "core/packed_codes.h"
 #include "core/samples.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/quantization.h"
 
 namespace pare::test {
@@ -12,6 +14,39 @@ Tensor zeros_for(Generator& g, const Shape& shape, int around) {
   for (std::int64_t i = 0; i < shape.elements(); ++i)
     z.push_back(around + static_cast<std::int32_t>(g.below(5)));
   return Tensor::from(z, shape);
+}
+
+/// Codes 0 … 7, which all types have.
+Tensor small_codes(Generator& g, const Shape& shape, DType dtype) {
+  std::vector<std::int32_t> codes;
+  for (std::int64_t i = 0; i < shape.elements(); ++i)
+    codes.push_back(static_cast<std::int32_t>(g.below(8)));
+  return codes_of(codes, shape, dtype);
+}
+
+void add_stored_weights(Samples& samples, Generator& g) {
+  struct Case {
+    Shape codes, scale;
+    std::int64_t axis, block;
+  };
+  const std::vector<Case> cases = {{{5, 7}, {}, -1, 0},       {{5, 7}, {5}, 0, 0},
+                                   {{5, 7}, {7}, 1, 0},       {{5, 8}, {5, 2}, 1, 4},
+                                   {{9, 3}, {3, 3}, 0, 4},    {{4, 5, 3, 3}, {4, 2, 3, 3}, 1, 3},
+                                   {{4, 5, 3, 3}, {5}, 1, 0}, {{0, 4}, {0, 1}, 1, 4}};
+  for (const Case& c : cases)
+    for (const DType dtype : {DType::i8, DType::u8, DType::i4, DType::u4}) {
+      // Packed codes have one order.
+      if (traits(dtype).bits < 8 && c.codes.rank() > 2) continue;
+      const Call call{&kDequantizeWeight,
+                      Attributes::of(DequantizeWeightAttributes{c.axis, c.block})};
+      const Tensor codes = small_codes(g, c.codes, dtype);
+      const Tensor scale = g.uniform(c.scale, 0.01F, 0.05F);
+      const std::string name =
+          c.codes.to_string() + " blocks of " + std::to_string(c.block) + " " + traits(dtype).name;
+      samples.push_back({name, call, {codes, scale}});
+      samples.push_back(
+          {name + ", zero points", call, {codes, scale, small_codes(g, c.scale, dtype)}});
+    }
 }
 
 }  // namespace
@@ -67,6 +102,7 @@ void add_quantization_samples(Samples& samples, Generator& g) {
       {"i32",
        wide,
        {g.normal({9}, 0.0F, 1e6F), Tensor::scalar(0.001), Tensor::scalar(0, DType::i32)}});
+  add_stored_weights(samples, g);
   const Call i16{&kQuantizeLinear,
                  Attributes::of(QuantizeAttributes{DType::i16, -1, -32768, 32767})};
   samples.push_back(

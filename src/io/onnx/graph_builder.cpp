@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 
 namespace pare::onnx {
 namespace {
@@ -54,7 +55,8 @@ std::vector<int> GraphBuilder::add_call(const std::string& name, Call call,
     for (const int v : node.outputs) from_leaves_[static_cast<std::size_t>(v)] = true;
   // Dequantization is the form of a quantized weight.
   if (all_of(node.inputs, constant_) && node.call.op->state.empty() &&
-      node.call.op != &kDequantizeLinear && may_evaluate(node))
+      node.call.op != &kDequantizeLinear && node.call.op != &kDequantizeWeight &&
+      may_evaluate(node))
     fold(n);
   return graph_.node(n).outputs;
 }
@@ -149,7 +151,7 @@ void GraphBuilder::settle_kinds() {
   };
   for (const Graph::Node& node : graph_.nodes()) {
     const OpDef& op = *node.call.op;
-    if (&op == &kQuantizeLinear || &op == &kDequantizeLinear)
+    if (&op == &kQuantizeLinear || &op == &kDequantizeLinear || &op == &kDequantizeWeight)
       for (std::size_t i = 1; i < node.inputs.size(); ++i)
         settle(node.inputs[i], Graph::Kind::constant);
   }

@@ -6,6 +6,7 @@
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
 #include "io/onnx/import_quantized.h"
+#include "pare/core/ops/dequantize_weight.h"
 
 namespace pare::onnx {
 namespace {
@@ -86,10 +87,37 @@ void import_quantize_linear(NodeImport& node) {
   node.output(0, blocks.whole_of(node, quantized_to(node, rows, code_scale(node, 1, 2), codes)));
 }
 
+bool is_weight_code(DType dtype) { return traits(dtype).bits <= 8 && dtype != DType::boolean; }
+
+/// A weight whose codes are known stays as it is stored: in blocks, or anywhere in a file whose
+/// weights alone are quantized. −1: not such a one.
+int stored_weight(NodeImport& node, std::int64_t block) {
+  const Tensor* codes = node.constant(0);
+  if (block == 0 && !node.graph().metadata().contains(kWeightOnlyKey)) return -1;
+  if (!codes || !is_weight_code(codes->dtype()) || node.dtype(1) != DType::f32) return -1;
+  if (node.has(2) && node.dtype(2) != codes->dtype()) return -1;
+  const CodeScale by = block == 0
+                           ? code_scale(node, 1, 2, quantized_axis(node))
+                           : CodeScale{node.value(1), given(node, 2),
+                                       axis_of(node, node.integer("axis", 1), codes->rank())};
+  std::vector<int> inputs{node.value(0), by.scale};
+  if (by.zero >= 0) inputs.push_back(by.zero);
+  return call(node, kDequantizeWeight, DequantizeWeightAttributes{by.axis, block},
+              std::move(inputs));
+}
+
 void import_dequantize_linear(NodeImport& node) {
   const std::int64_t type = node.integer("output_dtype", 0);
   const DType result = type != 0 ? dtype_of_element(node, type) : node.dtype(1);
   const std::int64_t block = block_of(node);
+  if (block > 0) {
+    const int axis = axis_of(node, node.integer("axis", 1), node.shape(0).rank());
+    check_blocks(node, Blocks(node, node.shape(0), axis, block));
+  }
+  if (const int weight = stored_weight(node, block); weight >= 0) {
+    node.output(0, cast(node, weight, result));
+    return;
+  }
   int codes = node.value(0);
   if (block == 0) {
     const int y = dequantized(node, codes, code_scale(node, 1, 2, quantized_axis(node)));
@@ -98,7 +126,6 @@ void import_dequantize_linear(NodeImport& node) {
   }
   const int axis = axis_of(node, node.integer("axis", 1), node.shape(0).rank());
   const Blocks blocks(node, node.shape(0), axis, block);
-  check_blocks(node, blocks);
   if (const Tensor* known = node.constant(0)) {
     const Tensor bytes = unpacked(*known);
     if (!bytes.same_as(*known)) codes = node.constant(bytes);

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/packed_codes.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
 
@@ -43,8 +44,6 @@ void match_shapes(NodeImport& node, CodeScale& by) {
   if (shape_of(node, by.zero) != scale) by.zero = reshape(node, by.zero, scale);
 }
 
-bool packed(DType dtype) { return dtype == DType::i4 || dtype == DType::u4; }
-
 bool is_one_byte(DType dtype) { return dtype == DType::i8 || dtype == DType::u8; }
 
 /// Codes less their zero points as i8, where all fit and that changes anything; undefined
@@ -72,16 +71,8 @@ Tensor shifted(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
 }  // namespace
 
 Tensor unpacked(const Tensor& codes) {
-  if (!packed(codes.dtype())) return codes;
-  const bool is_signed = codes.dtype() == DType::i4;
-  const auto* bytes = static_cast<const std::uint8_t*>(codes.raw());
-  std::vector<std::int8_t> out;
-  const std::int64_t count = codes.elements();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const int nibble = (i % 2 == 0 ? bytes[i / 2] : bytes[i / 2] >> 4) & 15;
-    out.push_back(static_cast<std::int8_t>(is_signed && nibble > 7 ? nibble - 16 : nibble));
-  }
-  return Tensor::from(out, codes.shape());
+  if (!is_packed(codes.dtype())) return codes;
+  return codes_of(code_values(codes), codes.shape(), DType::i8);
 }
 
 CodeScale code_scale(NodeImport& node, int i, int j, std::int64_t axis) {
@@ -119,7 +110,7 @@ int dequantized(NodeImport& node, int codes, CodeScale by) {
       if (zeros.defined()) by.zero = node.constant(zeros);
     }
   }
-  if (packed(dtype_of(node, codes)))
+  if (is_packed(dtype_of(node, codes)))
     node.refuse(fmt::format("codes of {} that are not constant", dtype_of(node, codes)));
   std::vector<int> inputs{codes, by.scale};
   if (by.zero >= 0) inputs.push_back(by.zero);
@@ -127,7 +118,7 @@ int dequantized(NodeImport& node, int codes, CodeScale by) {
 }
 
 int quantized_to(NodeImport& node, int x, const CodeScale& by, DType codes) {
-  if (packed(codes)) node.refuse(fmt::format("codes of {}", codes));
+  if (is_packed(codes)) node.refuse(fmt::format("codes of {}", codes));
   QuantizeAttributes attributes;
   attributes.dtype = codes;
   attributes.axis = by.axis;

@@ -33,13 +33,13 @@ class ModelImporter {
     Scope scope;
     scope.opsets = &model_.opsets;
     constants_ = constants_named(model_.metadata);
+    builder_.graph().metadata().insert(model_.metadata.begin(), model_.metadata.end());
     add_initializers(model_.graph, scope);
     for (const ValueInfo& input : model_.graph.inputs) add_input(input, scope);
     import_nodes(model_.graph.nodes, scope);
     std::vector<int> outputs = outputs_of(model_.graph, scope);
     throw_refusals();
     Graph graph = builder_.finish(std::move(outputs), output_names());
-    graph.metadata().insert(model_.metadata.begin(), model_.metadata.end());
     graph.metadata().erase(kConstantsKey);
     if (!model_.producer_name.empty() && model_.producer_name != "pare")
       graph.metadata().try_emplace("onnx.producer",
