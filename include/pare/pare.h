@@ -128,6 +128,7 @@
 #include "pare/quantize/qconfig.h"
 #include "pare/quantize/rounding.h"
 #include "pare/quantize/sensitivity.h"
+#include "pare/quantize/weight_only.h"
 #include "pare/runtime/backend.h"
 #include "pare/runtime/compile.h"
 #include "pare/runtime/plan.h"

@@ -1,4 +1,4 @@
-// pare quantize: an int8 model from a float one and calibration data.
+// pare quantize: an int8 model from a float one and calibration data; or its weights alone.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -11,6 +11,7 @@
 #include "cli/progress.h"
 #include "cli/qconfig_options.h"
 #include "cli/tensors.h"
+#include "cli/weight_only.h"
 #include "pare/core/context.h"
 #include "pare/quantize/absorb_biases.h"
 #include "pare/quantize/channel_statistics.h"
@@ -30,6 +31,7 @@ struct Options {
   std::int64_t batch = 0;  // as many as batch_for says
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false, analytic = false;
+  WeightOnlyFlags weight_only;
 };
 
 void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
@@ -169,6 +171,16 @@ Json document_of(const quantize::AbsorptionReport& report) {
 }
 
 void run(const Options& options, const Settings& settings) {
+  if (options.weight_only.on)
+    return run_weight_only(options.weight_only,
+                           {.from = options.from,
+                            .to = options.to,
+                            .calibration = options.calibration,
+                            .exclude = options.config.exclude,
+                            .batch = options.batch},
+                           settings);
+  if (options.calibration.empty())
+    throw UsageError("--calibration is required, but for --weight-only without --gptq");
   const quantize::QConfig config = config_of(options.config);
   if (options.relu6_as_relu && !options.equalize)
     throw UsageError("--relu6-as-relu: expected --equalize with it");
@@ -231,8 +243,8 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_option("-o,--output", options->to, "The model to write, .onnx or .pare")->required();
   command
       ->add_option("--calibration", options->calibration,
-                   "[name=]x.npy, for every input: samples like those that the model will see")
-      ->required()
+                   "[name=]x.npy, for every input: samples like those that the model will see; "
+                   "--weight-only can do without")
       ->allow_extra_args(false);
   add_qconfig_options(command, options->config);
   command->add_option("--batch", options->batch, "Samples that run together")
@@ -254,6 +266,11 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_flag("--adaround", options->adaround,
                     "Weights rounded up or down so that every layer's output on the calibration "
                     "data changes least, not each to the nearest code");
+  add_weight_only_options(command, options->weight_only);
+  for (const char* other :
+       {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu", "--absorb-biases",
+        "--bias-correction", "--analytic-bias-correction", "--adaround"})
+    command->get_option("--weight-only")->excludes(command->get_option(other));
   command->callback([options, &settings] { run(*options, settings); });
 }
 

@@ -11,6 +11,7 @@
 #include "pare/core/generator.h"
 #include "pare/core/ops.h"
 #include "pare/core/parallel.h"
+#include "pare/runtime/compile.h"
 
 namespace pare::quantize {
 namespace {
@@ -108,6 +109,15 @@ LayerForm layer_form(const Graph::Node& node, const Shape& weight) {
   if (node.call.op == &kLinear && weight.rank() == 2) return {1, weight[0], weight[1]};
   if (node.call.op == &kMatmul && weight.rank() == 2) return {1, weight[1], weight[0]};
   return {};
+}
+
+Plan plan_before(const Graph& graph, const std::string& layer) {
+  Graph part = graph.share();
+  const int node = part.find_node(layer);
+  PARE_ASSERT(node >= 0);
+  part.set_outputs({part.node(node).inputs[0]});
+  part.compact();
+  return compile(std::move(part));
 }
 
 std::vector<double> weight_rows(const Graph::Node& node, const Tensor& weight) {

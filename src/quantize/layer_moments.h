@@ -8,6 +8,7 @@
 
 #include "pare/core/tensor.h"
 #include "pare/graph/graph.h"
+#include "pare/runtime/plan.h"
 #include "quantize/round_codes.h"
 
 namespace pare::quantize {
@@ -20,6 +21,9 @@ struct LayerForm {
 };
 /// Of conv1d, conv2d, linear and matmul with a matrix; columns 0: another op.
 LayerForm layer_form(const Graph::Node& node, const Shape& weight);
+
+/// The part of a graph that gives what the layer reads.
+Plan plan_before(const Graph& graph, const std::string& layer);
 
 /// The weight as [groups · rows][columns], and back.
 std::vector<double> weight_rows(const Graph::Node& node, const Tensor& weight);

@@ -25,10 +25,16 @@ Eigen::LLT<Matrix> factorized(const Matrix& a) {
   return llt;
 }
 
-double nearest(double target, float scale, std::int64_t qmax) {
-  const auto limit = static_cast<double>(qmax);
-  return std::clamp(std::nearbyint(target / static_cast<double>(scale)), -limit, limit);
-}
+// How the codes of some columns of a row stand for numbers: less their zero point, low … high.
+struct Steps {
+  float scale;
+  double low, high;
+  double nearest(double target) const {
+    return std::clamp(std::nearbyint(target / static_cast<double>(scale)), low, high);
+  }
+  double value(double code) const { return static_cast<double>(scale) * code; }
+};
+using RowSteps = std::vector<Steps>;
 
 double dot(const double* a, const double* b, std::int64_t n) {
   double sum[4] = {0, 0, 0, 0};
@@ -44,6 +50,8 @@ class Rounder {
  public:
   Rounder(const RoundingProblem& problem)
       : a_(problem.moments), problem_(problem), order_(at(a_.size)), upper_(a_.size) {
+    if (!problem.scale_of.empty())
+      row_scales_ = *std::max_element(problem.scale_of.begin(), problem.scale_of.end()) + 1;
     std::iota(order_.begin(), order_.end(), std::int64_t{0});
     std::stable_sort(order_.begin(), order_.end(),
                      [&](std::int64_t i, std::int64_t k) { return a_.row(i)[i] > a_.row(k)[k]; });
@@ -56,85 +64,96 @@ class Rounder {
     Eigen::Map<Matrix>(upper_.data.data(), a_.size, a_.size) = factorized(inverse).matrixU();
   }
 
-  // The best codes found for one row; `scale` may be made smaller.
-  double round(const double* target, float& scale, double* codes) const {
-    const float given = scale;
-    double least = improve(target, scale, codes, false);
+  // How many scales a row has.
+  std::int64_t row_scales() const { return row_scales_; }
+
+  // The best codes found for one row; its scales may be made smaller.
+  double round(const double* target, RowSteps& steps, double* codes) const {
+    const RowSteps given = steps;
+    double least = improve(target, steps, codes, false);
     std::vector<double> other(at(a_.size));
-    const auto attempt = [&](float s) {
-      const double loss = improve(target, s, other.data(), true);
+    const auto attempt = [&](const RowSteps& tried) {
+      const double loss = improve(target, tried, other.data(), true);
       if (loss >= least) return;
       least = loss;
-      scale = s;
+      steps = tried;
       std::copy(other.begin(), other.end(), codes);
     };
     attempt(given);
     if (problem_.search_scales)
-      for (const float s : candidates(target, given)) attempt(s);
+      for (const RowSteps& tried : candidates(target, given)) attempt(tried);
     return least;
   }
 
  private:
+  std::size_t scale_of(std::int64_t column) const {
+    return problem_.scale_of.empty() ? 0 : at(problem_.scale_of[at(column)]);
+  }
+
   // Scales whose nearest codes lose least where columns count by what is left of their moments once
-  // those that follow have made up for them.
-  std::vector<float> candidates(const double* target, float given) const {
-    constexpr int kSteps = 40, kTried = 3;
-    std::vector<std::pair<double, float>> found;
-    for (int step = 1; step < kSteps; ++step) {
-      const float scale = given * (1.0F - 0.6F * static_cast<float>(step) / kSteps);
-      double loss = 0;
+  // those that follow have made up for them: the best of every scale, then the second best, ….
+  std::vector<RowSteps> candidates(const double* target, const RowSteps& given) const {
+    constexpr std::size_t kSteps = 40, kTried = 3;
+    std::vector<std::vector<std::pair<double, float>>> found(given.size());
+    for (std::size_t step = 1; step < kSteps; ++step) {
+      RowSteps tried = given;
+      std::vector<double> loss(given.size(), 0);
+      for (Steps& s : tried)
+        s.scale *= 1.0F - 0.6F * static_cast<float>(step) / static_cast<float>(kSteps);
       for (std::int64_t i = 0; i < a_.size; ++i) {
         const double t = target[order_[at(i)]];
-        const double e =
-            (t - static_cast<double>(scale) * nearest(t, scale, problem_.qmax)) / upper_.row(i)[i];
-        loss += e * e;
+        const std::size_t k = scale_of(order_[at(i)]);
+        const double e = (t - tried[k].value(tried[k].nearest(t))) / upper_.row(i)[i];
+        loss[k] += e * e;
       }
-      found.emplace_back(loss, scale);
+      for (std::size_t k = 0; k < given.size(); ++k) found[k].emplace_back(loss[k], tried[k].scale);
     }
-    std::sort(found.begin(), found.end());
-    std::vector<float> scales;
-    for (int i = 0; i < kTried; ++i) scales.push_back(found[at(i)].second);
-    return scales;
+    for (auto& scales : found) std::sort(scales.begin(), scales.end());
+    std::vector<RowSteps> candidates(kTried, given);
+    for (std::size_t i = 0; i < kTried; ++i)
+      for (std::size_t k = 0; k < given.size(); ++k) candidates[i][k].scale = found[k][i].second;
+    return candidates;
   }
 
   // Codes from nearest or from column to column, then improved one by one; their loss.
-  double improve(const double* target, float scale, double* codes, bool compensate) const {
+  double improve(const double* target, const RowSteps& steps, double* codes,
+                 bool compensate) const {
     if (compensate)
-      round_in_order(target, scale, codes);
+      round_in_order(target, steps, codes);
     else
-      for (std::int64_t i = 0; i < a_.size; ++i)
-        codes[i] = nearest(target[i], scale, problem_.qmax);
-    return descend(target, scale, codes);
+      for (std::int64_t i = 0; i < a_.size; ++i) codes[i] = steps[scale_of(i)].nearest(target[i]);
+    return descend(target, steps, codes);
   }
 
-  void round_in_order(const double* target, float scale, double* codes) const {
+  void round_in_order(const double* target, const RowSteps& steps, double* codes) const {
     std::vector<double> rest(at(a_.size));
     for (std::int64_t i = 0; i < a_.size; ++i) rest[at(i)] = target[order_[at(i)]];
     for (std::int64_t i = 0; i < a_.size; ++i) {
-      const double code = nearest(rest[at(i)], scale, problem_.qmax);
+      const Steps& s = steps[scale_of(order_[at(i)])];
+      const double code = s.nearest(rest[at(i)]);
       codes[order_[at(i)]] = code;
       const double* u = upper_.row(i);
-      const double error = (rest[at(i)] - static_cast<double>(scale) * code) / u[i];
+      const double error = (rest[at(i)] - s.value(code)) / u[i];
       for (std::int64_t k = i + 1; k < a_.size; ++k) rest[at(k)] -= error * u[k];
     }
   }
 
-  double descend(const double* target, float scale, double* codes) const {
+  double descend(const double* target, const RowSteps& steps, double* codes) const {
     const std::int64_t n = a_.size;
-    const auto s = static_cast<double>(scale);
-    const auto limit = static_cast<double>(problem_.qmax);
     std::vector<double> error(at(n)), gradient(at(n));
-    for (std::int64_t i = 0; i < n; ++i) error[at(i)] = s * codes[i] - target[i];
+    for (std::int64_t i = 0; i < n; ++i)
+      error[at(i)] = steps[scale_of(i)].value(codes[i]) - target[i];
     for (std::int64_t i = 0; i < n; ++i) gradient[at(i)] = dot(a_.row(i), error.data(), n);
     for (int sweep = 0; sweep < problem_.sweeps; ++sweep) {
       bool changed = false;
       for (const std::int64_t i : order_) {
         const double* row = a_.row(i);
+        const Steps& s = steps[scale_of(i)];
         // Half a step and a little: a change that gains nothing but rounding would go on for ever.
-        const double wish = -gradient[at(i)] / (s * row[i]);
+        const double wish = -gradient[at(i)] / s.value(row[i]);
         if (std::fabs(wish) <= 0.5 + 1e-9) continue;
-        const double code = std::clamp(std::nearbyint(codes[i] + wish), -limit, limit);
-        const double step = s * (code - codes[i]);
+        const double code = std::clamp(std::nearbyint(codes[i] + wish), s.low, s.high);
+        const double step = s.value(code - codes[i]);
         if (step == 0) continue;
         changed = true;
         codes[i] = code;
@@ -149,10 +168,16 @@ class Rounder {
   const SquareMatrix& a_;
   const RoundingProblem& problem_;
   std::vector<std::int64_t> order_;
+  std::int64_t row_scales_ = 1;
   SquareMatrix upper_;
 };
 
 }  // namespace
+
+double decibels(double signal, double noise) {
+  constexpr double kTiny = 1e-30;
+  return 10 * std::log10(std::max(signal, kTiny) / std::max(noise, kTiny));
+}
 
 double quadratic(const SquareMatrix& moments, const double* row) {
   double sum = 0;
@@ -177,11 +202,23 @@ RoundedRows round_rows(const RoundingProblem& problem, const std::vector<double>
                        const std::vector<float>& scales) {
   const std::int64_t n = problem.moments.size;
   const Rounder rounder(problem);
+  const std::int64_t of_row = rounder.row_scales();
   RoundedRows result{std::vector<double>(targets.size()), scales};
-  parallel_for(0, static_cast<std::int64_t>(scales.size()), 1, [&](std::int64_t b, std::int64_t e) {
-    for (std::int64_t r = b; r < e; ++r)
-      rounder.round(targets.data() + r * n, result.scales[at(r)], result.codes.data() + r * n);
-  });
+  const auto row = [&](std::int64_t r) {
+    RowSteps steps;
+    for (std::int64_t k = r * of_row; k < (r + 1) * of_row; ++k) {
+      const std::int64_t zero = problem.zero_points.empty() ? 0 : problem.zero_points[at(k)];
+      steps.push_back({scales[at(k)], static_cast<double>(problem.qmin - zero),
+                       static_cast<double>(problem.qmax - zero)});
+    }
+    rounder.round(targets.data() + r * n, steps, result.codes.data() + r * n);
+    for (std::int64_t k = 0; k < of_row; ++k)
+      result.scales[at(r * of_row + k)] = steps[at(k)].scale;
+  };
+  parallel_for(0, static_cast<std::int64_t>(scales.size()) / of_row, 1,
+               [&](std::int64_t b, std::int64_t e) {
+                 for (std::int64_t r = b; r < e; ++r) row(r);
+               });
   return result;
 }
 

@@ -19,14 +19,19 @@ struct SquareMatrix {
 /// Rows of codes to be chosen: each minimizes (s·q − t) A (s·q − t)ᵀ on its own.
 struct RoundingProblem {
   const SquareMatrix& moments;  ///< A: symmetric, positive definite
-  std::int64_t qmax = 127;      ///< codes are −qmax … qmax
+  std::int64_t qmax = 127;      ///< codes are qmin … qmax
   bool search_scales = true;    ///< smaller scales may be chosen than those given
   int sweeps = 20;              ///< of the search that improves codes one by one, at most
+  std::int64_t qmin = -qmax;
+  /// Which of a row's scales each column has, as numbers from 0; empty: a row has one.
+  std::vector<std::int64_t> scale_of = {};
+  /// As the scales; empty: 0. Codes come back less their zero points.
+  std::vector<std::int32_t> zero_points = {};
 };
 
 struct RoundedRows {
   std::vector<double> codes;  ///< rows × columns
-  std::vector<float> scales;  ///< per row
+  std::vector<float> scales;  ///< rows × scales of a row
 };
 
 /// Rounds the rows of `targets` [rows × columns]. First column by column, the error of each made up
@@ -42,6 +47,9 @@ RoundedRows round_rows(const RoundingProblem& problem, const std::vector<double>
 /// wanted input less the moments of the given one. Throws as round_rows.
 std::vector<double> shifted_targets(const SquareMatrix& moments, const SquareMatrix& difference,
                                     const std::vector<double>& weights);
+
+/// Signal to noise of two powers, in dB; large and finite without noise.
+double decibels(double signal, double noise);
 
 /// (e A eᵀ) of one row of differences.
 double quadratic(const SquareMatrix& moments, const double* row);

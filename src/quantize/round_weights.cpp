@@ -25,11 +25,6 @@ constexpr std::int64_t kLargestColumns = 4096;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-double decibels(double signal, double noise) {
-  constexpr double kTiny = 1e-30;
-  return 10 * std::log10(std::max(signal, kTiny) / std::max(noise, kTiny));
-}
-
 void check_options(const Batches& data, const RoundingOptions& options) {
   PARE_CHECK(data.count > 0 && data.get, invalid_argument, kWhere,
              "expected at least one batch of calibration data, got none");
@@ -37,16 +32,6 @@ void check_options(const Batches& data, const RoundingOptions& options) {
              "expected at least one place per sample, got {}", options.places);
   PARE_CHECK(options.damping > 0 && options.damping <= 1e6, invalid_argument, kWhere,
              "expected a damping above 0, got {}", options.damping);
-}
-
-// The part of a graph that gives what the layer reads.
-Plan plan_before(const Graph& graph, const std::string& layer) {
-  Graph part = graph.share();
-  const int node = part.find_node(layer);
-  PARE_ASSERT(node >= 0);
-  part.set_outputs({part.node(node).inputs[0]});
-  part.compact();
-  return compile(std::move(part));
 }
 
 class Rounding {

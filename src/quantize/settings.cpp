@@ -107,6 +107,15 @@ Codes activation_codes(const QConfig& config, int bits) {
           .symmetric = config.symmetric_activations};
 }
 
+void check_name(const std::string& pattern, const std::vector<std::string>& names, const char* what,
+                const char* where) {
+  const bool found = std::any_of(names.begin(), names.end(),
+                                 [&](const std::string& name) { return matches(pattern, name); });
+  PARE_CHECK(found, invalid_argument, where,
+             "expected the name of a node to {}, got '{}'; the nearest are {}", what, pattern,
+             nearest_names(pattern, names));
+}
+
 void check_config(const Graph& graph, const QConfig& config, const char* where) {
   PARE_CHECK(config.histogram_bins >= 256 && config.histogram_bins <= 1 << 20, invalid_argument,
              where, "expected 256 to 1048576 histogram bins, got {}", config.histogram_bins);
@@ -126,14 +135,7 @@ void check_config(const Graph& graph, const QConfig& config, const char* where) 
     names.push_back(node.name);
     ops.insert(node.call.op->name);
   }
-  const auto check_name = [&](const std::string& pattern, const char* what) {
-    const bool found = std::any_of(names.begin(), names.end(),
-                                   [&](const std::string& name) { return matches(pattern, name); });
-    PARE_CHECK(found, invalid_argument, where,
-               "expected the name of a node to {}, got '{}'; the nearest are {}", what, pattern,
-               nearest_names(pattern, names));
-  };
-  for (const std::string& pattern : config.exclude) check_name(pattern, "exclude");
+  for (const std::string& pattern : config.exclude) check_name(pattern, names, "exclude", where);
   for (const int input : graph.inputs()) names.push_back(graph.value(input).name);
   for (const OpOverride& o : config.overrides) {
     PARE_CHECK(!o.op.empty() || !o.name.empty(), invalid_argument, where,
@@ -141,7 +143,7 @@ void check_config(const Graph& graph, const QConfig& config, const char* where) 
     PARE_CHECK(o.op.empty() || ops.count(o.op) != 0, invalid_argument, where,
                "expected an op of the graph to override, got '{}'; the nearest are {}", o.op,
                nearest_names(o.op, {ops.begin(), ops.end()}));
-    if (!o.name.empty()) check_name(o.name, "override");
+    if (!o.name.empty()) check_name(o.name, names, "override", where);
     check_override(config, o, where);
     const bool both = !o.op.empty() && !o.name.empty();
     PARE_CHECK(!both || std::ranges::any_of(graph.nodes(),

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pare/graph/graph.h"
 #include "pare/quantize/qconfig.h"
@@ -25,6 +26,11 @@ NodeSettings settings_of_input(const QConfig& config, const std::string& name);
 
 /// The codes of an activation with so many bits.
 Codes activation_codes(const QConfig& config, int bits);
+
+/// Throws invalid_argument naming `where` for a pattern that matches none of the names, with the
+/// nearest; `what` is what the name was given for.
+void check_name(const std::string& pattern, const std::vector<std::string>& names, const char* what,
+                const char* where);
 
 /// Throws invalid_argument naming `where` for numbers out of range, and for names and ops that
 /// match nothing in the graph, with the nearest ones.

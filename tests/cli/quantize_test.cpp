@@ -72,6 +72,34 @@ TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
       pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("rounding"));
 }
 
+TEST_F(QuantizeCommandTest, WeightsAlone) {
+  const auto json = pare_json({"quantize", model_, "-o", out_, "--weight-only", "--group", "4",
+                               "--bits", "3", "--layer", "f*"});
+  EXPECT_EQ(json["quantized"], 1) << json;
+  EXPECT_EQ(json["bits"], 3);
+  EXPECT_EQ(json["group"], 4);
+  EXPECT_EQ(json["layers"][0]["name"], "fc");
+  EXPECT_TRUE(json["layers"][0]["output_sqnr_db"].is_null());
+  EXPECT_EQ(json["float"][0]["name"], "conv");
+  EXPECT_EQ(json["float"][0]["op"], "conv2d");
+  EXPECT_EQ(json["float"][0]["reason"], "not chosen by name");
+  EXPECT_EQ(json["bytes_after"], folder_.read("q.pare").size());
+  const Tensor test = Generator(9).normal({6, 1, 8, 8});
+  const auto expected =
+      quantize::weight_only(classifier(), {.bits = 3, .group_size = 4, .names = {"f*"}});
+  Graph graph = expected.graph.copy();
+  ContextScope scope;
+  scope->grad = false;
+  EXPECT_EQ(run_graph(out_, test).to_vector<float>(), graph(test).to_vector<float>());
+  const std::string x = save("x.npy", pictures(16));
+  const auto gptq =
+      pare_json({"quantize", model_, "-o", out_, "--weight-only", "--gptq", "--calibration", x});
+  for (const auto& layer : gptq["layers"]) {
+    EXPECT_EQ(layer["gptq"], true) << layer;
+    EXPECT_GE(layer["output_sqnr_db"], layer["nearest_sqnr_db"]) << layer;
+  }
+}
+
 TEST_F(QuantizeCommandTest, EqualizesFirst) {
   const std::string x = save("x.npy", pictures(16));
   const auto json =
@@ -150,6 +178,11 @@ TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   expect(2, {}, {"--calibration"});
   expect(2, {"--calibration", x, "--observer", "median"}, {"histogram"});
   expect(2, {"--calibration", x, "--config", "portable", "--isa", "avx2"}, {"--isa"});
+  expect(2, {"--weight-only", "--gptq"}, {"--calibration"});
+  expect(2, {"--weight-only", "--bits", "9"}, {"--bits"});
+  expect(2, {"--calibration", x, "--bits", "4"}, {"--weight-only"});
+  expect(2, {"--weight-only", "--calibration", x, "--adaround"}, {"--adaround"});
+  expect(1, {"--weight-only", "--layer", "fcc"}, {"'fcc'", "'fc'"});
   // Twice.
   pare_json({"quantize", model_, "-o", folder_.path("once.pare"), "--calibration", x});
   expect_failure(1, {"quantize", folder_.path("once.pare"), "-o", out_, "--calibration", x},

@@ -89,6 +89,16 @@ class QuantizeGuide : public testing::Test {
   Graph graph;
 };
 
+TEST_F(QuantizeGuide, WeightsAlone) {
+  const quantize::Batches data(inputs());
+  const auto [small, report] = quantize::weight_only(
+      graph, {.bits = 4, .group_size = 32, .gptq = true, .data = data, .exclude = {"fc"}});
+  EXPECT_EQ(report.layers.size(), 2U);
+  ASSERT_EQ(report.left.size(), 1U);
+  EXPECT_EQ(report.left[0].node, "fc");
+  EXPECT_LT(small.bytes(), graph.bytes());
+}
+
 TEST_F(QuantizeGuide, Static) {
   Graph graph = trace(net, train.example()).copy();
   Graph prepared = quantize::prepare(graph);

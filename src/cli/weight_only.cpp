@@ -1,0 +1,126 @@
+// pare quantize --weight-only: weights as codes of a few bits, activations in float.
+#include "cli/weight_only.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "cli/command.h"
+#include "cli/model_file.h"
+#include "cli/progress.h"
+#include "cli/tensors.h"
+#include "pare/core/context.h"
+#include "pare/quantize/weight_only.h"
+
+namespace pare::cli {
+namespace {
+
+Json number(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json document_of(const quantize::WeightOnlyReport& report, const Graph& graph,
+                 const WeightOnlyFlags& flags, std::uint64_t before, std::uint64_t after) {
+  Json layers = Json::array(), left = Json::array();
+  for (const quantize::WeightOnlyReport::Layer& layer : report.layers) {
+    const bool own = layer.bytes_before > 0;
+    layers.push_back({{"name", layer.name},
+                      {"op", layer.op},
+                      {"bits", layer.bits},
+                      {"weights", layer.weights},
+                      {"scales", layer.scales},
+                      {"bytes_before", layer.bytes_before},
+                      {"bytes_after", layer.bytes_after},
+                      {"weight_sqnr_db", own ? Json(layer.weight_sqnr_db) : Json(nullptr)},
+                      {"nearest_sqnr_db", number(layer.nearest_sqnr_db)},
+                      {"output_sqnr_db", number(layer.output_sqnr_db)},
+                      {"gptq", layer.gptq},
+                      {"note", layer.note}});
+  }
+  for (const PassReport::Line& line : report.left) {
+    const int node = graph.find_node(line.node);
+    left.push_back({{"name", line.node},
+                    {"op", node >= 0 ? graph.node(node).call.op->name : ""},
+                    {"reason", line.text}});
+  }
+  return {{"quantized", report.layers.size()},
+          {"float", left},
+          {"bytes_before", before},
+          {"bytes_after", after},
+          {"bits", flags.bits},
+          {"group", flags.group},
+          {"layers", layers}};
+}
+
+}  // namespace
+
+void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
+  CLI::Option* const on = command->add_flag(
+      "--weight-only", flags.on, "Weights alone become codes; the layers compute in float");
+  const auto with_it = [&](CLI::Option* option) { return option->needs(on); };
+  with_it(command->add_option("--bits", flags.bits, "Of a weight: 2 to 8 (4)"))
+      ->check(CLI::Range(2, 8));
+  with_it(command->add_option("--embedding-bits", flags.embedding_bits,
+                              "Of tables that are looked up: 2 to 8 (8)"))
+      ->check(CLI::Range(2, 8));
+  with_it(command->add_option("--group", flags.group,
+                              "Weights along the input axis that share a scale (32); 0: one scale "
+                              "for each output channel"))
+      ->check(CLI::Range(0, 1 << 20));
+  with_it(command->add_flag("--affine", flags.affine, "Zero points: ranges that are not around 0"));
+  with_it(command->add_flag("--gptq", flags.gptq,
+                            "Codes by GPTQ, with --calibration, instead of the nearest"));
+  with_it(command->add_option("--damping", flags.damping,
+                              "Of GPTQ: the part of the moments' mean that is added to them"));
+  with_it(command->add_option("--op", flags.ops, "Ops whose weights are quantized: linear, …; all"))
+      ->allow_extra_args(false);
+  with_it(command->add_option("--layer", flags.layers,
+                              "Nodes to quantize, by name; * and ? match; without it all"))
+      ->allow_extra_args(false);
+}
+
+void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
+                     const Settings& settings) {
+  if (flags.gptq && job.calibration.empty())
+    throw UsageError("--gptq: expected --calibration with it");
+  check_model_output(job.to);
+  const Graph graph = load_model(job.from);
+  quantize::WeightOnlyOptions options{.bits = flags.bits,
+                                      .embedding_bits = flags.embedding_bits,
+                                      .group_size = flags.group,
+                                      .symmetric = !flags.affine,
+                                      .gptq = flags.gptq,
+                                      .damping = flags.damping,
+                                      .seed = settings.seed,
+                                      .ops = flags.ops,
+                                      .names = flags.layers,
+                                      .exclude = job.exclude};
+  std::optional<Inputs> inputs;
+  if (!job.calibration.empty()) {
+    inputs.emplace(graph, job.calibration, job.batch ? job.batch : batch_for(graph));
+    options.data.emplace(inputs->batches(), [&](std::int64_t batch) { return inputs->get(batch); });
+  }
+  ContextScope scope;
+  scope->threads = settings.threads;
+  std::unique_ptr<Progress> progress;
+  std::int64_t done = 0;
+  options.progress = [&](const quantize::LayerProgress& now) {
+    if (!progress) progress = std::make_unique<Progress>(settings, "quantize", now.layers);
+    progress->advance(now.done - std::exchange(done, now.done));
+    return true;
+  };
+  const quantize::WeightOnly result = quantize::weight_only(graph, options);
+  progress.reset();
+  check_interrupt();
+  save_model(result.graph, job.to);
+  const auto before = std::filesystem::file_size(job.from);
+  const auto after = std::filesystem::file_size(job.to);
+  print(settings,
+        quantize::to_string(result.report) + fmt::format("\n{}: {}\n{}: {}\n", job.from,
+                                                         bytes_text(before), job.to,
+                                                         bytes_text(after)),
+        document_of(result.report, graph, flags, before, after));
+}
+
+}  // namespace pare::cli

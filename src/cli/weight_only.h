@@ -1,0 +1,36 @@
+// pare quantize --weight-only: its options and its run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/settings.h"
+
+namespace CLI {
+class App;
+}
+
+namespace pare::cli {
+
+struct WeightOnlyFlags {
+  bool on = false, affine = false, gptq = false;
+  int bits = 4, embedding_bits = 8;
+  std::int64_t group = 32;
+  double damping = 0.01;
+  std::vector<std::string> ops, layers;
+};
+/// Files and data as `pare quantize` has them.
+struct WeightOnlyJob {
+  std::string from, to;
+  std::vector<std::string> calibration, exclude;
+  std::int64_t batch = 0;  ///< as many as batch_for says
+};
+
+/// Options --weight-only, --bits, --embedding-bits, --group, --affine, --gptq, --damping, --op and
+/// --layer.
+void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags);
+void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
+                     const Settings& settings);
+
+}  // namespace pare::cli

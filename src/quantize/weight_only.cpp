@@ -1,0 +1,308 @@
+// weight_only: which weights become codes, in what order, and the report of it.
+#include "pare/quantize/weight_only.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "core/check.h"
+#include "graph/leaf_evaluator.h"
+#include "graph/names.h"
+#include "pare/core/context.h"
+#include "pare/core/ops.h"
+#include "pare/runtime/compile.h"
+#include "quantize/float_graph.h"
+#include "quantize/layer_moments.h"
+#include "quantize/round_codes.h"
+#include "quantize/settings.h"
+#include "quantize/weight_codes.h"
+
+namespace pare::quantize {
+namespace {
+
+constexpr const char* kWhere = "weight_only";
+// Moments of more columns take longer than they are worth: 4096² doubles are 128 MB.
+constexpr std::int64_t kLargestColumns = 4096;
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+bool one_of(const std::vector<std::string>& patterns, const std::string& name) {
+  return std::ranges::any_of(patterns,
+                             [&](const std::string& pattern) { return matches(pattern, name); });
+}
+
+void check_options(const Graph& graph, const WeightOnlyOptions& options) {
+  PARE_CHECK(options.bits >= 2 && options.bits <= 8, invalid_argument, kWhere,
+             "expected 2 to 8 bits, got {}", options.bits);
+  PARE_CHECK(options.embedding_bits >= 2 && options.embedding_bits <= 8, invalid_argument, kWhere,
+             "expected 2 to 8 embedding_bits, got {}", options.embedding_bits);
+  PARE_CHECK(options.group_size >= 0, invalid_argument, kWhere,
+             "expected a group of 1 or more weights, or 0 for none, got {}", options.group_size);
+  PARE_CHECK(options.weight_observer != WeightObserver::moving_average, invalid_argument, kWhere,
+             "expected the weight observer min_max or mse, got moving_average");
+  PARE_CHECK(options.damping > 0 && options.damping <= 1e6, invalid_argument, kWhere,
+             "expected a damping above 0, got {}", options.damping);
+  PARE_CHECK(options.places > 0, invalid_argument, kWhere,
+             "expected at least one place per sample, got {}", options.places);
+  const bool has_data = options.data && options.data->count > 0 && options.data->get;
+  PARE_CHECK(!options.gptq || has_data, invalid_argument, kWhere,
+             "expected at least one batch of data for GPTQ, got none");
+  PARE_CHECK(!options.data || has_data, invalid_argument, kWhere,
+             "expected at least one batch of data, got none");
+  std::vector<std::string> names;
+  std::set<std::string> ops;
+  for (const Graph::Node& node : graph.nodes()) {
+    names.push_back(node.name);
+    if (weight_place(node).input >= 0) ops.insert(node.call.op->name);
+  }
+  for (const std::string& op : options.ops)
+    PARE_CHECK(ops.contains(op), invalid_argument, kWhere,
+               "expected an op of the graph whose weights can be quantized, got '{}'; there are {}",
+               op, ops.empty() ? "none" : fmt::format("'{}'", fmt::join(ops, "', '")));
+  for (const std::string& name : options.names) check_name(name, names, "quantize", kWhere);
+  for (const std::string& name : options.exclude) check_name(name, names, "exclude", kWhere);
+}
+
+class WeightQuantizer {
+ public:
+  WeightQuantizer(const Graph& graph, const WeightOnlyOptions& options)
+      : options_(options), graph_(graph.copy()) {
+    report_.bytes_before = graph_.bytes();
+  }
+
+  WeightOnly run() {
+    std::vector<std::string> chosen = choose();
+    PARE_CHECK(!chosen.empty(), unsupported, kWhere,
+               "expected a layer whose weight can be quantized, got none{}{}",
+               report_.left.empty() ? "" : ": ",
+               report_.left.empty() ? "" : PassReport{{}, report_.left}.to_string());
+    LayerProgress progress{"", 0, static_cast<std::int64_t>(chosen.size())};
+    bool stopped = false;
+    for (const std::string& name : chosen) {
+      progress.layer = name;
+      stopped = stopped || (options_.progress && !options_.progress(progress));
+      if (stopped)
+        report_.left.push_back({name, "stopped before it"});
+      else
+        quantize(graph_.find_node(name));
+      ++progress.done;
+    }
+    graph_.metadata()[kWeightOnlyKey] = fmt::format(
+        "{} bits{}{}", options_.bits,
+        options_.group_size > 0 ? fmt::format(" in groups of {}", options_.group_size) : "",
+        options_.gptq ? ", GPTQ" : "");
+    graph_.compact();
+    graph_.verify();
+    report_.bytes_after = graph_.bytes();
+    return {std::move(graph_), std::move(report_)};
+  }
+
+ private:
+  // What one form of a weight has become.
+  struct Done {
+    int value = -1;
+    std::string reader;
+  };
+
+  std::vector<std::string> choose() {
+    const std::vector<bool> of_leaves = leaf_values(graph_);
+    std::vector<std::string> chosen;
+    for (const Graph::Node& node : graph_.nodes()) {
+      if (of_leaves[at(node.outputs[0])]) continue;
+      const std::string reason = why_not(node, of_leaves);
+      if (reason.empty())
+        chosen.push_back(node.name);
+      else if (reads_weights(node, of_leaves))
+        report_.left.push_back({node.name, reason});
+    }
+    return chosen;
+  }
+
+  bool reads_weights(const Graph::Node& node, const std::vector<bool>& of_leaves) const {
+    return std::ranges::any_of(node.inputs, [&](int v) {
+      return v >= 0 && of_leaves[at(v)] && is_floating(graph_.value(v).dtype) &&
+             graph_.value(v).shape.rank() >= 2;
+    });
+  }
+
+  // Empty: nothing is against it.
+  std::string why_not(const Graph::Node& node, const std::vector<bool>& of_leaves) const {
+    const WeightPlace place = weight_place(node);
+    if (place.input < 0) return fmt::format("weights of {} stay float", node.call.op->name);
+    const int v = node.inputs[at(place.input)];
+    if (!of_leaves[at(v)]) return "its weight is computed from the inputs";
+    const Graph::Value& weight = graph_.value(v);
+    if (weight.dtype != DType::f32) return fmt::format("its weight is {}", weight.dtype);
+    const bool taps = node.call.op == &kConv1d || node.call.op == &kConv2d;
+    if (weight.shape.rank() != 2 && !taps)
+      return fmt::format("its weight has {} axes", weight.shape.rank());
+    if (weight.shape.elements() == 0) return "its weight has no elements";
+    if (!options_.ops.empty() &&
+        std::ranges::find(options_.ops, node.call.op->name) == options_.ops.end())
+      return fmt::format("{} is not among the ops", node.call.op->name);
+    if (!options_.names.empty() && !one_of(options_.names, node.name)) return "not chosen by name";
+    for (const std::string& pattern : options_.exclude)
+      if (matches(pattern, node.name)) return fmt::format("excluded by name ('{}')", pattern);
+    return "";
+  }
+
+  void quantize(int n) {
+    const Graph::Node node = graph_.node(n);
+    const WeightPlace place = weight_place(node);
+    const int value = node.inputs[at(place.input)];
+    WeightOnlyReport::Layer line{.name = node.name, .op = node.call.op->name};
+    const auto key = std::pair{value, place.input_axis};
+    if (const auto done = done_.find(key); done != done_.end()) {
+      graph_.edit_node(n).inputs[at(place.input)] = done->second.value;
+      line.note = fmt::format("reads the codes of '{}'", done->second.reader);
+      report_.layers.push_back(std::move(line));
+      return;
+    }
+    const Tensor weight = LeafEvaluator(graph_)(value);
+    const Graph::Node reader = moments_reader(node, value, place);
+    const ScaleLayout layout = scale_layout(node, place, weight.shape(), options_);
+    const std::vector<double> rows = weight_rows(node, weight);
+    PARE_CHECK(std::ranges::all_of(rows, [](double w) { return std::isfinite(w); }),
+               invalid_argument, node.name, "expected finite weights, got NaN or infinity");
+    line.bits = is_table(node) ? options_.embedding_bits : options_.bits;
+    const CodeRange range = code_range(line.bits, options_.symmetric);
+    const RowCodes nearest = nearest_codes(rows, layout, range, options_.weight_observer);
+    RowCodes chosen = nearest;
+    const LayerForm form = layer_form(reader, weight.shape());
+    if (options_.data && form.columns > 0 && form.columns <= kLargestColumns) {
+      const LayerMoments moments = moments_of(reader, weight);
+      if (moments.places() > 0 && options_.gptq) {
+        chosen = gptq_codes(rows, layout, range, moments, nearest, options_);
+        line.gptq = true;
+      }
+      if (moments.places() > 0) {
+        line.nearest_sqnr_db = output_sqnr(rows, layout, nearest, moments);
+        line.output_sqnr_db = output_sqnr(rows, layout, chosen, moments);
+      }
+    }
+    if (options_.gptq && !line.gptq)
+      line.note = form.columns > kLargestColumns
+                      ? fmt::format("nearest codes: {} columns are too many", form.columns)
+                      : "nearest codes";
+    const StoredWeight tensors = stored(node, weight.shape(), chosen, layout, range);
+    done_[key] = {add(value, tensors, layout), node.name};
+    graph_.edit_node(n).inputs[at(place.input)] = done_[key].value;
+    describe(line, rows, layout, chosen, tensors);
+    report_.layers.push_back(std::move(line));
+  }
+
+  // A table that also is the weight of a layer gets that layer's codes.
+  Graph::Node moments_reader(const Graph::Node& node, int value, const WeightPlace& place) const {
+    const Shape& shape = graph_.value(value).shape;
+    if (!options_.gptq || layer_form(node, shape).columns > 0) return node;
+    for (const int r : graph_.readers(value)) {
+      const Graph::Node& other = graph_.node(r);
+      const WeightPlace its = weight_place(other);
+      if (its.input >= 0 && other.inputs[at(its.input)] == value &&
+          its.input_axis == place.input_axis && layer_form(other, shape).columns > 0)
+        return other;
+    }
+    return node;
+  }
+
+  LayerMoments moments_of(const Graph::Node& node, const Tensor& weight) const {
+    const Plan before = plan_before(graph_, node.name);
+    LayerMoments moments(node, weight, options_.places, options_.seed);
+    for (std::int64_t b = 0; b < options_.data->count; ++b) {
+      const Tensor x = before.run(options_.data->get(b))[0];
+      moments.add(x, x);
+    }
+    return moments;
+  }
+
+  static double output_sqnr(const std::vector<double>& weight, const ScaleLayout& layout,
+                            const RowCodes& codes, const LayerMoments& moments) {
+    double signal = 0, noise = 0;
+    const std::int64_t rows = moments.form().rows, k = layout.columns;
+    for (std::int64_t g = 0; g < moments.form().groups; ++g) {
+      const SquareMatrix own = moments.group(g).own;
+      std::vector<double> error(at(k));
+      for (std::int64_t r = g * rows; r < (g + 1) * rows; ++r) {
+        for (std::int64_t c = 0; c < k; ++c)
+          error[at(c)] = codes.value(layout, r, c) - weight[at(r * k + c)];
+        signal += quadratic(own, weight.data() + r * k);
+        noise += quadratic(own, error.data());
+      }
+    }
+    return decibels(signal, noise);
+  }
+
+  // The node that gives the weight anew.
+  int add(int value, const StoredWeight& tensors, const ScaleLayout& layout) {
+    const std::string name = graph_.value(value).name;
+    const auto constant = [&](const char* suffix, const Tensor& tensor) {
+      return graph_.add_leaf(Graph::Kind::constant, name + suffix, tensor);
+    };
+    std::vector<int> inputs{constant("_quantized", tensors.codes),
+                            constant("_scale", tensors.scale)};
+    if (tensors.zero_point.defined()) inputs.push_back(constant("_zero_point", tensors.zero_point));
+    const Call call{&kDequantizeWeight, Attributes::of(layout.attributes)};
+    return graph_.node(graph_.add_node(name + "_dequantize", call, std::move(inputs))).outputs[0];
+  }
+
+  static void describe(WeightOnlyReport::Layer& line, const std::vector<double>& weight,
+                       const ScaleLayout& layout, const RowCodes& codes,
+                       const StoredWeight& tensors) {
+    double signal = 0, noise = 0;
+    for (std::int64_t r = 0; r < layout.rows; ++r)
+      for (std::int64_t c = 0; c < layout.columns; ++c) {
+        const double w = weight[at(r * layout.columns + c)];
+        const double error = codes.value(layout, r, c) - w;
+        signal += w * w;
+        noise += error * error;
+      }
+    line.weight_sqnr_db = decibels(signal, noise);
+    line.weights = static_cast<std::int64_t>(weight.size());
+    line.scales = tensors.scale.elements();
+    line.bytes_before = weight.size() * sizeof(float);
+    line.bytes_after = tensors.codes.bytes() + tensors.scale.bytes() +
+                       (tensors.zero_point.defined() ? tensors.zero_point.bytes() : 0);
+  }
+
+  const WeightOnlyOptions& options_;
+  Graph graph_;
+  std::map<std::pair<int, int>, Done> done_;  // by value and input axis
+  WeightOnlyReport report_;
+};
+
+}  // namespace
+
+std::string to_string(const WeightOnlyReport& report) {
+  std::string text =
+      fmt::format("{:<40} {:>10} {:>4} {:>10} {:>10} {:>10} {:>10} {:>10}  {}\n", "layer", "op",
+                  "bits", "bytes", "were", "weight", "nearest", "output", "note");
+  const auto level = [](const std::optional<double>& db) {
+    return db ? fmt::format("{:.2f} dB", *db) : std::string();
+  };
+  for (const WeightOnlyReport::Layer& line : report.layers) {
+    const bool own = line.bytes_before > 0;
+    text += fmt::format("{:<40} {:>10} {:>4} {:>10} {:>10} {:>10} {:>10} {:>10}  {}\n", line.name,
+                        line.op, own ? std::to_string(line.bits) : "", line.bytes_after,
+                        line.bytes_before, own ? level(line.weight_sqnr_db) : "",
+                        level(line.nearest_sqnr_db), level(line.output_sqnr_db), line.note);
+  }
+  text += fmt::format("{:<40} {:>10} {:>4} {:>10} {:>10}\n", "all", "", "", report.bytes_after,
+                      report.bytes_before);
+  for (const PassReport::Line& line : report.left)
+    text += fmt::format("{:<40} stays float: {}\n", line.node, line.text);
+  return text;
+}
+
+WeightOnly weight_only(const Graph& graph, const WeightOnlyOptions& options) {
+  check_float(graph, kWhere);
+  check_options(graph, options);
+  ContextScope scope;
+  scope->grad = scope->observing = scope->training = false;
+  return WeightQuantizer(graph, options).run();
+}
+
+}  // namespace pare::quantize
