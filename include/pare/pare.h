@@ -127,6 +127,7 @@
 #include "pare/quantize/prepare.h"
 #include "pare/quantize/qconfig.h"
 #include "pare/quantize/rounding.h"
+#include "pare/quantize/search.h"
 #include "pare/quantize/sensitivity.h"
 #include "pare/quantize/weight_only.h"
 #include "pare/runtime/backend.h"

@@ -3,10 +3,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/mixed_precision.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "cli/qconfig_options.h"
@@ -32,6 +35,7 @@ struct Options {
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false, analytic = false;
   WeightOnlyFlags weight_only;
+  MixedPrecisionFlags mixed;
 };
 
 void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
@@ -181,7 +185,8 @@ void run(const Options& options, const Settings& settings) {
                            settings);
   if (options.calibration.empty())
     throw UsageError("--calibration is required, but for --weight-only without --gptq");
-  const quantize::QConfig config = config_of(options.config);
+  quantize::QConfig config = config_of(options.config);
+  check_flags(options.mixed);
   if (options.relu6_as_relu && !options.equalize)
     throw UsageError("--relu6-as-relu: expected --equalize with it");
   check_model_output(options.to);
@@ -191,8 +196,15 @@ void run(const Options& options, const Settings& settings) {
   if (options.equalize)
     equalized = quantize::equalize(
         graph, {.relu6_as_relu = options.relu6_as_relu, .statistics = &statistics});
-  const Inputs inputs(graph, options.calibration, options.batch ? options.batch : batch_for(graph));
+  const std::int64_t batch = options.batch ? options.batch : batch_for(graph);
+  const Inputs inputs(graph, options.calibration, batch);
   const quantize::AbsorptionReport absorbed = absorb(graph, inputs, statistics, options, settings);
+  std::optional<quantize::SearchReport> found;
+  if (options.mixed.on()) {
+    quantize::Searched searched = run_search(graph, inputs, config, options.mixed, batch, settings);
+    config = std::move(searched.config);
+    found = std::move(searched.report);
+  }
   Graph prepared = quantize::prepare(graph, config);
   quantize::BiasCorrectionReport corrected;
   if (options.analytic) corrected = quantize::correct_biases(prepared, statistics);
@@ -217,6 +229,10 @@ void run(const Options& options, const Settings& settings) {
   if (options.absorb_biases) {
     document["absorption"] = document_of(absorbed);
     text += quantize::to_string(absorbed) + "\n";
+  }
+  if (found) {
+    document["search"] = search_document(*found);
+    text += quantize::to_string(*found) + "\n";
   }
   if (options.analytic) {
     document["bias_correction"] = layers_of(corrected);
@@ -266,10 +282,12 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_flag("--adaround", options->adaround,
                     "Weights rounded up or down so that every layer's output on the calibration "
                     "data changes least, not each to the nearest code");
+  std::vector<const char*> others = add_mixed_precision_options(command, options->mixed);
+  others.insert(others.end(), {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu",
+                               "--absorb-biases", "--bias-correction", "--analytic-bias-correction",
+                               "--adaround"});
   add_weight_only_options(command, options->weight_only);
-  for (const char* other :
-       {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu", "--absorb-biases",
-        "--bias-correction", "--analytic-bias-correction", "--adaround"})
+  for (const char* other : others)
     command->get_option("--weight-only")->excludes(command->get_option(other));
   command->callback([options, &settings] { run(*options, settings); });
 }

@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/measured_data.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "cli/qconfig_options.h"
@@ -26,20 +27,6 @@ struct Options {
   QConfigOptions config;
   LabelOptions labels;
 };
-
-quantize::Batches batches_of(const Inputs& inputs) {
-  return {inputs.batches(), [&](std::int64_t batch) {
-            check_interrupt();
-            return inputs.get(batch);
-          }};
-}
-
-double top1_of(const Plan& plan, const Inputs& inputs, const Labels& labels) {
-  Score score;
-  for (std::int64_t b = 0; b < inputs.batches(); ++b)
-    labels.add(score, inputs, b, plan.run(inputs.get(b)));
-  return score.share(static_cast<double>(score.top1));
-}
 
 // Without labels there is no top-1.
 Json json_of(const std::optional<double>& top1) { return top1 ? Json(*top1) : Json(nullptr); }
@@ -60,22 +47,12 @@ Json document_of(const quantize::SensitivityReport& report) {
 }
 
 void run(const Options& options, const Settings& settings) {
-  if (!options.labels.labels.empty() && options.inputs.empty())
-    throw UsageError("--labels: expected --input, which they are for");
   const Graph graph = load_model(options.model);
   const std::int64_t batch = options.batch ? options.batch : batch_for(graph);
+  const MeasuredData measured(graph, options.inputs, options.labels, batch);
   const Inputs calibration(graph, options.calibration, batch);
-  std::optional<Inputs> inputs;
-  std::optional<Labels> labels;
-  quantize::SensitivityOptions sensitivity{.config = config_of(options.config)};
-  if (!options.inputs.empty()) {
-    inputs.emplace(graph, options.inputs, batch);
-    sensitivity.data = batches_of(*inputs);
-  }
-  if (!options.labels.labels.empty()) {
-    labels.emplace(graph, options.labels, inputs->samples());
-    sensitivity.metric = [&](const Plan& plan) { return top1_of(plan, *inputs, *labels); };
-  }
+  quantize::SensitivityOptions sensitivity{
+      .config = config_of(options.config), .data = measured.batches(), .metric = measured.metric()};
   std::unique_ptr<Progress> progress;
   std::int64_t done = 0;
   sensitivity.progress = [&](const quantize::LayerProgress& now) {

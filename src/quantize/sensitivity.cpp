@@ -12,10 +12,9 @@
 #include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
-#include "pare/graph/compare.h"
-#include "pare/quantize/prepare.h"
 #include "pare/runtime/compile.h"
 #include "quantize/metadata.h"
+#include "quantize/output_noise.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
 
@@ -25,14 +24,6 @@ namespace {
 constexpr const char* kWhere = "sensitivity";
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-Graph calibrated(const Graph& graph, const Batches& calibration, const QConfig& config) {
-  Graph prepared = prepare(graph, config);
-  ContextScope scope;
-  scope->observing = true;
-  for (std::int64_t b = 0; b < calibration.count; ++b) prepared.run(calibration.get(b));
-  return prepared;
-}
 
 // The prepared graph with fake_quantize by the ranges that were seen in place of the observers.
 Graph fake_quantized(const Graph& prepared, const RangeSearches& searches) {
@@ -61,13 +52,14 @@ Graph fake_quantized(const Graph& prepared, const RangeSearches& searches) {
 class Sensitivity {
  public:
   Sensitivity(const Graph& prepared, const Batches& data, const SensitivityOptions& options)
-      : data_(data),
-        options_(options),
+      : options_(options),
         graph_(fake_quantized(prepared, options.searches)),
-        leaf_(leaf_values(graph_)) {}
+        leaf_(leaf_values(graph_)),
+        float_(compile(alone(-1))),
+        noise_(float_, data) {}
 
   SensitivityReport run() {
-    measure_float();
+    if (options_.metric) report_.float_metric = options_.metric(float_);
     const Measured all = measure(graph_.share());
     report_.all_sqnr_db = all.sqnr_db;
     report_.all_metric = all.metric;
@@ -93,7 +85,7 @@ class Sensitivity {
 
  private:
   struct Measured {
-    double sqnr_db = std::numeric_limits<double>::infinity();
+    double sqnr_db = 0;
     std::optional<double> metric = {};
   };
 
@@ -147,39 +139,18 @@ class Sensitivity {
     return graph;
   }
 
-  static Plan compiled(Graph graph) { return compile(std::move(graph)); }
-
-  void measure_float() {
-    const Plan plan = compiled(alone(-1));
-    for (std::int64_t b = 0; b < data_.count; ++b) wanted_.push_back(plan.run(data_.get(b)));
-    if (options_.metric) report_.float_metric = options_.metric(plan);
-  }
-
   Measured measure(Graph graph) const {
-    const Plan plan = compiled(std::move(graph));
-    std::vector<DifferenceMeter> meters(wanted_[0].size());
-    for (std::int64_t b = 0; b < data_.count; ++b) {
-      const Tensors found = plan.run(data_.get(b));
-      for (std::size_t o = 0; o < found.size(); ++o) {
-        const Tensor& wanted = wanted_[at(b)][o];
-        if (is_floating(wanted.dtype()))
-          meters[o].add(wanted, found[o]);
-        else
-          meters[o].add(wanted.to(DType::f64), found[o].to(DType::f64));
-      }
-    }
-    Measured result;
-    for (const DifferenceMeter& meter : meters)
-      result.sqnr_db = std::min(result.sqnr_db, meter.result("").sqnr_db);
+    const Plan plan = compile(std::move(graph));
+    Measured result{noise_.sqnr_db(plan)};
     if (options_.metric) result.metric = options_.metric(plan);
     return result;
   }
 
-  const Batches& data_;
   const SensitivityOptions& options_;
   const Graph graph_;
   const std::vector<bool> leaf_;
-  std::vector<Tensors> wanted_ = {};  // by batch: the float graph's outputs
+  const Plan float_;
+  const OutputNoise noise_;
   SensitivityReport report_;
 };
 

@@ -99,6 +99,34 @@ TEST_F(QuantizeGuide, WeightsAlone) {
   EXPECT_LT(small.bytes(), graph.bytes());
 }
 
+TEST_F(QuantizeGuide, Search) {
+  const quantize::Batches data(inputs());
+  const auto right = [&](const Plan& plan) {
+    double sum = 0, count = 0;
+    for (const auto& [x, y] : validation) {
+      sum += static_cast<double>(train::count_top_k(plan.run(x), y, 1));
+      count += static_cast<double>(y.dim(0));
+    }
+    return sum / count;
+  };
+  const quantize::Searched found =
+      quantize::search(graph, data, {.metric = right, .metric_drop = 0.01});
+  const Graph& int8 = found.converted.graph;
+  const std::string table = to_string(found.report);
+  EXPECT_TRUE(found.report.reached) << table;
+  EXPECT_GE(*found.report.metric, *found.report.float_metric - 0.01);
+  EXPECT_GT(sqnr(int8), 15);
+}
+
+TEST_F(QuantizeGuide, SearchUnderABudget) {
+  const quantize::Batches data(inputs());
+  const quantize::Searched found = quantize::search(
+      graph, data, {.weight_bits = {4, 8}, .sqnr_db = 20, .budget = {.weight_bytes = 500}});
+  const bool holds = found.report.reached;
+  EXPECT_EQ(holds, found.report.sqnr_db >= 20);
+  EXPECT_LE(found.report.weight_bytes, 500);
+}
+
 TEST_F(QuantizeGuide, Static) {
   Graph graph = trace(net, train.example()).copy();
   Graph prepared = quantize::prepare(graph);
