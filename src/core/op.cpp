@@ -8,6 +8,7 @@
 #include "core/precision.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
+#include "pare/core/ops/dynamic_quantize.h"
 #include "pare/core/ops/observers.h"
 #include "pare/core/ops/trigonometry.h"
 

@@ -85,7 +85,11 @@ void link_quantize_channels(std::int64_t axis, ChannelLinks& links) {
   const int rank = links.shape(in(0)).rank();
   for (int a = 0; a < rank; ++a) links.tie(in(0), a, out(0), a);
   for (int i = 1; i <= 2; ++i) {
-    if (!links.has(in(i)) || links.shape(in(i)).rank() != 1) continue;
+    if (!links.has(in(i)) || links.shape(in(i)).rank() == 0) continue;
+    if (links.shape(in(i)).rank() > 1) {  // by rows
+      for (int a = 0; a + 1 < rank; ++a) links.tie(in(0), a, in(i), a);
+      continue;
+    }
     const int at = normalize_axis(axis, rank, "quantize");
     if (links.shape(in(i)).same_axis(0, links.shape(in(0)), at)) links.tie(in(0), at, in(i), 0);
   }
@@ -114,6 +118,21 @@ void emit_quantize(OnnxEmitter& e, DType dtype, std::int64_t axis, std::int64_t 
 void emit_dequantize(OnnxEmitter& e, const std::string& codes, DType dtype, std::int64_t axis) {
   PARE_CHECK(traits(dtype).bits != 16 || e.opset() >= 21, unsupported, "dequantize_linear",
              "expected ONNX opset 21 for codes of 16 bits, got {}", e.opset());
+  if (e.input_shape(1).rank() > 1) {  // by rows, which DequantizeLinear has not
+    const auto real = [&](const std::string& value) {
+      std::string converted = e.temporary();
+      e.node("Cast", {value}, {converted}).attribute("to", std::int64_t{traits(DType::f32).onnx});
+      return converted;
+    };
+    std::string centred = real(codes);
+    if (e.has_input(2)) {
+      const std::string difference = e.temporary();
+      e.node("Sub", {centred, real(e.input(2))}, {difference});
+      centred = difference;
+    }
+    e.node("Mul", {centred, e.input(1)}, {e.output(0)});
+    return;
+  }
   auto& node =
       e.node("DequantizeLinear", {codes, e.input(1), zero_point_name(e, dtype)}, {e.output(0)});
   if (e.input_shape(1).rank() == 1) node.attribute("axis", axis);

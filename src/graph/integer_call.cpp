@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/byte_product.h"
 #include "core/check.h"
 #include "core/integer_reference.h"
 #include "core/ops/convolution.h"
@@ -62,6 +63,56 @@ bool in_units(const Graph& graph, const QuantizedOperand& bias, const std::vecto
   return true;
 }
 
+/// Of a product with a constant matrix whose other factor is quantized as it comes.
+std::optional<IntegerCall> dynamic_call(const Graph& graph, int n, Kind kind) {
+  IntegerCall integer;
+  integer.kind = kind;
+  integer.x = dynamic_operand(graph, n, 0);
+  integer.weight = quantized_operand(graph, n, 1);
+  const QuantizedOperand& weight = integer.weight;
+  if (!integer.x.quantized() || !weight.quantized() || !graph.value(weight.codes).is_leaf() ||
+      graph.value(weight.codes).dtype != DType::i8 || !per_output_channel(graph, kind, weight) ||
+      !all_zero(graph.value(weight.zero_point).tensor))
+    return std::nullopt;
+  const Shape& matrix = graph.value(weight.codes).shape;
+  if (matrix.rank() != 2 || graph.value(integer.x.codes).shape.rank() < 2) return std::nullopt;
+  const std::int64_t inner = matrix[kind == Kind::matmul ? 0 : 1];
+  if (inner < 1 || inner > ByteProduct::kMostInner) return std::nullopt;
+  if (kind == Kind::linear) integer.bias = {.value = quantized_operand(graph, n, 2).value};
+  return integer;
+}
+
+/// In the order of run_integer, with a scale and zero point for each row: Σ (q_x − z)·q_w is
+/// Σ q_x·q_w − z·Σ q_w, exact in 32 bits.
+Tensor run_dynamic(const IntegerCall& integer, std::span<const Tensor> read) {
+  const bool by_columns = integer.kind == Kind::matmul;
+  const Tensor sums =
+      by_columns ? matmul_integer(read[0], 0, read[3], 0) : linear_integer(read[0], 0, read[3]);
+  const std::int64_t columns = read[3].dim(by_columns ? 1 : 0);
+  const std::int64_t inner = read[3].dim(by_columns ? 0 : 1);
+  const auto* w = read[3].data<std::int8_t>();
+  std::vector<std::int32_t> of_columns(static_cast<std::size_t>(columns));
+  for (std::int64_t c = 0; c < columns; ++c)
+    for (std::int64_t k = 0; k < inner; ++k)
+      of_columns[static_cast<std::size_t>(c)] += by_columns ? w[k * columns + c] : w[c * inner + k];
+  const auto scales = read[1].to_vector<float>();
+  const auto zeros = read[2].to_vector<std::uint8_t>();
+  const auto weight_scales = read[4].to_vector<float>();
+  const auto bias = read.size() > 6 ? read[6].to_vector<float>() : std::vector<float>();
+  Tensor y = Tensor::empty(sums.shape());
+  const auto* in = sums.data<std::int32_t>();
+  float* out = y.mutable_data<float>();
+  for (std::int64_t i = 0; i < sums.elements(); ++i) {
+    const auto c = static_cast<std::size_t>(i % columns);
+    const auto row = scales.size() == 1 ? 0 : static_cast<std::size_t>(i / columns);
+    const std::int32_t sum = in[i] - zeros[row] * of_columns[c];
+    out[i] =
+        static_cast<float>(sum) * (scales[row] * weight_scales[weight_scales.size() == 1 ? 0 : c]);
+    if (!bias.empty()) out[i] = out[i] + bias[c];
+  }
+  return y;
+}
+
 Tensor convolve(const Call& call, const Tensor& x, std::int32_t zero, const Tensor& weight) {
   const auto convolution = [&](const auto& attributes) {
     return convolution_integer(x, zero, weight, attributes);
@@ -91,6 +142,8 @@ std::optional<IntegerCall> integer_call(const Graph& graph, int n) {
   const Graph::Node& node = graph.node(n);
   const auto kind = kind_of(node.call.op);
   if (!kind) return std::nullopt;
+  if (*kind == Kind::linear || *kind == Kind::matmul)
+    if (auto integer = dynamic_call(graph, n, *kind)) return integer;
   IntegerCall integer;
   integer.kind = *kind;
   integer.x = quantized_operand(graph, n, 0);
@@ -124,6 +177,7 @@ std::optional<IntegerCall> integer_call(const Graph& graph, int n) {
 //   y    = y + bias                              a bias that is float
 // then the float ops that follow (residual, activation) and quantize_linear's round_half_even(y/s).
 Tensor run_integer(const IntegerCall& integer, const Call& call, std::span<const Tensor> read) {
+  if (integer.x.dynamic >= 0) return run_dynamic(integer, read);
   // Zero points per channel are all 0.
   const auto zero = [&](std::size_t k) {
     return read[k].rank() == 0 ? static_cast<std::int32_t>(read[k].item()) : 0;

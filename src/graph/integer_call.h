@@ -20,7 +20,9 @@ struct IntegerCall {
 
 /// Whether node `n` has the integer form: x in u8 or i8 with one scale; weight in i8 without zero
 /// points, with one scale or one per output channel (of a transposed convolution per output channel
-/// of a group, as in ONNX). A matrix product: any 8-bit second factor, an activation too.
+/// of a group, as in ONNX). A matrix product: any 8-bit second factor, an activation too. Or x of
+/// two or more axes quantized as it comes, the weight a constant matrix of i8, whose sums fit 32
+/// bits whatever x is: linear and matmul.
 std::optional<IntegerCall> integer_call(const Graph& graph, int n);
 
 /// The call's float result from the tensors that reads() names, in that order.

@@ -4,6 +4,7 @@
 #include "graph/integer_call.h"
 #include "graph/uses.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dynamic_quantize.h"
 
 namespace pare {
 
@@ -44,7 +45,9 @@ class GroupFinder {
         node.outputs.size() != 1)
       return false;
     const int count = static_cast<int>(node.inputs.size());
-    if (const auto integer = integer_call(graph_, group.op)) {
+    const auto integer = integer_call(graph_, group.op);
+    if (integer && integer->x.dynamic >= 0) return false;
+    if (integer) {
       group.kind = integer->kind;
       group.inputs = {integer->x, integer->weight};
       if (count > 2) group.inputs.push_back(integer->bias);
@@ -110,6 +113,26 @@ QuantizedOperand quantized_operand(const Graph& graph, int node, int i) {
   operand.scale = dequantize.inputs[1];
   operand.zero_point = dequantize.inputs[2];
   operand.axis = dequantize.call.attributes.as<DequantizeAttributes>().axis;
+  return operand;
+}
+
+QuantizedOperand dynamic_operand(const Graph& graph, int node, int i) {
+  QuantizedOperand operand;
+  const std::vector<int>& inputs = graph.node(node).inputs;
+  if (i >= static_cast<int>(inputs.size())) return operand;
+  operand.value = inputs[static_cast<std::size_t>(i)];
+  const int producer = operand.value < 0 ? -1 : graph.value(operand.value).producer;
+  if (producer < 0 || graph.node(producer).call.op != &kDequantizeLinear) return operand;
+  const std::vector<int>& read = graph.node(producer).inputs;
+  const int dynamic = graph.value(read[0]).producer;
+  if (dynamic < 0 || graph.node(dynamic).call.op != &kDynamicQuantizeLinear ||
+      read != graph.node(dynamic).outputs)
+    return operand;
+  operand.dequantize = producer;
+  operand.codes = read[0];
+  operand.scale = read[1];
+  operand.zero_point = read[2];
+  operand.dynamic = dynamic;
   return operand;
 }
 

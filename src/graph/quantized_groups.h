@@ -9,7 +9,9 @@
 namespace pare {
 
 /// An operand of a node. Where a dequantize_linear node with constant scale and zero point gives
-/// it, also the codes and how they stand for real numbers: scale · (code − zero point).
+/// it, also the codes and how they stand for real numbers: scale · (code − zero point). The same
+/// where codes, scale and zero point are those of a dynamic_quantize_linear node; only what asks
+/// for such operands (dynamic_operand) gets them.
 struct QuantizedOperand {
   int value = -1;          ///< what the node reads; −1 for an optional input left out
   int dequantize = -1;     ///< the node that gives it; −1: the operand is not quantized
@@ -17,6 +19,7 @@ struct QuantizedOperand {
   int scale = -1;          ///< f32, of rank 0 or 1
   int zero_point = -1;     ///< i32 or of the codes' type (ONNX's), of the scale's shape
   std::int64_t axis = -1;  ///< the channel axis of a scale of rank 1
+  int dynamic = -1;        ///< the dynamic_quantize_linear node; −1: the scale is constant
   bool quantized() const { return dequantize >= 0; }
 };
 
@@ -43,6 +46,8 @@ struct QuantizedGroup {
 
 /// The operand that `node` reads as input `i`.
 QuantizedOperand quantized_operand(const Graph& graph, int node, int i);
+/// The same where it is quantized as it comes; else one that is not quantized.
+QuantizedOperand dynamic_operand(const Graph& graph, int node, int i);
 
 /// The groups in the order of their ops. Kind `other` only between dequantization and quantization;
 /// a convolution, linear or matrix product needs quantized inputs but may give a float.

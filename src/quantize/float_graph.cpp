@@ -4,6 +4,7 @@
 #include "core/check.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
+#include "pare/core/ops/dynamic_quantize.h"
 #include "pare/core/ops/observe.h"
 #include "quantize/ranges.h"
 
@@ -13,7 +14,8 @@ void check_float(const Graph& graph, const char* where) {
   for (const Graph::Node& node : graph.nodes()) {
     const OpDef* op = node.call.op;
     const bool quantized = is_observer(node) || op == &kFakeQuantize || op == &kQuantizeLinear ||
-                           op == &kDequantizeLinear || op == &kDequantizeWeight;
+                           op == &kDequantizeLinear || op == &kDequantizeWeight ||
+                           op == &kDynamicQuantizeLinear;
     PARE_CHECK(!quantized, invalid_state, where,
                "expected a float graph, got one that is prepared or quantized already (node '{}')",
                node.name);

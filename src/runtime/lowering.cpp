@@ -8,6 +8,7 @@
 #include "core/ops/line_as_picture.h"
 #include "core/tensor_bytes.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dynamic_quantize.h"
 
 namespace pare::runtime {
 std::unique_ptr<Primitive> Lowering::make(const ConvolutionSpec& spec) const {
@@ -126,7 +127,8 @@ Program Lowering::run() {
       lower_chain(chains_[static_cast<std::size_t>(chain_at_[i])]);
     else if (run_at_[i] >= 0)
       lower_run(runs_[static_cast<std::size_t>(run_at_[i])]);
-    else if (!inside_[i] && node(n).call.op != &kDequantizeLinear)
+    else if (!inside_[i] && node(n).call.op != &kDequantizeLinear &&
+             node(n).call.op != &kDynamicQuantizeLinear)
       lower_node(n);
   }
   lower_outputs();
@@ -179,7 +181,8 @@ int Lowering::stored(int value) {
     emit(rearrange_step(std::move(what)), node(producer).name);
     return primary_[static_cast<std::size_t>(value)];
   }
-  PARE_ASSERT(node(producer).call.op == &kDequantizeLinear);
+  PARE_ASSERT(node(producer).call.op == &kDequantizeLinear ||
+              node(producer).call.op == &kDynamicQuantizeLinear);
   lower_node(producer);
   return primary_[static_cast<std::size_t>(value)];
 }

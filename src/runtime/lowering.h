@@ -111,6 +111,10 @@ class Lowering {
   DType moved_dtype(int from, int to) const;
   int cast(int slot, DType dtype, const std::string& name);
 
+  // lowering_dynamic.cpp
+  bool lower_dynamic_dense(const Chain& chain);
+  int quantized_rows(int dynamic);
+
   // lowering_float.cpp
   void lower_chain(const Chain& chain);
   void lower_node(int n);
@@ -193,6 +197,7 @@ class Lowering {
   std::vector<bool> narrow_;  // by value: wanted in bf16; empty in f32
   std::map<std::tuple<int, MemoryFormat, DType>, int> converted_;
   std::map<int, View> views_;
+  std::map<int, int> quantized_rows_;  // by dynamic_quantize_linear node: the slot
   std::vector<std::shared_ptr<Packed>> packed_;
 };
 

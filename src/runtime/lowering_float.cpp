@@ -52,7 +52,8 @@ Epilogue Lowering::epilogue_of(const Chain& chain) const {
 void Lowering::lower_chain(const Chain& chain) {
   const OpDef* op = node(chain.op).call.op;
   if (is_picture_convolution(op) && lower_convolution(chain)) return;
-  if ((op == &kLinear || op == &kMatmul) && lower_dense(chain)) return;
+  if ((op == &kLinear || op == &kMatmul) && (lower_dynamic_dense(chain) || lower_dense(chain)))
+    return;
   if (op == &kAdd) {
     if (lower_add(chain)) return;
     lower_call(chain.op);

@@ -2,6 +2,7 @@
 #include "core/packed_codes.h"
 #include "core/samples.h"
 #include "pare/core/ops/dequantize_weight.h"
+#include "pare/core/ops/dynamic_quantize.h"
 #include "pare/core/ops/quantization.h"
 
 namespace pare::test {
@@ -49,6 +50,44 @@ void add_stored_weights(Samples& samples) {
       samples.push_back(
           {name + ", zero points", call, {codes, scale, small_codes(g, c.scale, dtype)}});
     }
+}
+
+// The same.
+void add_dynamic(Samples& samples) {
+  Generator g(12);
+  for (const Shape& shape :
+       {Shape{7}, Shape{4, 9}, Shape{3, 1}, Shape{2, 3, 17}, Shape{2, 5, 3, 4}}) {
+    const Tensor x = g.normal(shape, 0.3F, 2.0F);
+    for (const bool per_row : {false, true})
+      samples.push_back(
+          {shape.to_string() + (per_row ? " by rows" : ""),
+           {&kDynamicQuantizeLinear, Attributes::of(DynamicQuantizeAttributes{per_row})},
+           {x}});
+    if (shape.rank() < 2) continue;
+    Shape rows = shape;
+    rows.set(shape.rank() - 1, 1);
+    const Call back{&kDequantizeLinear, Attributes::of(DequantizeAttributes{})};
+    const Tensor codes = g.uniform(shape, 0.0F, 255.0F).to(DType::u8);
+    const Tensor scale = g.uniform(rows, 0.01F, 0.05F);
+    const Tensor zero = g.uniform(rows, 0.0F, 255.0F).to(DType::u8);
+    samples.push_back({shape.to_string() + " by rows", back, {codes, scale, zero}, false, {0}});
+    samples.push_back({shape.to_string() + " by rows, no zero point",
+                       back,
+                       {codes, scale, Tensor()},
+                       false,
+                       {0}});
+    samples.push_back({shape.to_string() + " by rows, i32 zero point",
+                       back,
+                       {codes, scale, zero.to(DType::i32)},
+                       false,
+                       {0}});
+    if (shape.rank() == 4)
+      samples.push_back({shape.to_string() + " by rows, channels last",
+                         back,
+                         {codes.to(kLast), scale, zero},
+                         false,
+                         {0}});
+  }
 }
 
 }  // namespace
@@ -105,6 +144,7 @@ void add_quantization_samples(Samples& samples, Generator& g) {
        wide,
        {g.normal({9}, 0.0F, 1e6F), Tensor::scalar(0.001), Tensor::scalar(0, DType::i32)}});
   add_stored_weights(samples);
+  add_dynamic(samples);
   const Call i16{&kQuantizeLinear,
                  Attributes::of(QuantizeAttributes{DType::i16, -1, -32768, 32767})};
   samples.push_back(

@@ -1,6 +1,7 @@
 // quantize_linear and dequantize_linear: ONNX's, to and from integer codes.
 #include "core/check.h"
 #include "core/quantize_loops.h"
+#include "core/row_loops.h"
 #include "pare/core/ops/quantization.h"
 
 namespace pare {
@@ -73,9 +74,61 @@ void forward_quantize(const Call& call, std::span<const Tensor> inputs, std::spa
   });
 }
 
+/// A scale and zero point for each row of x, as dynamic_quantize_linear gives them.
+void check_rows(const InferArgs& args) {
+  const Shape& x = args.shape(0);
+  const Shape& scale = args.shape(1);
+  const int last = x.rank() - 1;
+  bool fits = scale.rank() == x.rank() && !scale.symbolic(last) && scale[last] == 1;
+  for (int a = 0; fits && a < last; ++a) fits = scale.same_axis(a, x, a);
+  PARE_CHECK(fits, shape_mismatch, "dequantize_linear",
+             "expected a scale of rank 0 or 1, or of {} with a last axis of 1, got {}", x, scale);
+  PARE_CHECK(args.dtype(1) == DType::f32 && traits(args.dtype(0)).bits <= 16, dtype_mismatch,
+             "dequantize_linear",
+             "expected codes of 8 or 16 bits with f32 scales by rows, got {} "
+             "and {}",
+             args.dtype(0), args.dtype(1));
+  if (!args.has(2)) return;
+  PARE_CHECK(args.shape(2) == scale, shape_mismatch, "dequantize_linear",
+             "expected a zero point of the scale's shape {}, got {}", scale, args.shape(2));
+  PARE_CHECK(args.dtype(2) == args.dtype(0) || args.dtype(2) == DType::i32, dtype_mismatch,
+             "dequantize_linear", "expected a zero point of i32 or {}, got {}", args.dtype(0),
+             args.dtype(2));
+}
+
+struct Centred {
+  template <class Q, class Z> PARE_INLINE float operator()(Q q, Z zero) const {
+    return static_cast<float>(std::int32_t{q} - std::int32_t{zero});
+  }
+};
+struct Scaled {
+  PARE_INLINE float operator()(float v, float scale) const { return v * scale; }
+};
+
+/// Broadcast, in any format.
+void dequantize_rows(const Tensor& codes, const Tensor& scale, const Tensor& zero, Tensor& y) {
+  Tensor centred = Tensor::empty(y.shape(), DType::f32, y.format());
+  const Tensor zeros = zero.defined() ? zero : Tensor::zeros(scale.shape(), DType::i32);
+  visit_code(codes.dtype(), [&](auto type) {
+    using Q = decltype(type);
+    if (zeros.dtype() == DType::i32)
+      zip_rows(codes, zeros, centred,
+               [](const Row& row) { row_body<Q, std::int32_t, float>(row, Centred{}); });
+    else
+      zip_rows(codes, zeros, centred,
+               [](const Row& row) { row_body<Q, Q, float>(row, Centred{}); });
+  });
+  zip_rows(centred, scale, y, fast_row<float, float, Scaled>);
+}
+
 void infer_dequantize(InferArgs& args) {
   PARE_CHECK(is_code_type(args.dtype(0)), dtype_mismatch, "dequantize_linear",
              "expected codes of i8, u8, i16, u16 or i32, got {}", args.dtype(0));
+  if (args.shape(1).rank() > 1) {
+    check_rows(args);
+    args.output(0, args.shape(0), DType::f32);
+    return;
+  }
   check_quantize_parameters(args, args.call.attributes.as<DequantizeAttributes>().axis,
                             args.dtype(0));
   args.output(0, args.shape(0), DType::f32);
@@ -83,7 +136,9 @@ void infer_dequantize(InferArgs& args) {
 
 void forward_dequantize(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,
                         const Context&) {
-  const QuantizeParameters p(inputs[0], inputs[1], inputs.size() > 2 ? inputs[2] : Tensor(),
+  const Tensor zero = inputs.size() > 2 ? inputs[2] : Tensor();
+  if (inputs[1].rank() > 1) return dequantize_rows(inputs[0], inputs[1], zero, outputs[0]);
+  const QuantizeParameters p(inputs[0], inputs[1], zero,
                              call.attributes.as<DequantizeAttributes>().axis, 0, 0);
   bool zeros = true;
   for (const std::int32_t z : p.zero) zeros = zeros && z == 0;

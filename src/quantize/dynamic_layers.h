@@ -1,0 +1,71 @@
+// What quantize::dynamic makes of each op, and the graph that it edits meanwhile.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pare/quantize/dynamic.h"
+#include "quantize/weight_codes.h"
+
+namespace pare::quantize {
+
+/// The graph, its report, and what layers share.
+class DynamicEdit {
+ public:
+  DynamicEdit(const Graph& graph, const DynamicOptions& options);
+
+  const DynamicOptions& options() const { return options_; }
+  Graph& graph() { return graph_; }
+  const Graph& graph() const { return graph_; }
+  DynamicReport& report() { return report_; }
+  /// Whether a value depends on leaves alone, in the graph as it was given.
+  bool of_leaves(int value) const { return of_leaves_[static_cast<std::size_t>(value)]; }
+
+  /// dequantize_linear(dynamic_quantize_linear(x)): made once for each x.
+  int quantized_input(int x);
+  /// Of products: i8, −qmax … qmax.
+  CodeRange product_range() const;
+  /// Nearest codes. Throws invalid_argument naming `node` for NaN or infinity.
+  RowCodes codes(const Graph::Node& node, const std::vector<double>& rows,
+                 const ScaleLayout& layout, const CodeRange& range) const;
+  /// A constant of the graph, named after `value`.
+  int constant(int value, const char* suffix, const Tensor& tensor);
+  /// Adds a weight and its codes to the numbers of a line.
+  static void describe(DynamicReport::Layer& line, const std::vector<double>& rows,
+                       const ScaleLayout& layout, const RowCodes& codes, std::int64_t scales,
+                       std::size_t bytes);
+
+  /// A weight that has codes already, by value and channel axis.
+  struct Done {
+    int value = -1;
+    std::string reader;
+  };
+  std::map<std::pair<int, int>, Done> done;
+
+ private:
+  DynamicOptions options_;
+  Graph graph_;
+  DynamicReport report_;
+  std::vector<bool> of_leaves_;
+  std::map<int, int> inputs_;  // by x
+};
+
+/// How one op is quantized. dynamic.cpp lists them all.
+struct DynamicForm {
+  const OpDef* op;
+  /// Why this node stays float; empty: nothing is against it.
+  std::string (*why_not)(const DynamicEdit& edit, const Graph::Node& node);
+  /// Edits the node and adds its line to the report.
+  void (*quantize)(DynamicEdit& edit, int node);
+};
+
+// dynamic_products.cpp: linear, matmul
+std::string why_no_product(const DynamicEdit& edit, const Graph::Node& node);
+void quantize_product(DynamicEdit& edit, int node);
+// dynamic_tables.cpp: embedding, gather
+std::string why_no_table(const DynamicEdit& edit, const Graph::Node& node);
+void quantize_table(DynamicEdit& edit, int node);
+
+}  // namespace pare::quantize
