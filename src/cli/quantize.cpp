@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/dynamic.h"
 #include "cli/mixed_precision.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
@@ -35,6 +36,7 @@ struct Options {
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false, analytic = false;
   WeightOnlyFlags weight_only;
+  DynamicFlags dynamic;
   MixedPrecisionFlags mixed;
 };
 
@@ -175,6 +177,16 @@ Json document_of(const quantize::AbsorptionReport& report) {
 }
 
 void run(const Options& options, const Settings& settings) {
+  if (options.dynamic.on)
+    return run_dynamic(options.dynamic,
+                       {.from = options.from,
+                        .to = options.to,
+                        .ops = options.weight_only.ops,
+                        .layers = options.weight_only.layers,
+                        .exclude = options.config.exclude,
+                        .embedding_bits = options.weight_only.embedding_bits,
+                        .weight_qmax = config_of(options.config).weight_qmax},
+                       settings);
   if (options.weight_only.on)
     return run_weight_only(options.weight_only,
                            {.from = options.from,
@@ -183,8 +195,12 @@ void run(const Options& options, const Settings& settings) {
                             .exclude = options.config.exclude,
                             .batch = options.batch},
                            settings);
+  if (!options.weight_only.ops.empty() || !options.weight_only.layers.empty() ||
+      options.weight_only.embedding_bits != 8)
+    throw UsageError("--op, --layer, --embedding-bits: expected --weight-only or --dynamic with it");
   if (options.calibration.empty())
-    throw UsageError("--calibration is required, but for --weight-only without --gptq");
+    throw UsageError(
+        "--calibration is required, but for --dynamic and for --weight-only without --gptq");
   quantize::QConfig config = config_of(options.config);
   check_flags(options.mixed);
   if (options.relu6_as_relu && !options.equalize)
@@ -287,8 +303,14 @@ void add_quantize(CLI::App& app, Settings& settings) {
                                "--absorb-biases", "--bias-correction", "--analytic-bias-correction",
                                "--adaround"});
   add_weight_only_options(command, options->weight_only);
+  add_dynamic_options(command, options->dynamic);
   for (const char* other : others)
     command->get_option("--weight-only")->excludes(command->get_option(other));
+  for (const char* other : others)
+    if (std::string_view(other) != "--config" && std::string_view(other) != "--isa")
+      command->get_option("--dynamic")->excludes(command->get_option(other));
+  for (const char* other : {"--weight-only", "--calibration"})
+    command->get_option("--dynamic")->excludes(command->get_option(other));
   command->callback([options, &settings] { run(*options, settings); });
 }
 

@@ -61,9 +61,11 @@ void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
   const auto with_it = [&](CLI::Option* option) { return option->needs(on); };
   with_it(command->add_option("--bits", flags.bits, "Of a weight: 2 to 8 (4)"))
       ->check(CLI::Range(2, 8));
-  with_it(command->add_option("--embedding-bits", flags.embedding_bits,
-                              "Of tables that are looked up: 2 to 8 (8)"))
-      ->check(CLI::Range(2, 8));
+  // Those that --dynamic takes too are checked by the command.
+  command
+      ->add_option("--embedding-bits", flags.embedding_bits,
+                   "Of tables that are looked up: 2 to 8 (8); with --dynamic 0 leaves them float")
+      ->check(CLI::Range(0, 8));
   with_it(command->add_option("--group", flags.group,
                               "Weights along the input axis that share a scale (32); 0: one scale "
                               "for each output channel"))
@@ -73,10 +75,11 @@ void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
                             "Codes by GPTQ, with --calibration, instead of the nearest"));
   with_it(command->add_option("--damping", flags.damping,
                               "Of GPTQ: the part of the moments' mean that is added to them"));
-  with_it(command->add_option("--op", flags.ops, "Ops whose weights are quantized: linear, …; all"))
+  command->add_option("--op", flags.ops, "Ops whose weights are quantized: linear, …; all")
       ->allow_extra_args(false);
-  with_it(command->add_option("--layer", flags.layers,
-                              "Nodes to quantize, by name; * and ? match; without it all"))
+  command
+      ->add_option("--layer", flags.layers,
+                   "Nodes to quantize, by name; * and ? match; without it all")
       ->allow_extra_args(false);
 }
 

@@ -13,10 +13,8 @@
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dynamic_quantize.h"
-#include "pare/quantize/qconfig.h"
 #include "quantize/dynamic_layers.h"
 #include "quantize/float_graph.h"
-#include "quantize/metadata.h"
 #include "quantize/round_codes.h"
 #include "quantize/settings.h"
 
@@ -43,6 +41,8 @@ const DynamicForm* form_of(const Graph::Node& node) {
 void check_options(const Graph& graph, const DynamicOptions& options) {
   PARE_CHECK(options.weight_observer != WeightObserver::moving_average, invalid_argument, kWhere,
              "expected the weight observer min_max or mse, got moving_average");
+  PARE_CHECK(options.weight_qmax >= 1 && options.weight_qmax <= 127, invalid_argument, kWhere,
+             "expected a weight_qmax of 1 to 127, got {}", options.weight_qmax);
   const int bits = options.embedding_bits;
   PARE_CHECK(bits == 0 || (bits >= 2 && bits <= 8), invalid_argument, kWhere,
              "expected 2 to 8 embedding_bits, or 0, got {}", bits);
@@ -82,7 +82,12 @@ std::string why_not(const DynamicEdit& edit, const Graph::Node& node, const Dyna
   return form->why_not(edit, node);
 }
 
-// What is said of nodes that stay float: of those with weights, and of products of activations.
+// Whether the report says why it stays float: layers with weights, and products of activations.
+bool worth_a_line(const DynamicEdit& edit, const Graph::Node& node, const DynamicForm* form) {
+  if (node.call.op == &kMatmul || node.call.op == &kScaledDotProductAttention) return true;
+  return (form || node.call.op->quantization.weight_input >= 0) && reads_weights(edit, node);
+}
+
 void choose(DynamicEdit& edit, std::vector<std::string>& chosen) {
   for (const Graph::Node& node : edit.graph().nodes()) {
     if (edit.of_leaves(node.outputs[0])) continue;
@@ -90,7 +95,7 @@ void choose(DynamicEdit& edit, std::vector<std::string>& chosen) {
     const std::string reason = why_not(edit, node, form);
     if (reason.empty())
       chosen.push_back(node.name);
-    else if (reads_weights(edit, node) || node.call.op == &kMatmul || node.call.op == &kScaledDotProductAttention)
+    else if (worth_a_line(edit, node, form))
       edit.report().left.push_back({node.name, reason});
   }
 }
@@ -115,8 +120,7 @@ int DynamicEdit::quantized_input(int x) {
 }
 
 CodeRange DynamicEdit::product_range() const {
-  const std::int64_t qmax = QConfig::x86(options_.isa).weight_qmax;
-  return {DType::i8, -qmax, qmax};
+  return {DType::i8, -options_.weight_qmax, options_.weight_qmax};
 }
 
 RowCodes DynamicEdit::codes(const Graph::Node& node, const std::vector<double>& rows,
@@ -185,7 +189,6 @@ Dynamic dynamic(const Graph& graph, const DynamicOptions& options) {
     return std::ranges::find(chosen, line.name) - chosen.begin();
   });
   Graph result = std::move(edit.graph());
-  result.metadata()[kIsaKey] = to_string(options.isa);
   result.compact();
   result.verify();
   edit.report().bytes_after = result.bytes();

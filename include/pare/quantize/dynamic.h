@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "pare/core/parallel.h"
 #include "pare/graph/graph.h"
 #include "pare/graph/passes.h"
 #include "pare/quantize/observer.h"
+#include "pare/quantize/qconfig.h"
 
 namespace pare::quantize {
 
@@ -26,9 +26,9 @@ struct DynamicOptions {
   /// and spells rows out.
   bool per_row = true;
   Granularity granularity = Granularity::per_channel;  ///< of weights
-  /// What weights are for: codes −127 … 127 where int8 products cannot saturate (VNNI), −63 … 63
-  /// elsewhere, where they are faster, and the same in other runtimes.
-  Isa isa = isa_cap();
+  /// Weights have codes −qmax … qmax: 127, or 63 for CPUs whose int8 products of larger ones
+  /// saturate (without VNNI; pare's own do not, but are slower then). Default: as QConfig::x86.
+  std::int64_t weight_qmax = QConfig::x86().weight_qmax;
   /// min_max, or mse: of 80 ranges the one that loses least in the square. Not moving_average.
   WeightObserver weight_observer = WeightObserver::min_max;
   /// Of tables that are looked up, 2 to 8; 0: they stay float. A table that is also the weight of a
