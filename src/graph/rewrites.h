@@ -36,6 +36,8 @@ Finder find_layer_norm, find_instance_norm, find_rms_norm, find_norm_weight, fin
 Finder find_attention;
 // recognize_lstm.cpp; of several outputs, so that it edits the graph itself
 void recognize_lstm_cells(Graph& graph, PassReport& report);
+// recognize_dynamic.cpp
+void recognize_dynamic_products(Graph& graph, PassReport& report);
 // recognize_squeeze_excite.cpp; of several calls that take other shapes; activations come before it
 void recognize_squeeze_excite(Graph& graph, PassReport& report);
 

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "core/check.h"
+#include "io/onnx/export_dynamic.h"
 #include "io/onnx/tensor_data.h"
 #include "pare/core/ops.h"
 #include "pare/version.h"
@@ -335,8 +336,7 @@ ModelProto export_graph(const Graph& graph, int opset, const std::string& file) 
   PARE_CHECK(opset == 0 || (opset >= kLowestOpset && opset <= kHighestOpset), invalid_argument,
              "onnx::save", "expected an opset of {} to {}, or 0, got {}", kLowestOpset,
              kHighestOpset, opset);
-  Graph ordered = graph.share();
-  ordered.compact();
+  Graph ordered = with_integer_products(graph.share());
   name_outputs(ordered);
   ordered.verify();
   const int first = opset == 0 ? lowest_opset(ordered) : opset;

@@ -8,6 +8,7 @@
 #include "core/packed_codes.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
+#include "pare/core/ops/dynamic_quantize.h"
 
 namespace pare::onnx {
 namespace {
@@ -149,20 +150,10 @@ int dequantized_bias(NodeImport& node, int codes, const CodeScale& x, const Code
 }
 
 DynamicCodes quantized_dynamically(NodeImport& node, int x) {
-  const auto constant = [&](double value) { return number(node, value, DType::f32); };
-  const ReduceAttributes all{{}, false};
-  const int low = call(node, kMinimum, {call(node, kMin, all, {x}), constant(0)});
-  const int high = call(node, kMaximum, {call(node, kMax, all, {x}), constant(0)});
-  const int range = call(node, kSub, {high, low});
-  const int scale = call(node, kDiv, {range, constant(255)});
-  const int nothing = call(node, kEqual, {range, constant(0)});
-  DynamicCodes out;
-  out.by.scale = call(node, kWhere, {nothing, constant(1), scale});
-  const int zero = call(node, kDiv, {call(node, kNeg, {low}), out.by.scale});
-  const int inside = call(node, kClamp, ClampAttributes{0, 255}, {zero});
-  out.by.zero = cast(node, call(node, kRound, {inside}), DType::u8);
-  out.codes = quantized_to(node, x, out.by, DType::u8);
-  return out;
+  const int codes = call(node, kDynamicQuantizeLinear, {cast(node, x, DType::f32)});
+  const Graph& graph = node.graph();
+  const std::vector<int> outputs = graph.node(graph.value(codes).producer).outputs;
+  return {codes, {outputs[1], outputs[2], 0}};
 }
 
 }  // namespace pare::onnx
