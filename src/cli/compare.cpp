@@ -1,7 +1,8 @@
 // pare compare: how far one model is from another, value by value.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -9,7 +10,7 @@
 #include "cli/progress.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
-#include "pare/graph/compare.h"
+#include "pare/quantize/compare.h"
 
 namespace pare::cli {
 namespace {
@@ -18,43 +19,58 @@ struct Options {
   std::string reference, other;
   std::vector<std::string> inputs;
   std::int64_t batch = 0;  // as many as batch_for says
+  bool isolated = false;
+  std::int64_t histograms = 0;
 };
 
 // An SQNR without noise is infinite, for which JSON has null.
-Json json_of(const std::vector<ValueDifference>& all) {
-  Json out = Json::array();
-  for (const ValueDifference& d : all)
-    out.push_back(
-        {{"name", d.name}, {"sqnr_db", d.sqnr_db}, {"cosine", d.cosine}, {"max_abs", d.max_abs}});
-  return out;
+Json json_of(const ValueDifference& d) {
+  return {{"name", d.name}, {"sqnr_db", d.sqnr_db}, {"cosine", d.cosine}, {"max_abs", d.max_abs}};
 }
 
-std::string table(const char* title, const std::vector<ValueDifference>& all) {
-  std::string text =
-      fmt::format("{:>9} {:>10} {:>12}  {}\n", "SQNR dB", "cosine", "max |a-b|", title);
-  for (const ValueDifference& d : all)
-    text +=
-        fmt::format("{:>9.2f} {:>10.6f} {:>12.5g}  {}\n", d.sqnr_db, d.cosine, d.max_abs, d.name);
-  return text;
+Json json_of(const quantize::ValueHistogram& histogram) {
+  return {{"edges", histogram.edges}, {"a", histogram.reference}, {"b", histogram.other}};
+}
+
+Json document_of(const quantize::Comparison& all) {
+  Json outputs = Json::array(), layers = Json::array(), weights = Json::array();
+  for (const ValueDifference& output : all.outputs) outputs.push_back(json_of(output));
+  for (const quantize::Comparison::Value& value : all.values) {
+    Json line = json_of(value.accumulated);
+    line["op"] = value.op;
+    if (value.isolated) {
+      line["isolated"] = json_of(*value.isolated);
+      line["isolated"].erase("name");
+    }
+    if (value.histogram) line["histogram"] = json_of(*value.histogram);
+    layers.push_back(std::move(line));
+  }
+  for (const quantize::Comparison::Weight& weight : all.weights) {
+    Json line = json_of(weight.difference);
+    line["op"] = weight.op;
+    if (weight.histogram) line["histogram"] = json_of(*weight.histogram);
+    weights.push_back(std::move(line));
+  }
+  return {
+      {"outputs", outputs}, {"layers", layers}, {"weights", weights}, {"unmatched", all.unmatched}};
 }
 
 void run(const Options& options, const Settings& settings) {
   const Graph reference = load_model(options.reference), other = load_model(options.other);
-  GraphComparison comparison(reference, other);
   const Inputs inputs(reference, options.inputs,
                       options.batch ? options.batch : batch_for(reference));
   ContextScope scope;
   scope->threads = settings.threads;
-  {
-    Progress progress(settings, "compare", inputs.samples());
-    for (std::int64_t b = 0; b < inputs.batches(); ++b) {
-      comparison.add(inputs.get(b));
-      progress.advance(inputs.samples_of(b));
-    }
-  }
-  const GraphDifference all = comparison.result();
-  print(settings, table("value", all.layers) + "\n" + table("output", all.outputs),
-        {{"outputs", json_of(all.outputs)}, {"layers", json_of(all.layers)}});
+  std::optional<Progress> progress;
+  progress.emplace(settings, "compare", inputs.samples() * (options.histograms > 0 ? 2 : 1));
+  const quantize::Batches data(inputs.batches(), [&](std::int64_t batch) {
+    progress->advance(inputs.samples_of(batch));
+    return inputs.get(batch);
+  });
+  const quantize::Comparison all = quantize::compare(
+      reference, other, data, {.isolated = options.isolated, .histogram_bins = options.histograms});
+  progress.reset();
+  print(settings, quantize::to_string(all), document_of(all));
 }
 
 }  // namespace
@@ -73,6 +89,12 @@ void add_compare(CLI::App& app, Settings& settings) {
       ->add_option("--batch", options->batch,
                    "Samples that run together; their values are in memory")
       ->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--isolated", options->isolated,
+                    "Also each value of B computed from A's values alone: the error of one step");
+  command
+      ->add_option("--histograms", options->histograms,
+                   "How values and weights of both are distributed, in so many bins, with --json")
+      ->check(CLI::Range(1, 1 << 16));
   command->callback([options, &settings] { run(*options, settings); });
 }
 

@@ -24,6 +24,7 @@
 #include "pare/quantize/equalize.h"
 #include "pare/quantize/prepare.h"
 #include "pare/quantize/rounding.h"
+#include "pare/quantize/smooth.h"
 
 namespace pare::cli {
 namespace {
@@ -35,6 +36,9 @@ struct Options {
   std::int64_t batch = 0;  // as many as batch_for says
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false, analytic = false;
+  std::optional<double> smooth;
+  std::int64_t smooth_steps = 0;
+  bool smooth_convolutions = false;
   WeightOnlyFlags weight_only;
   DynamicFlags dynamic;
   MixedPrecisionFlags mixed;
@@ -49,6 +53,23 @@ void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) 
     prepared.run(inputs.get(b));
     progress.advance(inputs.samples_of(b));
   }
+}
+
+// With --smooth.
+quantize::SmoothReport smooth(Graph& graph, const Inputs& inputs, const Options& options,
+                              const Settings& settings) {
+  if (!options.smooth) return {};
+  ContextScope scope;
+  scope->threads = settings.threads;
+  Progress progress(settings, "smooth", inputs.samples());
+  const quantize::Batches data(inputs.batches(), [&](std::int64_t batch) {
+    progress.advance(inputs.samples_of(batch));
+    return inputs.get(batch);
+  });
+  return quantize::smooth(graph, data,
+                          {.alpha = *options.smooth,
+                           .steps = options.smooth_steps,
+                           .convolutions = options.smooth_convolutions});
 }
 
 // With --absorb-biases.
@@ -176,6 +197,19 @@ Json document_of(const quantize::AbsorptionReport& report) {
   return {{"pairs", pairs}, {"left", left_of(report.left)}};
 }
 
+Json document_of(const quantize::SmoothReport& report) {
+  Json places = Json::array();
+  for (const quantize::SmoothReport::Place& place : report.places)
+    places.push_back({{"producer", place.producer},
+                      {"layers", place.layers},
+                      {"alpha", place.alpha},
+                      {"smallest", place.smallest},
+                      {"largest", place.largest},
+                      {"spread_before", place.spread_before},
+                      {"spread_after", place.spread_after}});
+  return {{"places", places}, {"left", left_of(report.left)}};
+}
+
 void run(const Options& options, const Settings& settings) {
   if (options.dynamic.on)
     return run_dynamic(options.dynamic,
@@ -205,6 +239,8 @@ void run(const Options& options, const Settings& settings) {
   check_flags(options.mixed);
   if (options.relu6_as_relu && !options.equalize)
     throw UsageError("--relu6-as-relu: expected --equalize with it");
+  if ((options.smooth_steps > 0 || options.smooth_convolutions) && !options.smooth)
+    throw UsageError("--smooth-steps, --smooth-convolutions: expected --smooth with them");
   check_model_output(options.to);
   Graph graph = load_model(options.from);
   quantize::ChannelStatistics statistics = quantize::batch_norm_statistics(graph);
@@ -214,6 +250,7 @@ void run(const Options& options, const Settings& settings) {
         graph, {.relu6_as_relu = options.relu6_as_relu, .statistics = &statistics});
   const std::int64_t batch = options.batch ? options.batch : batch_for(graph);
   const Inputs inputs(graph, options.calibration, batch);
+  const quantize::SmoothReport smoothed = smooth(graph, inputs, options, settings);
   const quantize::AbsorptionReport absorbed = absorb(graph, inputs, statistics, options, settings);
   std::optional<quantize::SearchReport> found;
   if (options.mixed.on()) {
@@ -241,6 +278,10 @@ void run(const Options& options, const Settings& settings) {
   if (options.equalize) {
     document["equalization"] = document_of(equalized);
     text = quantize::to_string(equalized) + "\n";
+  }
+  if (options.smooth) {
+    document["smoothing"] = document_of(smoothed);
+    text += quantize::to_string(smoothed) + "\n";
   }
   if (options.absorb_biases) {
     document["absorption"] = document_of(absorbed);
@@ -287,6 +328,17 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_flag("--relu6-as-relu", options->relu6_as_relu,
                     "With --equalize: make relu of relu6 between such layers, which changes what "
                     "the model computes");
+  command
+      ->add_option("--smooth", options->smooth,
+                   "First move so much (0 to 1) of the size of activations' channels on the "
+                   "calibration data into the weights that read them (SmoothQuant)")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      ->add_option("--smooth-steps", options->smooth_steps,
+                   "With --smooth: try so many amounts for each layer and take the best")
+      ->check(CLI::Range(1, 1000));
+  command->add_flag("--smooth-convolutions", options->smooth_convolutions,
+                    "With --smooth: before convolutions too");
   command->add_flag("--absorb-biases", options->absorb_biases,
                     "Then move what a channel always gives on the calibration data to the next "
                     "layer's bias");

@@ -269,6 +269,21 @@ TEST_F(ModelCommandsTest, CompareMeasuresEveryValueAndTheOutputs) {
   EXPECT_GT(sqnr, 20);
   EXPECT_LT(sqnr, 80);
   EXPECT_GE(other["layers"].size(), 1U);
+  EXPECT_FALSE(other["layers"][0].contains("isolated"));
+  EXPECT_FALSE(other["layers"][0].contains("histogram"));
+  const auto more = pare_json(
+      {"compare", a, b, "--input", x, "--batch", "8", "--isolated", "--histograms", "10"});
+  ASSERT_EQ(more["layers"].size(), other["layers"].size());
+  for (const auto& layer : more["layers"]) {
+    EXPECT_TRUE(layer["isolated"].contains("sqnr_db")) << layer;
+    EXPECT_EQ(layer["histogram"]["edges"].size(), 11U);
+    for (const char* net : {"a", "b"}) EXPECT_EQ(layer["histogram"][net].size(), 10U);
+  }
+  ASSERT_EQ(more["weights"].size(), 2U) << more["weights"];
+  EXPECT_EQ(more["weights"][1]["name"], "fc");
+  EXPECT_GT(more["weights"][1]["sqnr_db"], 30);
+  EXPECT_EQ(more["weights"][1]["histogram"]["b"].size(), 10U);
+  expect_failure(2, {"compare", a, b, "--input", x, "--histograms", "0"}, {"--histograms"});
   expect_failure(1, {"compare", a, save("two.pare", two_inputs()), "--input", x}, {"inputs"});
 }
 

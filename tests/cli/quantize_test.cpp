@@ -145,6 +145,29 @@ TEST_F(QuantizeCommandTest, AbsorbsBiasesOnTheCalibrationData) {
       pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("absorption"));
 }
 
+TEST_F(QuantizeCommandTest, SmoothsOnTheCalibrationData) {
+  const std::string x = save("x.npy", pictures(16));
+  const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--smooth",
+                               "0.6", "--batch", "5"})["smoothing"];
+  ASSERT_EQ(json["places"].size(), 1U) << json;
+  EXPECT_EQ(json["places"][0]["producer"], "conv");
+  EXPECT_EQ(json["places"][0]["layers"][0], "fc");
+  EXPECT_EQ(json["places"][0]["alpha"], 0.6);
+  EXPECT_EQ(json["left"][0]["name"], "conv");
+  // The same as the library's calls.
+  Graph graph = classifier();
+  quantize::smooth(graph, std::vector<Tensors>{{pictures(16)}}, {.alpha = 0.6});
+  Graph prepared = quantize::prepare(graph);
+  prepared(pictures(16));
+  const Tensor test = Generator(9).normal({6, 1, 8, 8});
+  EXPECT_EQ(run_graph(out_, test).to_vector<float>(),
+            quantize::convert(prepared).graph(test).to_vector<float>());
+  expect_failure(2, {"quantize", model_, "-o", out_, "--calibration", x, "--smooth", "1.5"},
+                 {"--smooth"});
+  expect_failure(2, {"quantize", model_, "-o", out_, "--calibration", x, "--smooth-steps", "4"},
+                 {"--smooth"});
+}
+
 TEST_F(QuantizeCommandTest, CorrectsBiasesFromBatchNorms) {
   const std::string x = save("x.npy", pictures(16));
   const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -97,6 +98,15 @@ TEST_F(QuantizeGuide, WeightsAlone) {
   ASSERT_EQ(report.left.size(), 1U);
   EXPECT_EQ(report.left[0].node, "fc");
   EXPECT_LT(small.bytes(), graph.bytes());
+}
+
+TEST_F(QuantizeGuide, Smooth) {
+  const quantize::Batches data(inputs());
+  Graph before = graph.copy();
+  const quantize::SmoothReport smoothed = quantize::smooth(graph, data, {.alpha = 0.5});
+  for (const auto& [layer, why] : smoothed.left) std::cout << layer << ": " << why << '\n';
+  EXPECT_EQ(smoothed.places.size(), 1U);
+  EXPECT_GT(sqnr(before), 100);
 }
 
 TEST_F(QuantizeGuide, Search) {
@@ -252,6 +262,7 @@ TEST_F(QuantizeGuide, FrozenTrainingMovesWeightsAlone) {
 }
 
 TEST_F(QuantizeGuide, Inspecting) {
+  const quantize::Batches data(inputs());
   Graph prepared = calibrated(quantize::QConfig::x86());
   for (const quantize::ActivationRange& r : quantize::observed_ranges(prepared))
     EXPECT_LE(r.min, r.max) << r.value << ' ' << r.scale << ' ' << r.zero_point;
@@ -259,13 +270,17 @@ TEST_F(QuantizeGuide, Inspecting) {
   const Tensor codes = quantize::int_repr(int8, "conv1.weight");       // i8
   const Tensor scales = quantize::scale(int8, "conv1.weight");         // f32, one per channel
   const Tensor weights = quantize::dequantized(int8, "conv1.weight");  // codes · scales
-  GraphComparison comparison(graph, int8);
-  comparison.add({x});
-  const GraphDifference difference = comparison.result();
+  const quantize::Comparison all = quantize::compare(graph, int8, data, {.histogram_bins = 64});
+  for (const auto& value : all.values) {
+    EXPECT_EQ(value.histogram->edges.size(), 65U);
+    EXPECT_GT(value.isolated->sqnr_db, 20) << value.name << ' ' << value.accumulated.sqnr_db;
+  }
+  const std::string differences = to_string(all);
   EXPECT_EQ(codes.dtype(), DType::i8);
   EXPECT_EQ(scales.shape(), Shape({8}));
   EXPECT_EQ(weights.shape(), codes.shape());
-  EXPECT_GT(difference.outputs.at(0).sqnr_db, 20);
+  EXPECT_GT(all.outputs.at(0).sqnr_db, 20);
+  EXPECT_NE(differences.find("conv1"), std::string::npos);
 }
 
 TEST_F(QuantizeGuide, Files) {

@@ -1,0 +1,273 @@
+// smooth: sizes of channels on data, and the factors that follow.
+#include "pare/quantize/smooth.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "core/check.h"
+#include "core/value_range.h"
+#include "graph/leaf_evaluator.h"
+#include "pare/core/context.h"
+#include "pare/core/ops.h"
+#include "pare/core/ops/observe.h"
+#include "quantize/float_graph.h"
+#include "quantize/smooth_places.h"
+
+namespace pare::quantize {
+namespace {
+
+constexpr const char* kWhere = "smooth";
+constexpr std::int64_t kRows = 512;  // of a place's values that alphas are tried on
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+class Smoother {
+ public:
+  Smoother(const Graph& graph, const SmoothOptions& options)
+      : options_(options),
+        graph_(fold_batch_norm(graph.share()).graph),
+        paths_(find_channel_paths(graph_, false).paths) {}
+
+  SmoothReport run(const Batches& calibration) {
+    SmoothPlaces found = find_smooth_places(graph_, paths_, options_);
+    places_ = std::move(found.places);
+    report_.left = std::move(found.left);
+    measure(calibration);
+    for (SmoothPlace& place : places_) smooth(place);
+    graph_.compact();
+    graph_.verify();
+    return std::move(report_);
+  }
+
+  Graph take() { return std::move(graph_); }
+
+ private:
+  void measure(const Batches& calibration) {
+    std::map<int, SmoothPlace*> by_value;
+    for (SmoothPlace& place : places_) by_value[place.value] = &place;
+    const std::int64_t share = (kRows + calibration.count - 1) / calibration.count;
+    for (std::int64_t b = 0; b < calibration.count; ++b)
+      graph_.run_visiting(calibration.get(b), [&](int value, const Tensor& tensor) {
+        if (const auto place = by_value.find(value); place != by_value.end())
+          add(*place->second, tensor.to(MemoryFormat::row_major), share);
+      });
+  }
+
+  void add(SmoothPlace& place, const Tensor& x, std::int64_t share) const {
+    const LayerChannels layer = smoothed_layer(graph_, place.layers[0]);
+    const int axis = layer.axis < 0 ? x.rank() - 1 : layer.axis;
+    const std::int64_t inner = x.shape().elements(axis + 1, x.rank());
+    place.size.resize(at(layer.inputs), 0);
+    const float* const data = x.data<float>();
+    for (std::int64_t e = 0; e < x.elements(); ++e) {
+      PARE_CHECK(std::isfinite(data[e]), invalid_argument, graph_.node(place.layers[0]).name,
+                 "expected finite inputs of the layer on the calibration data, got {}", data[e]);
+      double& size = place.size[at(e / inner % layer.inputs)];
+      size = std::max(size, static_cast<double>(std::fabs(data[e])));
+    }
+    if (options_.steps == 0 || layer.axis != -1 || x.elements() == 0) return;
+    const std::int64_t rows = x.elements() / layer.inputs;
+    const std::int64_t step = std::max<std::int64_t>(1, rows / share);
+    place.rows.push_back(slice(reshape(x, {rows, layer.inputs}), 0, 0, rows, step).clone());
+  }
+
+  // The largest weights of each input channel in any of the layers.
+  std::vector<double> weight_sizes(const SmoothPlace& place) const {
+    std::vector<double> sizes(place.size.size(), 0);
+    for (const int n : place.layers) {
+      const LayerChannels layer = smoothed_layer(graph_, n);
+      const auto w = LeafEvaluator(graph_)(graph_.node(n).inputs[1]).to_vector<float>();
+      layer.for_each_pair([&](std::int64_t, std::int64_t input, std::int64_t k) {
+        for (std::int64_t t = 0; t < layer.taps; ++t) {
+          const float v = w[at(k * layer.taps + t)];
+          PARE_CHECK(std::isfinite(v), invalid_argument, graph_.node(n).name,
+                     "expected finite weights, got {}", v);
+          sizes[at(input)] = std::max(sizes[at(input)], static_cast<double>(std::fabs(v)));
+        }
+      });
+    }
+    return sizes;
+  }
+
+  // By input channel. Channels that come from one of the layer before share a factor.
+  std::vector<double> factors(const SmoothPlace& place, std::vector<double> weights,
+                              double alpha) const {
+    std::vector<double> sizes = place.size;
+    if (place.path >= 0) {
+      std::map<std::int64_t, std::pair<double, double>> largest;
+      const std::vector<std::int64_t>& channel = paths_[at(place.path)].channel;
+      for (std::size_t j = 0; j < sizes.size(); ++j) {
+        auto& [x, w] = largest[channel[j]];
+        x = std::max(x, sizes[j]);
+        w = std::max(w, weights[j]);
+      }
+      for (std::size_t j = 0; j < sizes.size(); ++j) {
+        const bool own = channel[j] < 0;  // of no channel: not divided
+        sizes[j] = own ? 0 : largest[channel[j]].first;
+        weights[j] = own ? 0 : largest[channel[j]].second;
+      }
+    }
+    std::vector<double> s(sizes.size(), 1);
+    for (std::size_t j = 0; j < s.size(); ++j)
+      if (sizes[j] > 0 && weights[j] > 0)
+        s[j] = static_cast<double>(static_cast<float>(
+            std::clamp(std::pow(sizes[j], alpha) / std::pow(weights[j], 1 - alpha), 1e-5, 1e5)));
+    return s;
+  }
+
+  static Tensor as_row(const std::vector<double>& numbers) {
+    const std::vector<float> values(numbers.begin(), numbers.end());
+    return Tensor::from(values, {static_cast<std::int64_t>(values.size())});
+  }
+
+  // Squared error of the layers' outputs, as part of their squares, with inputs divided by s and
+  // weights multiplied by it, both in 8 bits.
+  double error(const SmoothPlace& place, const std::vector<double>& s) const {
+    const Tensor x = concat(place.rows, 0), divisors = as_row(s);
+    const Tensor divided = div(x, divisors);
+    const ValueRange range = value_range(divided, kWhere);
+    const ScaleAndZeroPoint p = affine_parameters(range.min, range.max, 0, 255, true);
+    const Tensor codes =
+        fake_quantize(divided, Tensor::scalar(p.scale), Tensor::scalar(p.zero_point, DType::i32),
+                      {.qmin = 0, .qmax = 255, .axis = -1});
+    double noise = 0, signal = 0;
+    for (const int n : place.layers) {
+      const bool outputs_first = smoothed_layer(graph_, n).outputs_first;
+      Tensor w = LeafEvaluator(graph_)(graph_.node(n).inputs[1]);
+      if (outputs_first) w = transpose(w, {1, 0});
+      const Tensor larger = mul(w, reshape(divisors, {-1, 1}));
+      const Tensor scales = symmetric_scale(larger, {.qmax = 127, .axis = 1});
+      const Tensor rounded =
+          fake_quantize(larger, scales, Tensor::zeros(scales.shape(), DType::i32),
+                        {.qmin = -127, .qmax = 127, .axis = 1});
+      const Tensor wanted = matmul(x, w), found = matmul(codes, rounded);
+      noise += sum(square(sub(wanted, found))).item();
+      signal += sum(square(wanted)).item();
+    }
+    return signal > 0 ? noise / signal : 0;
+  }
+
+  void smooth(const SmoothPlace& place) {
+    const std::vector<double> weights = weight_sizes(place);
+    double alpha = options_.alpha;
+    std::vector<double> s = factors(place, weights, alpha);
+    if (!place.rows.empty()) {
+      std::vector<double> best(s.size(), 1);
+      double least = error(place, best);
+      alpha = 0;
+      for (std::int64_t step = 0; step <= options_.steps; ++step) {
+        const double tried = static_cast<double>(step) / static_cast<double>(options_.steps);
+        s = factors(place, weights, tried);
+        if (const double found = error(place, s); found < least) {
+          least = found;
+          best = s;
+          alpha = tried;
+        }
+      }
+      s = best;
+    }
+    report(place, s, alpha);
+    if (std::all_of(s.begin(), s.end(), [](double f) { return f == 1; })) return;
+    for (const int n : place.layers) multiply_weight(n, s, false);
+    std::vector<double> inverse(s.size());
+    std::transform(s.begin(), s.end(), inverse.begin(), [](double f) { return 1 / f; });
+    if (place.path >= 0) return divide_layer(place, inverse);
+    const std::vector<int> inputs = graph_.node(place.producer).inputs;
+    for (const std::size_t i : place.scaled) {
+      const std::string name =
+          fmt::format("{}.{}", graph_.node(place.producer).name, i == 2 ? "bias" : "weight");
+      const int divided = multiplied(name, inputs[i], as_row(inverse));
+      graph_.edit_node(place.producer).inputs[i] = divided;
+    }
+  }
+
+  void divide_layer(const SmoothPlace& place, const std::vector<double>& inverse) {
+    const ChannelPath& path = paths_[at(place.path)];
+    std::vector<double> outputs(at(smoothed_layer(graph_, path.first).outputs), 1);
+    for (std::size_t j = 0; j < inverse.size(); ++j)
+      if (path.channel[j] >= 0) outputs[at(path.channel[j])] = inverse[j];
+    multiply_weight(path.first, outputs, true);
+    const Graph::Node& node = graph_.node(path.first);
+    if (node.inputs.size() < 3 || node.inputs[2] < 0) return;
+    const int bias = multiplied(node.name + ".bias", node.inputs[2], as_row(outputs));
+    graph_.edit_node(path.first).inputs[2] = bias;
+  }
+
+  int multiplied(const std::string& name, int value, Tensor factors) {
+    const int leaf =
+        graph_.add_leaf(Graph::Kind::constant, name + ".smoothing", std::move(factors));
+    const int node = graph_.add_node(name + ".smoothed", {&kMul, {}}, {value, leaf});
+    return graph_.node(node).outputs[0];
+  }
+
+  void multiply_weight(int n, const std::vector<double>& numbers, bool outputs) {
+    const int weight = graph_.node(n).inputs[1];
+    const int product = multiplied(graph_.node(n).name + ".weight", weight,
+                                   channel_factors(smoothed_layer(graph_, n), numbers, outputs,
+                                                   graph_.value(weight).shape.rank()));
+    graph_.edit_node(n).inputs[1] = product;
+  }
+
+  void report(const SmoothPlace& place, const std::vector<double>& s, double alpha) {
+    SmoothReport::Place line{.producer = graph_.node(place.producer).name, .alpha = alpha};
+    for (const int n : place.layers) line.layers.push_back(graph_.node(n).name);
+    line.smallest = *std::min_element(s.begin(), s.end());
+    line.largest = *std::max_element(s.begin(), s.end());
+    const auto spread = [&](bool divided) {
+      double sum = 0, most = 0;
+      for (std::size_t j = 0; j < s.size(); ++j) {
+        const double size = place.size[j] / (divided ? s[j] : 1);
+        sum += size;
+        most = std::max(most, size);
+      }
+      return sum > 0 ? most * static_cast<double>(s.size()) / sum : 1;
+    };
+    line.spread_before = spread(false);
+    line.spread_after = spread(true);
+    report_.places.push_back(std::move(line));
+  }
+
+  const SmoothOptions& options_;
+  Graph graph_;
+  const std::vector<ChannelPath> paths_;
+  std::vector<SmoothPlace> places_ = {};
+  SmoothReport report_ = {};
+};
+
+}  // namespace
+
+std::string to_string(const SmoothReport& report) {
+  std::string text = fmt::format("{:<32} {:>6} {:>11} {:>11} {:>8} {:>8}  {}\n", "divided", "alpha",
+                                 "smallest s", "largest s", "spread", "now", "multiplied");
+  for (const SmoothReport::Place& place : report.places)
+    text += fmt::format("{:<32} {:>6.2f} {:>11.4g} {:>11.4g} {:>8.2f} {:>8.2f}  {}\n",
+                        place.producer, place.alpha, place.smallest, place.largest,
+                        place.spread_before, place.spread_after, listed(place.layers));
+  for (const PassReport::Line& line : report.left)
+    text += fmt::format("{:<32} left: {}\n", line.node, line.text);
+  return text;
+}
+
+SmoothReport smooth(Graph& graph, const Batches& calibration, const SmoothOptions& options) {
+  PARE_CHECK(calibration.count > 0 && calibration.get, invalid_argument, kWhere,
+             "expected at least one batch of calibration data, got none");
+  PARE_CHECK(options.alpha >= 0 && options.alpha <= 1, invalid_argument, kWhere,
+             "expected an alpha of 0 to 1, got {}", options.alpha);
+  PARE_CHECK(options.steps >= 0 && options.steps <= 1000, invalid_argument, kWhere,
+             "expected 0 to 1000 steps, got {}", options.steps);
+  check_float(graph, kWhere);
+  ContextScope scope;
+  scope->grad = scope->training = scope->observing = false;
+  Smoother smoother(graph, options);
+  SmoothReport report = smoother.run(calibration);
+  graph = smoother.take();
+  return report;
+}
+
+}  // namespace pare::quantize
