@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <tuple>
@@ -130,6 +131,12 @@ class Lowering {
   bool lower_quantize(int n);
   bool lower_dequantize(int n);
   void lower_call(int n);
+  /// Of a call that runs through its op: slots of what it reads, −1 for what is left out or passed
+  /// over, and of what it writes.
+  struct CallSlots {
+    std::vector<int> from, to;
+  };
+  CallSlots slots_of_call(int n, const std::set<int>& passed_over = {});
   Epilogue epilogue_of(const Chain& chain) const;
 
   // lowering_elementwise.cpp: nodes that become one loop
@@ -140,6 +147,9 @@ class Lowering {
   MemoryFormat format_of_run(const std::vector<int>& operands, const Shape& shape);
   int slot_in_run(int value, const Shape& shape, MemoryFormat format);
   void lower_run(const std::vector<int>& run);
+
+  // lowering_recurrent.cpp
+  bool lower_recurrent(int n);
 
   // lowering_movement.cpp; `from` and `to` are the node's own values or the codes that stand for
   // them

@@ -192,7 +192,7 @@ void Lowering::lower_node(int n) {
   if (is_clip(op) && lower_clip(n)) return;
   if (op == &kQuantizeLinear && lower_quantize(n)) return;
   if (op == &kDequantizeLinear && lower_dequantize(n)) return;
-  if (lower_movement(n) || lower_pool(n)) return;
+  if (lower_movement(n) || lower_pool(n) || lower_recurrent(n)) return;
   lower_call(n);
 }
 
@@ -257,12 +257,16 @@ bool Lowering::lower_dequantize(int n) {
   return true;
 }
 
-void Lowering::lower_call(int n) {
+Lowering::CallSlots Lowering::slots_of_call(int n, const std::set<int>& passed_over) {
   const Graph::Node& call = node(n);
   const OpDef& op = *call.call.op;
   std::vector<InferArgs::Input> known;
   Tensors constants;
-  for (const int v : call.inputs) constants.push_back(v < 0 ? Tensor() : constant_of(v));
+  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+    const int v = call.inputs[i];
+    const bool wanted = v >= 0 && !passed_over.count(static_cast<int>(i));
+    constants.push_back(wanted ? constant_of(v) : Tensor());
+  }
   for (std::size_t i = 0; i < call.inputs.size(); ++i) {
     const int v = call.inputs[i];
     if (v < 0)
@@ -272,33 +276,39 @@ void Lowering::lower_call(int n) {
           {&shape_of(v), graph_.value(v).dtype, constants[i].defined() ? &constants[i] : nullptr});
   }
   const auto outputs = infer(call.call, known);
-  std::vector<int> from;
+  CallSlots slots;
   int channels_last_rank = -1;
-  for (const int v : call.inputs) {
-    if (v < 0) {
-      from.push_back(-1);
+  for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+    const int v = call.inputs[i];
+    if (v < 0 || passed_over.count(static_cast<int>(i))) {
+      slots.from.push_back(-1);
       continue;
     }
-    from.push_back(op.format == FormatRule::keep ? slot_of(v)
-                                                 : slot_of(v, MemoryFormat::row_major));
-    const Slot& slot = program_.slots[static_cast<std::size_t>(from.back())];
+    slots.from.push_back(op.format == FormatRule::keep ? slot_of(v)
+                                                       : slot_of(v, MemoryFormat::row_major));
+    const Slot& slot = program_.slots[static_cast<std::size_t>(slots.from.back())];
     if (slot.format == MemoryFormat::channels_last) channels_last_rank = slot.shape.rank();
   }
-  std::vector<int> to;
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     if (!outputs[k].produced) {
-      to.push_back(-1);
+      slots.to.push_back(-1);
       continue;
     }
     const MemoryFormat format = outputs[k].shape.rank() == channels_last_rank
                                     ? MemoryFormat::channels_last
                                     : MemoryFormat::row_major;
-    to.push_back(k < call.outputs.size()
-                     ? add_result(call.outputs[k], format)
-                     : program_.add_slot(outputs[k].shape, outputs[k].dtype, format));
+    slots.to.push_back(k < call.outputs.size()
+                           ? add_result(call.outputs[k], format)
+                           : program_.add_slot(outputs[k].shape, outputs[k].dtype, format));
   }
-  Step& step = emit(call_step(program_, call.call, std::move(from), std::move(to)), call.name);
-  if (step.info.slow) step.info.kernel = std::string(op.name) + " " + step.info.kernel;
+  return slots;
+}
+
+void Lowering::lower_call(int n) {
+  const Graph::Node& call = node(n);
+  const CallSlots slots = slots_of_call(n);
+  Step& step = emit(call_step(program_, call.call, slots.from, slots.to), call.name);
+  if (step.info.slow) step.info.kernel = std::string(call.call.op->name) + " " + step.info.kernel;
 }
 
 }  // namespace pare::runtime

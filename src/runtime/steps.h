@@ -105,6 +105,13 @@ std::unique_ptr<Step> primitive_step(int from, int to, std::shared_ptr<const Pac
 std::unique_ptr<Step> call_step(const Program& program, const Call& call,
                                 const std::vector<int>& inputs, const std::vector<int>& outputs);
 
+/// A recurrent layer on its weights' codes, each the primitive of a RecurrentWeight. Slots as
+/// above, −1 for weights too.
+std::unique_ptr<Step> recurrent_step(const Program& program, const Call& call,
+                                     const std::vector<int>& inputs,
+                                     const std::vector<int>& outputs,
+                                     const std::vector<std::shared_ptr<Packed>>& weights);
+
 /// An integer call in its reference. It allocates as it runs.
 std::unique_ptr<Step> integer_step(const Program& program, const IntegerCall& integer,
                                    const Call& call, const std::vector<int>& inputs, int output);

@@ -2,8 +2,11 @@
 #include <cstring>
 #include <string_view>
 
+#include "core/check.h"
+#include "core/ops/recurrent.h"
 #include "pare/core/error.h"
 #include "runtime/program.h"
+#include "runtime/recurrent_weight.h"
 #include "runtime/steps.h"
 #include "runtime/weights.h"
 
@@ -138,6 +141,79 @@ class CallStep final : public Step {
   std::vector<Operand> inputs_, outputs_;
 };
 
+/// A layer's packed weights, as its forward pass asks for them.
+class PackedCodes final : public RecurrentCodes {
+ public:
+  explicit PackedCodes(const std::vector<std::shared_ptr<Packed>>& weights)
+      : weights_(weights.begin(), weights.end()) {}
+  void multiply(const WeightBlock& block, std::int64_t rows, const float* a, float* c,
+                std::int64_t c_stride) const override {
+    for (const auto& packed : weights_) {
+      const auto& weight = static_cast<const RecurrentWeight&>(*packed->primitive);
+      for (std::size_t b = 0; b < weight.blocks().size(); ++b)
+        if (weight.blocks()[b] == block)
+          return weight.multiply(packed->constants, b, rows, a, c, c_stride);
+    }
+    PARE_ASSERT(false);
+  }
+  const RecurrentWeight& first() const {
+    return static_cast<const RecurrentWeight&>(*weights_.front()->primitive);
+  }
+  /// What stands in the place of weights: their shapes.
+  void give_shapes(Tensors& inputs) const {
+    static std::byte nothing{};
+    for (const auto& packed : weights_) {
+      const auto& weight = static_cast<const RecurrentWeight&>(*packed->primitive);
+      inputs[static_cast<std::size_t>(weight.blocks().front().input)] =
+          Tensor::wrap(&nothing, weight.shape(), DType::i8, nullptr);
+    }
+  }
+
+ private:
+  std::vector<std::shared_ptr<const Packed>> weights_;
+};
+
+class RecurrentStep final : public Step {
+ public:
+  RecurrentStep(const Program& program, const Call& call, const std::vector<int>& inputs,
+                const std::vector<int>& outputs,
+                const std::vector<std::shared_ptr<Packed>>& weights)
+      : call_(call),
+        inputs_(describe(program, inputs)),
+        outputs_(describe(program, outputs)),
+        codes_(weights) {
+    for (const int slot : inputs)
+      if (slot >= 0) reads.push_back(slot);
+    for (const int slot : outputs)
+      if (slot >= 0) writes.push_back(slot);
+    info.kernel = codes_.first().name();
+  }
+  std::unique_ptr<StepState> bind(const Frame& frame) const override {
+    auto state = std::make_unique<CallState>();
+    state->inputs = tensors_over(inputs_, frame);
+    state->outputs = tensors_over(outputs_, frame);
+    codes_.give_shapes(state->inputs);
+    return state;
+  }
+  void run(const Frame& frame, StepState* state) const override {
+    auto& mine = *static_cast<CallState*>(state);
+    move_to(frame, inputs_, mine.inputs);
+    move_to(frame, outputs_, mine.outputs);
+    RecurrentEngine engine = kPlainEngine;
+    engine.codes = &codes_;
+    try {
+      recurrent_forward(engine, call_, mine.inputs, mine.outputs);
+    } catch (const Error& error) {
+      throw error.within(info.node);
+    }
+  }
+
+ private:
+  Call call_;
+  std::vector<Operand> inputs_, outputs_;
+  PackedCodes codes_;
+};
+
 class IntegerStep final : public Step {
  public:
   IntegerStep(const Program& program, const IntegerCall& integer, const Call& call,
@@ -176,6 +252,13 @@ std::unique_ptr<Step> primitive_step(int from, int to, std::shared_ptr<const Pac
 std::unique_ptr<Step> call_step(const Program& program, const Call& call,
                                 const std::vector<int>& inputs, const std::vector<int>& outputs) {
   return std::make_unique<CallStep>(program, call, inputs, outputs);
+}
+
+std::unique_ptr<Step> recurrent_step(const Program& program, const Call& call,
+                                     const std::vector<int>& inputs,
+                                     const std::vector<int>& outputs,
+                                     const std::vector<std::shared_ptr<Packed>>& weights) {
+  return std::make_unique<RecurrentStep>(program, call, inputs, outputs, weights);
 }
 
 std::unique_ptr<Step> integer_step(const Program& program, const IntegerCall& integer,

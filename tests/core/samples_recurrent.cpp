@@ -16,6 +16,7 @@ struct Form {
   bool peepholes = false, states = true;
   std::vector<std::int64_t> lengths = {};
   std::int64_t steps = kSteps, batch = kBatch, hidden = kHidden;
+  std::vector<int> differentiate = {};  // empty: all
 };
 
 void add(Samples& samples, Generator& g, const Form& f) {
@@ -35,11 +36,62 @@ void add(Samples& samples, Generator& g, const Form& f) {
   if (!f.lengths.empty()) inputs[10] = Tensor::from(f.lengths, {f.batch});
   if (f.peepholes) inputs[12] = g.normal({f.directions, 3 * f.hidden});
   samples.push_back({f.name, f.call, std::move(inputs)});
+  samples.back().differentiate = f.differentiate;
 }
 
 Call of(const RnnAttributes& a) { return {&kRnn, Attributes::of(a)}; }
 Call of(const LstmAttributes& a) { return {&kLstm, Attributes::of(a)}; }
 Call of(const GruAttributes& a) { return {&kGru, Attributes::of(a)}; }
+
+/// With dynamic_quantize. Of one step, in which nothing that is differentiated is rounded: not x
+/// and h0, and with a projection only what is projected with.
+void add_rounded(Samples& samples) {
+  Generator g(61);
+  const std::string both = "bidirectional";
+  const std::vector<int> smooth{1, 2, 3, 4};
+  const std::vector<Form> forms{
+      {.name = "rounded rows",
+       .call = of(RnnAttributes{.dynamic_quantize = true}),
+       .gates = 1,
+       .steps = 1,
+       .differentiate = smooth},
+      {.name = "rounded rows, peepholes",
+       .call = of(LstmAttributes{.dynamic_quantize = true}),
+       .gates = 4,
+       .peepholes = true,
+       .steps = 1,
+       .differentiate = {1, 2, 3, 4, 11, 12}},
+      {.name = "rounded rows, both directions",
+       .call = of(LstmAttributes{.direction = both, .dynamic_quantize = true}),
+       .gates = 4,
+       .directions = 2,
+       .steps = 1,
+       .differentiate = {1, 2, 5, 6, 7, 11}},
+      {.name = "rounded rows, projection",
+       .call = of(LstmAttributes{.dynamic_quantize = true}),
+       .gates = 4,
+       .projection = 2,
+       .states = false,
+       .steps = 1,
+       .differentiate = {13}},
+      {.name = "rounded rows",
+       .call = of(GruAttributes{.dynamic_quantize = true}),
+       .gates = 3,
+       .steps = 1,
+       .differentiate = smooth},
+      {.name = "rounded rows, reset before the product",
+       .call = of(GruAttributes{.linear_before_reset = false, .dynamic_quantize = true}),
+       .gates = 3,
+       .states = false,  // what is reset of h is rounded
+       .steps = 1,
+       .differentiate = {1, 3}},
+  };
+  for (const Form& f : forms) {
+    add(samples, g, f);
+    // A sum that is rounded otherwise may turn a code of what is projected or reset.
+    samples.back().kernel_tolerance = 2e-2;
+  }
+}
 
 }  // namespace
 
@@ -119,6 +171,7 @@ void add_recurrent_samples(Samples& samples, Generator& g) {
        {3, 2}},
   };
   for (const Form& f : forms) add(samples, g, f);
+  add_rounded(samples);
 }
 
 }  // namespace pare::test

@@ -98,8 +98,7 @@ TEST_F(SearchTest, GivesBackWhatTheTargetHoldsWithout) {
   SearchOptions options{.config = coarse(), .metric_drop = 0.5};
   options.metric = [](const Plan& plan) {
     for (const PlanStep& step : plan.steps())
-      if (step.node == "fc" && step.source == DType::f32)
-        return 1.0;
+      if (step.node == "fc" && step.source == DType::f32) return 1.0;
     return 0.0;
   };
   const Searched found = search(graph, data, options);

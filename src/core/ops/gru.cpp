@@ -57,21 +57,13 @@ void gather_block(const float* from, std::int64_t stride, std::int64_t rows, std
   for (std::int64_t i = 0; i < rows; ++i) std::copy_n(from + i * stride, width, to + i * width);
 }
 
-/// W_hh's rows of r and z, and of n.
-struct Products {
-  Products(const RecurrentEngine& engine, const float* weight, std::int64_t hidden, bool transposed)
-      : both(engine, {weight, hidden, transposed}, transposed ? hidden : 2 * hidden,
-             transposed ? 2 * hidden : hidden),
-        last(engine, {weight + 2 * hidden * hidden, hidden, transposed}, hidden, hidden) {}
-  StepProduct both, last;
-};
-
 }  // namespace
 
 void gru_forward(const RecurrentEngine& engine, const Call& call, std::span<const Tensor> inputs,
                  std::span<Tensor> outputs) {
   const RecurrentSizes sizes = sizes_of(call, inputs[kSequence].shape(), inputs[kWeightHh].shape());
   const bool before_reset = attributes_of(call).linear_before_reset;
+  const bool rounded = attributes_of(call).dynamic_quantize;
   const Steps chosen(call);
   const GruSteps& steps = chosen.steps();
   const StepOrder order("gru", sizes, has_input(inputs, kLengths) ? inputs[kLengths] : Tensor());
@@ -88,8 +80,9 @@ void gru_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
   for (int d = 0; d < sizes.directions; ++d) {
     const int first = d * kDirectionInputs;
     float* own_gates = all_gates + d * sizes.rows() * width;
-    engine.multiply(sizes.rows(), 3 * hidden, sizes.in, {inputs[kSequence].data<float>(), sizes.in},
-                    {data_of(inputs, kWeightIh + first), sizes.in, true}, own_gates, width, false);
+    WeightProduct(engine, inputs, {kWeightIh + first, 0, 3 * hidden}, rounded,
+                  WeightProduct::For::sequence)
+        .run(sizes.rows(), inputs[kSequence].data<float>(), own_gates, width);
     // r and z take both biases at once, n's two stay apart.
     Tensor bias = summed_bias(inputs, d, 3 * hidden);
     Tensor bias_n = Tensor::zeros({hidden});
@@ -98,7 +91,11 @@ void gru_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
       std::copy_n(own + 2 * hidden, hidden, bias.mutable_data<float>() + 2 * hidden);
       std::copy_n(b + 2 * hidden, hidden, bias_n.mutable_data<float>());
     }
-    const Products products(engine, data_of(inputs, kWeightHh + first), hidden, true);
+    // Of the rows of r and z, and of n.
+    const WeightProduct both(engine, inputs, {kWeightHh + first, 0, 2 * hidden}, rounded,
+                             WeightProduct::For::steps);
+    const WeightProduct last(engine, inputs, {kWeightHh + first, 2 * hidden, hidden}, rounded,
+                             WeightProduct::For::steps);
     const GateFunctions* functions = chosen.functions(d);
     for_samples(sizes, 3, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t count = end - begin;
@@ -119,9 +116,9 @@ void gru_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
         }
       };
       for (std::int64_t s = 0; s < sizes.steps; ++s) {
-        products.both.run(count, h, recurrent, false);
+        both.run(count, h, recurrent, 2 * hidden);
         if (before_reset) {
-          products.last.run(count, h, candidate, false);
+          last.run(count, h, candidate, hidden);
           each(s, [&](std::int64_t, const GruForward& f) { steps.whole(f, functions); });
           continue;
         }
@@ -129,7 +126,7 @@ void gru_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
           steps.first_half(f, functions);
           std::copy_n(f.gates + 3 * hidden, hidden, reset + i * hidden);
         });
-        products.last.run(count, reset, candidate, false);
+        last.run(count, reset, candidate, hidden);
         each(s, [&](std::int64_t, const GruForward& f) { steps.second_half(f, functions); });
       }
     });
@@ -150,7 +147,7 @@ void gru_backward(const RecurrentEngine& engine, BackwardArgs& args) {
   const Tensor dy = gradient_or_zeros(args, kY, args.output(kY).shape());
   Tensor dh_all = gradient_or_zeros(args, kHn, {sizes.directions, sizes.batch, hidden}).clone();
   float* dh_data = dh_all.mutable_data<float>();
-  RecurrentGradients gradients(args, sizes, engine);
+  RecurrentGradients gradients(args, sizes, engine, attributes_of(args.call()).dynamic_quantize);
   Tensor dgates = Tensor::empty({sizes.rows(), width});
   float* to = dgates.mutable_data<float>();
   for (int d = 0; d < sizes.directions; ++d) {
@@ -159,7 +156,8 @@ void gru_backward(const RecurrentEngine& engine, BackwardArgs& args) {
         states_before(sizes, order, d, args.output(kY).data<float>(), data_of(args, kInitialH));
     const float* weight = data_of(args, kWeightHh + d * kDirectionInputs);
     const StepProduct whole(engine, {weight, hidden}, 3 * hidden, hidden);
-    const Products halves(engine, weight, hidden, false);
+    const StepProduct both(engine, {weight, hidden}, 2 * hidden, hidden);
+    const StepProduct candidate(engine, {weight + 2 * hidden * hidden, hidden}, hidden, hidden);
     const GateFunctions* functions = chosen.functions(d);
     order.clear_inactive(to, width, width);
     for_samples(sizes, 3, [&](std::int64_t begin, std::int64_t end) {
@@ -187,10 +185,10 @@ void gru_backward(const RecurrentEngine& engine, BackwardArgs& args) {
         }
         each(s, [&](const GruBackward& b) { steps.backward_first(b, functions); });
         gather_block(dense + 2 * hidden, 3 * hidden, count, hidden, last);
-        halves.last.run(count, last, dreset, false);
+        candidate.run(count, last, dreset, false);
         each(s, [&](const GruBackward& b) { steps.backward_second(b, functions); });
         gather_block(dense, 3 * hidden, count, 2 * hidden, half);
-        halves.both.run(count, half, dh, true);
+        both.run(count, half, dh, true);
       }
     });
     if (before_reset) {
@@ -232,7 +230,7 @@ constinit const OpDef kGru = {
                        link_recurrent(kForm, attributes_of(call).direction == "bidirectional",
                                       settings_of(call).rest(1), links);
                      }},
-    // There is no integer form of its products yet: it stays float. W_ih has its output channels.
+    // Quantized dynamically (dynamic_quantize), not statically. W_ih has its output channels.
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
     .onnx = {.op_type = "GRU", .opset = 7, .emit = [](const Call& call, OnnxEmitter& e) {
                const GruAttributes& a = attributes_of(call);

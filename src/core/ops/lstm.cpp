@@ -91,6 +91,7 @@ void lstm_forward(const RecurrentEngine& engine, const Call& call, std::span<con
   const Steps steps(call, data_of(inputs, kPeepholes), sizes.hidden);
   const StepOrder order("lstm", sizes, has_input(inputs, kLengths) ? inputs[kLengths] : Tensor());
   const bool projected = has_input(inputs, kWeightHr);
+  const bool rounded = attributes_of(call).dynamic_quantize;
   const std::int64_t hidden = sizes.hidden;
   const std::int64_t out = sizes.out;
   const std::int64_t width = 4 * hidden;
@@ -115,15 +116,16 @@ void lstm_forward(const RecurrentEngine& engine, const Call& call, std::span<con
     float* own_cells = all_cells + d * sizes.rows() * hidden;
     float* own_whole = all_whole + (projected ? d * sizes.rows() * hidden : 0);
     if (projected) order.clear_inactive(own_whole, hidden, hidden);
-    engine.multiply(sizes.rows(), width, sizes.in, {inputs[kSequence].data<float>(), sizes.in},
-                    {data_of(inputs, kWeightIh + first), sizes.in, true}, own_gates, width, false);
+    const auto product_of = [&](int input, std::int64_t rows, WeightProduct::For use) {
+      return WeightProduct(engine, inputs, {input, 0, rows}, rounded, use);
+    };
+    product_of(kWeightIh + first, width, WeightProduct::For::sequence)
+        .run(sizes.rows(), inputs[kSequence].data<float>(), own_gates, width);
     const Tensor bias = summed_bias(inputs, d, width);
     const float* b = bias.data<float>();
-    const StepProduct product(engine, {data_of(inputs, kWeightHh + first), out, true}, out, width);
-    std::optional<StepProduct> projection;
-    if (projected)
-      projection.emplace(engine, MatrixView{data_of(inputs, kWeightHr + d), hidden, true}, hidden,
-                         out);
+    const WeightProduct product = product_of(kWeightHh + first, width, WeightProduct::For::steps);
+    std::optional<WeightProduct> projection;
+    if (projected) projection.emplace(product_of(kWeightHr + d, out, WeightProduct::For::steps));
     for_samples(sizes, 4, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t count = end - begin;
       const std::int64_t sample = d * sizes.batch + begin;
@@ -137,7 +139,7 @@ void lstm_forward(const RecurrentEngine& engine, const Call& call, std::span<con
       Tensor tall = projected ? Tensor::zeros({count, hidden}) : Tensor();
       Tensor flat = projected ? Tensor::empty({count, out}) : Tensor();
       for (std::int64_t s = 0; s < sizes.steps; ++s) {
-        product.run(count, h, recurrent, false);
+        product.run(count, h, recurrent, width);
         for (std::int64_t i = 0; i < count; ++i) {
           if (!order.active(s, begin + i)) continue;
           const std::int64_t row = order.row(d, s, begin + i);
@@ -147,7 +149,7 @@ void lstm_forward(const RecurrentEngine& engine, const Call& call, std::span<con
                             c + i * hidden, own_cells + row * hidden, to, kept});
         }
         if (!projected) continue;
-        projection->run(count, tall.data<float>(), flat.mutable_data<float>(), false);
+        projection->run(count, tall.data<float>(), flat.mutable_data<float>(), out);
         for (std::int64_t i = 0; i < count; ++i) {
           if (!order.active(s, begin + i)) continue;
           const float* from = flat.data<float>() + i * out;
@@ -179,7 +181,8 @@ void lstm_backward(const RecurrentEngine& engine, BackwardArgs& args) {
   const Tensor zeros = Tensor::zeros({hidden});
   const float* c0 = data_of(args, kInitialC);
   const float* y = args.output(kY).data<float>();
-  RecurrentGradients gradients(args, sizes, engine);
+  const bool rounded = attributes_of(args.call()).dynamic_quantize;
+  RecurrentGradients gradients(args, sizes, engine, rounded);
   Tensor dgates = Tensor::empty({sizes.rows(), width});
   float* to = dgates.mutable_data<float>();
   Tensor dpeepholes =
@@ -239,11 +242,13 @@ void lstm_backward(const RecurrentEngine& engine, BackwardArgs& args) {
     if (dpeepholes.defined())
       add_peephole_gradient(sizes, order, d, to, cells, c0,
                             dpeepholes.mutable_data<float>() + d * 3 * hidden);
-    if (needs(args, kWeightHr + d))
+    if (needs(args, kWeightHr + d)) {
+      const float* whole = args.output(kUnprojected).data<float>() + d * sizes.rows() * hidden;
+      const Tensor codes = rounded ? rounded_to_codes(whole, sizes.rows(), hidden) : Tensor();
       args.set(kWeightHr + d,
-               weight_gradient(engine,
-                               args.output(kUnprojected).data<float>() + d * sizes.rows() * hidden,
-                               sizes.rows(), hidden, {dprojected.data<float>(), out}, out));
+               weight_gradient(engine, rounded ? codes.data<float>() : whole, sizes.rows(), hidden,
+                               {dprojected.data<float>(), out}, out));
+    }
   }
   gradients.finish();
   if (needs(args, kInitialH)) args.set(kInitialH, std::move(dh_all));
@@ -272,7 +277,7 @@ constinit const OpDef kLstm = {
                        link_recurrent(kForm, attributes_of(call).direction == "bidirectional",
                                       settings_of(call).rest(1), links);
                      }},
-    // There is no integer form of its products yet: it stays float. W_ih has its output channels.
+    // Quantized dynamically (dynamic_quantize), not statically. W_ih has its output channels.
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
     .onnx = {.op_type = "LSTM", .opset = 7, .emit = [](const Call& call, OnnxEmitter& e) {
                const LstmAttributes& a = attributes_of(call);

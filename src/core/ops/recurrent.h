@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -90,12 +91,30 @@ class StepOrder {
   std::vector<std::int64_t> lengths_;  // empty: all have all steps
 };
 
+/// Rows of one of a layer's weights, which is the input `input`.
+struct WeightBlock {
+  int input;
+  std::int64_t first, count;
+  bool operator==(const WeightBlock&) const = default;
+};
+/// The weights of a layer with dynamic_quantize as codes.
+class RecurrentCodes {
+ public:
+  virtual ~RecurrentCodes() = default;
+  /// c [rows, count], its rows `c_stride` apart: a [rows, inner], each row rounded to codes, by the
+  /// block transposed. From any thread.
+  virtual void multiply(const WeightBlock& block, std::int64_t rows, const float* a, float* c,
+                        std::int64_t c_stride) const = 0;
+};
+
 /// How the products are computed: c = a·b, or += where the last argument is set.
 struct RecurrentEngine {
   void (*multiply)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixView a, MatrixView b,
                    float* c, std::int64_t c_stride, bool accumulate);
   bool
       packed;  ///< weights of the steps are packed once (PackedMatrix), where the CPU has the loops
+  /// In the place of the weights' elements, which forward does not read then; null: none.
+  const RecurrentCodes* codes = nullptr;
 };
 /// The references': Eigen's products.
 inline constexpr RecurrentEngine kPlainEngine{parallel_gemm, false};
@@ -115,6 +134,37 @@ class StepProduct {
   std::int64_t inner_, columns_;
   PackedMatrix packed_;
 };
+
+/// Rows by a block of a weight, transposed, as a forward pass multiplies them: in float, rounded
+/// before that (dynamic_quantize), or as codes.
+class WeightProduct {
+ public:
+  enum class For : std::uint8_t { sequence, steps };  ///< all rows at once, on threads; or few
+  WeightProduct(const RecurrentEngine& engine, std::span<const Tensor> inputs,
+                const WeightBlock& block, bool rounded, For use);
+  /// c [rows, count], dense, = a [rows, inner] · blockᵀ. `stride` of c's rows: of a sequence any,
+  /// of steps `count`.
+  void run(std::int64_t rows, const float* a, float* c, std::int64_t stride) const;
+
+ private:
+  void run_float(std::int64_t rows, const float* a, float* c, std::int64_t stride) const;
+  const RecurrentEngine& engine_;
+  WeightBlock block_;
+  bool rounded_;
+  std::int64_t inner_;
+  const float* weight_ = nullptr;
+  std::optional<StepProduct> steps_;
+};
+
+/// Whether the call is a recurrent layer with dynamic_quantize.
+bool quantizes_dynamically(const Call& call);
+
+/// What the blocks of a layer's weights are that its forward pass multiplies with; `inputs` are the
+/// shapes of the call's (null: left out).
+std::vector<WeightBlock> recurrent_blocks(const Call& call, std::span<const Shape* const> inputs);
+
+/// x [rows, columns] rounded as dynamic_quantize says.
+Tensor rounded_to_codes(const float* x, std::int64_t rows, std::int64_t columns);
 
 /// Checks the operands of a layer with so many gates and states y, h_n (and c_n), and states its
 /// outputs. Hidden ones, [D, T, N, …]: `saved_columns`·H, the cells, what is projected.
@@ -175,8 +225,9 @@ struct GateGradients {
 };
 class RecurrentGradients {
  public:
-  RecurrentGradients(BackwardArgs& args, const RecurrentSizes& sizes,
-                     const RecurrentEngine& engine);
+  /// `rounded`: forward multiplied with rounded rows.
+  RecurrentGradients(BackwardArgs& args, const RecurrentSizes& sizes, const RecurrentEngine& engine,
+                     bool rounded);
   /// Of one direction's weights; adds to that of x. `before` [rows, out] is what W_hh was
   /// multiplied with, and `last_before` what its last H rows were (null: the same).
   void add(int direction, const GateGradients& g, const float* before, const float* last_before);
@@ -187,7 +238,8 @@ class RecurrentGradients {
   BackwardArgs& args_;
   const RecurrentSizes& sizes_;
   const RecurrentEngine& engine_;
-  Tensor dx_;
+  bool rounded_;
+  Tensor x_, dx_;
 };
 
 /// The gradient of a weight [columns, inner] with which rows of `before` [rows, inner] were
@@ -210,6 +262,9 @@ struct RecurrentOnnx {
 void emit_recurrent(OnnxEmitter& e, const RecurrentOnnx& form, const std::string& direction,
                     bool batch_first);
 
+/// Of the op that the call has.
+void recurrent_forward(const RecurrentEngine& engine, const Call& call,
+                       std::span<const Tensor> inputs, std::span<Tensor> outputs);
 void lstm_forward(const RecurrentEngine& engine, const Call& call, std::span<const Tensor> inputs,
                   std::span<Tensor> outputs);
 void lstm_backward(const RecurrentEngine& engine, BackwardArgs& args);

@@ -117,6 +117,7 @@ void rnn_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
                  std::span<Tensor> outputs) {
   const RecurrentSizes sizes = sizes_of(call, inputs[kSequence].shape(), inputs[kWeightHh].shape());
   const Function function(call);
+  const bool rounded = attributes_of(call).dynamic_quantize;
   const StepOrder order("rnn", sizes, has_input(inputs, kLengths) ? inputs[kLengths] : Tensor());
   const std::int64_t hidden = sizes.hidden;
   const std::int64_t y_stride = sizes.directions * hidden;
@@ -133,11 +134,12 @@ void rnn_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
   order.clear_inactive(y, y_stride, y_stride);
   for (int d = 0; d < sizes.directions; ++d) {
     const int first = d * kDirectionInputs;
-    engine.multiply(sizes.rows(), hidden, sizes.in, {inputs[kSequence].data<float>(), sizes.in},
-                    {data_of(inputs, kWeightIh + first), sizes.in, true}, from_x, hidden, false);
+    WeightProduct(engine, inputs, {kWeightIh + first, 0, hidden}, rounded,
+                  WeightProduct::For::sequence)
+        .run(sizes.rows(), inputs[kSequence].data<float>(), from_x, hidden);
     const Tensor bias = summed_bias(inputs, d, hidden);
-    const StepProduct product(engine, {data_of(inputs, kWeightHh + first), hidden, true}, hidden,
-                              hidden);
+    const WeightProduct product(engine, inputs, {kWeightHh + first, 0, hidden}, rounded,
+                                WeightProduct::For::steps);
     for_samples(sizes, 1, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t count = end - begin;
       float* h = h_n + d * state + begin * hidden;
@@ -145,7 +147,7 @@ void rnn_forward(const RecurrentEngine& engine, const Call& call, std::span<cons
       Tensor scratch = Tensor::empty({count, hidden});
       float* recurrent = scratch.mutable_data<float>();
       for (std::int64_t s = 0; s < sizes.steps; ++s) {
-        product.run(count, h, recurrent, false);
+        product.run(count, h, recurrent, hidden);
         for (std::int64_t i = 0; i < count; ++i) {
           if (!order.active(s, begin + i)) continue;
           const std::int64_t row = order.row(d, s, begin + i);
@@ -179,7 +181,7 @@ void rnn_backward(const RecurrentEngine& engine, BackwardArgs& args) {
   const Tensor dy = gradient_or_zeros(args, kY, args.output(kY).shape());
   Tensor dh_all = gradient_or_zeros(args, kHn, {sizes.directions, sizes.batch, hidden}).clone();
   float* dh_data = dh_all.mutable_data<float>();
-  RecurrentGradients gradients(args, sizes, engine);
+  RecurrentGradients gradients(args, sizes, engine, attributes_of(args.call()).dynamic_quantize);
   Tensor dgates = Tensor::empty({sizes.rows(), hidden});
   float* to = dgates.mutable_data<float>();
   for (int d = 0; d < sizes.directions; ++d) {
@@ -237,7 +239,7 @@ constinit const OpDef kRnn = {
                                       attributes_of(call).direction == "bidirectional",
                                       function.settings.rest(0), links);
                      }},
-    // There is no integer form of its products yet: it stays float. W_ih has its output channels.
+    // Quantized dynamically (dynamic_quantize), not statically. W_ih has its output channels.
     .quantization = {.weight_input = kWeightIh, .weight_axis = 0},
     .onnx = {.op_type = "RNN", .opset = 7, .emit = [](const Call& call, OnnxEmitter& e) {
                const RnnAttributes& a = attributes_of(call);

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "core/check.h"
+#include "core/ops/recurrent.h"
 #include "io/onnx/export_dynamic.h"
 #include "io/onnx/tensor_data.h"
 #include "pare/core/ops.h"
@@ -95,6 +96,13 @@ class NodeEmitter final : public OnnxEmitter, public OnnxEmitter::Node {
       throw;
     }
     name_nodes();
+  }
+
+  /// The name of the node of this type among those made.
+  std::string named(std::string_view op_type) const {
+    const auto own = draft_.made.begin() + static_cast<std::ptrdiff_t>(first_);
+    const auto found = std::ranges::find(own, draft_.made.end(), op_type, &NodeProto::op_type);
+    return found == draft_.made.end() ? std::string() : found->name;
   }
 
   int opset() const override { return draft_.opset(); }
@@ -226,10 +234,13 @@ class Exporter {
   Exporter(const Graph& graph, int opset) : graph_(graph), draft_(graph, opset) {}
 
   ModelProto run(Refusals& refusals) {
+    std::string rounded;
     for (const Graph::Node& node : graph_.nodes()) {
       try {
         NodeEmitter emitter(node, draft_);
         emitter.run();
+        if (quantizes_dynamically(node.call) && !emitter.has_input(kWeightHr))
+          rounded += (rounded.empty() ? "" : "\n") + emitter.named(node.call.op->onnx.op_type);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::unsupported) throw error.within(node.name);
         refusals.text +=
@@ -243,6 +254,7 @@ class Exporter {
     model.producer_name = "pare";
     model.producer_version = version();
     model.metadata = graph_.metadata();
+    if (!rounded.empty()) model.metadata[kRoundedRowsKey] = rounded;
     model.graph.name = "graph";
     for (const int v : graph_.inputs())
       model.graph.inputs.push_back(info_of(graph_.value(v), graph_.value(v).name));
@@ -323,13 +335,23 @@ void name_outputs(Graph& graph) {
 
 }  // namespace
 
-std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata) {
+namespace {
+std::set<std::string> lines_of(const std::map<std::string, std::string>& metadata,
+                               const char* key) {
   std::set<std::string> names;
-  if (const auto at = metadata.find(kConstantsKey); at != metadata.end()) {
+  if (const auto at = metadata.find(key); at != metadata.end()) {
     std::istringstream lines(at->second);
     for (std::string line; std::getline(lines, line);) names.insert(line);
   }
   return names;
+}
+}  // namespace
+
+std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata) {
+  return lines_of(metadata, kConstantsKey);
+}
+std::set<std::string> rounded_rows_named(const std::map<std::string, std::string>& metadata) {
+  return lines_of(metadata, kRoundedRowsKey);
 }
 
 ModelProto export_graph(const Graph& graph, int opset, const std::string& file) {

@@ -15,6 +15,11 @@ namespace pare::onnx {
 inline constexpr const char* kConstantsKey = "pare.constants";
 std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata);
 
+/// LSTM, GRU and RNN nodes whose rows are rounded (dynamic_quantize), which ONNX cannot say, are
+/// named in this entry, one per line.
+inline constexpr const char* kRoundedRowsKey = "pare.dynamic_quantize";
+std::set<std::string> rounded_rows_named(const std::map<std::string, std::string>& metadata);
+
 /// The model in opset 13 to 21, or in the lowest that holds it for 0; its memory owns the tensors.
 /// `file` is for errors. Throws unsupported with all nodes that have no form in that opset.
 ModelProto export_graph(const Graph& graph, int opset, const std::string& file);

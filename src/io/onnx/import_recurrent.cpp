@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "io/onnx/exporter.h"
 #include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
@@ -48,6 +49,7 @@ class Recurrent {
       a.activation_beta = std::move(beta);
     }
     a.clip = node_.real("clip", 0);
+    a.dynamic_quantize = rounded_rows_named(node_.graph().metadata()).contains(node_.proto().name);
     return a;
   }
 

@@ -41,6 +41,7 @@ class ModelImporter {
     throw_refusals();
     Graph graph = builder_.finish(std::move(outputs), output_names());
     graph.metadata().erase(kConstantsKey);
+    graph.metadata().erase(kRoundedRowsKey);
     if (!model_.producer_name.empty() && model_.producer_name != "pare")
       graph.metadata().try_emplace("onnx.producer",
                                    model_.producer_version.empty()

@@ -23,6 +23,11 @@ PARE_API extern const OpDef kRnn, kLstm, kGru;
 /// one; what they leave out is as above.
 ///
 /// A `clip` above 0 bounds what the gates' functions get (not the cell) to [−clip, clip].
+///
+/// With `dynamic_quantize` every row that a weight multiplies (of x; of h, or what is reset of it;
+/// of what is projected) is rounded to 256 values first, by a scale and zero point of its own
+/// (docs/numerics.md); gradients pass that. Where the weights are dequantized i8 codes, a plan
+/// multiplies integers.
 struct RnnAttributes {
   std::string direction = "forward";
   bool batch_first = false;
@@ -31,6 +36,7 @@ struct RnnAttributes {
   std::vector<double> activation_alpha = {};
   std::vector<double> activation_beta = {};
   double clip = 0;
+  bool dynamic_quantize = false;
   void fields(AttributeVisitor& visit) {
     visit("direction", direction);
     visit("batch_first", batch_first);
@@ -39,6 +45,7 @@ struct RnnAttributes {
     visit("activation_alpha", activation_alpha);
     visit("activation_beta", activation_beta);
     visit("clip", clip);
+    visit("dynamic_quantize", dynamic_quantize);
   }
 };
 struct LstmAttributes {
@@ -49,6 +56,7 @@ struct LstmAttributes {
   std::vector<double> activation_beta = {};
   double clip = 0;
   bool input_forget = false;  ///< the forget gate is 1 − i
+  bool dynamic_quantize = false;
   void fields(AttributeVisitor& visit) {
     visit("direction", direction);
     visit("batch_first", batch_first);
@@ -57,6 +65,7 @@ struct LstmAttributes {
     visit("activation_beta", activation_beta);
     visit("clip", clip);
     visit("input_forget", input_forget);
+    visit("dynamic_quantize", dynamic_quantize);
   }
 };
 struct GruAttributes {
@@ -69,6 +78,7 @@ struct GruAttributes {
   std::vector<double> activation_alpha = {};
   std::vector<double> activation_beta = {};
   double clip = 0;
+  bool dynamic_quantize = false;
   void fields(AttributeVisitor& visit) {
     visit("direction", direction);
     visit("batch_first", batch_first);
@@ -77,6 +87,7 @@ struct GruAttributes {
     visit("activation_alpha", activation_alpha);
     visit("activation_beta", activation_beta);
     visit("clip", clip);
+    visit("dynamic_quantize", dynamic_quantize);
   }
 };
 
