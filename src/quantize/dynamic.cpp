@@ -26,10 +26,10 @@ constexpr const char* kWhere = "dynamic";
 // Every op that can be quantized so. In this order: a table that is a layer's weight too gets the
 // layer's codes.
 const DynamicForm kForms[] = {
-    {&kLinear, why_no_product, quantize_product},
-    {&kMatmul, why_no_product, quantize_product},
-    {&kEmbedding, why_no_table, quantize_table},
-    {&kGather, why_no_table, quantize_table},
+    {&kLinear, why_no_product, quantize_product},   {&kMatmul, why_no_product, quantize_product},
+    {&kEmbedding, why_no_table, quantize_table},    {&kGather, why_no_table, quantize_table},
+    {&kLstm, why_no_recurrent, quantize_recurrent}, {&kGru, why_no_recurrent, quantize_recurrent},
+    {&kRnn, why_no_recurrent, quantize_recurrent},
 };
 
 const DynamicForm* form_of(const Graph::Node& node) {

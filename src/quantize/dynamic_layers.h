@@ -68,4 +68,8 @@ void quantize_product(DynamicEdit& edit, int node);
 std::string why_no_table(const DynamicEdit& edit, const Graph::Node& node);
 void quantize_table(DynamicEdit& edit, int node);
 
+// dynamic_recurrent.cpp: lstm, gru, rnn
+std::string why_no_recurrent(const DynamicEdit& edit, const Graph::Node& node);
+void quantize_recurrent(DynamicEdit& edit, int node);
+
 }  // namespace pare::quantize

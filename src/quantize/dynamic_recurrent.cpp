@@ -1,107 +1,105 @@
-// Dynamic quantization of recurrent layers.
-#include "quantize/dynamic_recurrent.h"
+// quantize::dynamic of recurrent layers: weights as codes by rows, rows rounded as they come.
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
+#include "core/byte_product.h"
 #include "core/check.h"
 #include "core/ops/recurrent.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
-#include "quantize/weights.h"
+#include "quantize/dynamic_layers.h"
+#include "quantize/round_codes.h"
 
 namespace pare::quantize {
 namespace {
 
-constexpr std::int64_t kQmax = 127;
+// Rows are output channels, as in a linear layer.
+constexpr WeightPlace kRows{.channel_axis = 0, .input_axis = 1};
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-std::vector<int> weight_inputs(const Graph::Node& node) {
-  std::vector<int> inputs;
-  for (const int first : {0, static_cast<int>(kDirectionInputs)})
-    for (const int weight : {static_cast<int>(kWeightIh), static_cast<int>(kWeightHh)})
-      inputs.push_back(weight + first);
-  for (const int direction : {0, 1}) inputs.push_back(kWeightHr + direction);
-  std::erase_if(inputs,
-                [&](int i) { return at(i) >= node.inputs.size() || node.inputs[at(i)] < 0; });
-  return inputs;
+/// Of both directions, as far as they are there.
+std::vector<std::size_t> weight_inputs(const Graph::Node& node) {
+  std::vector<std::size_t> there;
+  for (const int i :
+       {static_cast<int>(kWeightIh), static_cast<int>(kWeightHh), kWeightIh + kDirectionInputs,
+        kWeightHh + kDirectionInputs, static_cast<int>(kWeightHr), kWeightHr + 1}) {
+    const auto input = static_cast<std::size_t>(i);
+    if (input < node.inputs.size() && node.inputs[input] >= 0) there.push_back(input);
+  }
+  return there;
 }
 
-template <class A> Attributes quantized(const Call& call) {
+template <class A> Attributes rounding(const Call& call) {
   A attributes = call.attributes.as<A>();
   attributes.dynamic_quantize = true;
   return Attributes::of(attributes);
 }
 
-LayerCodes code_rows(const std::string& name, const Tensor& weight) {
-  const Tensor scales = symmetric_scale(weight, {.qmax = kQmax, .axis = 0});
-  LayerWeights layer;
-  layer.name = name;
-  layer.weight = weight;
-  layer.scales = scales.to_vector<float>();
-  layer.zero_points.assign(layer.scales.size(), 0);
-  layer.qmin = -kQmax;
-  layer.qmax = kQmax;
-  return code_layer(layer);
-}
-
-/// Zero points of symmetric weights, one constant for each number of rows.
-int zeros(Graph& graph, const Shape& shape) {
-  const std::string name = fmt::format("zero_points_{}", shape[0]);
-  const int found = graph.find_value(name);
-  if (found >= 0 && graph.value(found).is_leaf() && graph.value(found).dtype == DType::i32 &&
-      graph.value(found).shape == shape)
-    return found;
-  return graph.add_leaf(Graph::Kind::constant, name, Tensor::zeros(shape, DType::i32));
+/// The value that gives the weight anew, from codes.
+int coded(DynamicEdit& edit, const Graph::Node& node, int value, DynamicReport::Layer& line) {
+  const auto key = std::pair{value, kRows.channel_axis};
+  if (const auto known = edit.done.find(key); known != edit.done.end()) {
+    if (known->second.reader != node.name)
+      line.note = fmt::format("reads codes of '{}'", known->second.reader);
+    return known->second.value;
+  }
+  const Tensor weight = LeafEvaluator(edit.graph())(value);
+  const ScaleLayout layout = scale_layout(
+      node, kRows, weight.shape(), {.group_size = 0, .granularity = edit.options().granularity});
+  const CodeRange range = edit.product_range();
+  const std::vector<float> elements = weight.to_vector<float>();
+  const std::vector<double> rows(elements.begin(), elements.end());
+  const RowCodes codes = edit.codes(node, rows, layout, range);
+  const StoredWeight tensors = stored(node, weight.shape(), codes, layout, range);
+  const Tensor zero = Tensor::zeros(tensors.scale.shape(), DType::i8);
+  const std::vector<int> inputs{edit.constant(value, "_quantized", tensors.codes),
+                                edit.constant(value, "_scale", tensors.scale),
+                                edit.constant(value, "_zero_point", zero)};
+  const Call call{&kDequantizeLinear,
+                  Attributes::of(DequantizeAttributes{.axis = layout.one ? -1 : 0})};
+  Graph& graph = edit.graph();
+  const int made = graph.add_node(graph.value(value).name + "_dequantize", call, inputs);
+  const double others = line.weights > 0 ? line.weight_sqnr_db : HUGE_VAL;
+  DynamicEdit::describe(line, rows, layout, codes, tensors.scale.elements(),
+                        tensors.codes.bytes() + tensors.scale.bytes() + zero.bytes());
+  line.weight_sqnr_db = std::min(line.weight_sqnr_db, others);
+  edit.done[key] = {graph.node(made).outputs[0], node.name};
+  return edit.done[key].value;
 }
 
 }  // namespace
 
-bool is_recurrent(const Graph::Node& node) {
-  return node.call.op == &kLstm || node.call.op == &kGru || node.call.op == &kRnn;
-}
-
-std::string recurrent_refusal(const Graph& graph, int n) {
-  const Graph::Node& node = graph.node(n);
-  if (quantizes_dynamically(node.call)) return "it is quantized already";
-  const std::vector<bool> of_leaves = leaf_values(graph);
-  for (const int input : weight_inputs(node)) {
-    const int v = node.inputs[at(input)];
-    const Graph::Value& weight = graph.value(v);
-    if (!of_leaves[at(v)]) return "a weight of it is computed from the inputs";
-    if (weight.dtype != DType::f32) return fmt::format("a weight of it is {}", weight.dtype);
-    if (weight.shape.elements() == 0) return "a weight of it has no elements";
+std::string why_no_recurrent(const DynamicEdit& edit, const Graph::Node& node) {
+  for (const std::size_t input : weight_inputs(node)) {
+    const int v = node.inputs[input];
+    const Shape& shape = edit.graph().value(v).shape;
+    if (!edit.of_leaves(v)) return "a weight of it is computed from the inputs";
+    if (shape.elements() == 0) return "a weight of it has no elements";
+    if (shape[1] > ByteProduct::kMostInner)
+      return fmt::format("sums of {} products could leave 32 bits", shape[1]);
   }
   return "";
 }
 
-RecurrentBytes quantize_recurrent(Graph& graph, int n, CodedWeights& coded) {
-  const Graph::Node node = graph.node(n);
-  RecurrentBytes bytes;
-  for (const int input : weight_inputs(node)) {
-    const int value = node.inputs[at(input)];
-    if (const auto [found, fresh] = coded.try_emplace(value, -1); fresh) {
-      const Tensor weight = LeafEvaluator(graph)(value);
-      const LayerCodes codes = code_rows(node.name, weight);
-      const std::string name = graph.value(value).name;
-      const auto constant = [&](const char* suffix, const Tensor& tensor) {
-        return graph.add_leaf(Graph::Kind::constant, name + suffix, tensor);
-      };
-      const std::vector<int> inputs{constant("_quantized", codes.weight),
-                                    constant("_scale", codes.scale),
-                                    zeros(graph, codes.scale.shape())};
-      const Call call{&kDequantizeLinear, Attributes::of(DequantizeAttributes{.axis = 0})};
-      found->second = graph.node(graph.add_node(name + "_dequantize", call, inputs)).outputs[0];
-      bytes.before += weight.bytes();
-      bytes.after += codes.weight.bytes() + codes.scale.bytes();
-    }
-    graph.edit_node(n).inputs[at(input)] = coded.at(value);
-  }
-  Call& call = graph.edit_node(n).call;
-  call.attributes = call.op == &kLstm  ? quantized<LstmAttributes>(call)
-                    : call.op == &kGru ? quantized<GruAttributes>(call)
-                                       : quantized<RnnAttributes>(call);
-  return bytes;
+void quantize_recurrent(DynamicEdit& edit, int n) {
+  const Graph::Node node = edit.graph().node(n);
+  DynamicReport::Layer line{.name = node.name, .op = node.call.op->name};
+  std::vector<int> inputs = node.inputs;
+  for (const std::size_t input : weight_inputs(node))
+    inputs[input] = coded(edit, node, inputs[input], line);
+  edit.graph().edit_node(n).inputs = std::move(inputs);
+  Call& call = edit.graph().edit_node(n).call;
+  call.attributes = call.op == &kLstm  ? rounding<LstmAttributes>(call)
+                    : call.op == &kGru ? rounding<GruAttributes>(call)
+                                       : rounding<RnnAttributes>(call);
+  const auto add_note = [&](const std::string& note) {
+    line.note += (line.note.empty() ? "" : "; ") + note;
+  };
+  if (edit.options().weight_qmax < 127)
+    add_note(fmt::format("codes to ±{}", edit.options().weight_qmax));
+  if (!edit.options().per_row) add_note("a range for each row of x and h");
+  edit.report().layers.push_back(std::move(line));
 }
 
 }  // namespace pare::quantize

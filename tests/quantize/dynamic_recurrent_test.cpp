@@ -15,8 +15,8 @@
 #include "pare/io/onnx.h"
 #include "pare/nn/init.h"
 #include "pare/nn/recurrent.h"
+#include "pare/quantize/dynamic.h"
 #include "pare/runtime/compile.h"
-#include "quantize/dynamic_recurrent.h"
 #include "quantize/golden_dynamic_recurrent.h"
 #include "temporary_folder.h"
 
@@ -37,15 +37,7 @@ class DynamicRecurrent : public testing::Test {
   ContextScope scope_;
 };
 
-Graph quantized(const Graph& graph) {
-  Graph out = graph.copy();
-  CodedWeights coded;
-  for (int n = 0; n < static_cast<int>(out.nodes().size()); ++n)
-    if (is_recurrent(out.node(n))) quantize_recurrent(out, n, coded);
-  out.compact();
-  out.verify();
-  return out;
-}
+Graph quantized(const Graph& graph) { return dynamic(graph, {.weight_qmax = 127}).graph; }
 
 double largest_difference(const Tensor& a, const Tensor& b) {
   const std::vector<float> x = a.to_vector<float>();
@@ -139,9 +131,8 @@ TEST_F(DynamicRecurrent, FloatWeightsAreNamed) {
   const Tensor x = g.normal({3, 2, 5});
   Graph graph = graph_of(net, x);
   Graph int8 = quantized(graph);
-  for (int n = 0; n < static_cast<int>(int8.nodes().size()); ++n)
-    if (is_recurrent(int8.node(n)))
-      int8.edit_node(n).inputs[2] = int8.add_leaf(Graph::Kind::constant, "w", g.normal({12, 4}));
+  const int layer = int8.find_node("gru");
+  int8.edit_node(layer).inputs[2] = int8.add_leaf(Graph::Kind::constant, "w", g.normal({12, 4}));
   int8.compact();
   const Plan plan = compile(int8, {.threads = 1});
   ASSERT_EQ(plan.report().left.size(), 1U);

@@ -15,7 +15,7 @@ namespace pare::quantize {
 
 struct DynamicOptions {
   /// Ops to quantize, of those that can be ("linear", "matmul" with a constant matrix, "embedding",
-  /// "gather" of a table); empty: all of them.
+  /// "gather" of a table, "lstm", "gru", "rnn"); empty: all of them.
   std::vector<std::string> ops = {};
   /// Nodes by name, where * and ? match as in a shell: those to quantize (empty: all), and those of
   /// them that stay float.
@@ -45,7 +45,7 @@ struct PARE_API DynamicReport {
     std::int64_t scales = 0;
     std::size_t bytes_before = 0;  ///< of its weights; 0 where an earlier layer's codes are read
     std::size_t bytes_after = 0;   ///< of codes, scales and zero points
-    double weight_sqnr_db = 0;
+    double weight_sqnr_db = 0;     ///< of several weights the least
     std::string note = {};
   };
   std::vector<Layer> layers;  ///< in the graph's order
@@ -64,7 +64,10 @@ struct Dynamic {
 
 /// A copy of a float graph in which linear layers and products with a constant matrix read
 /// dequantize_linear(dynamic_quantize_linear(x)) and a weight of i8 codes; what several layers read
-/// is quantized once. Tables become codes behind dequantize_weight. No data is needed. Plans run
+/// is quantized once. Tables become codes behind dequantize_weight. Recurrent layers get codes for
+/// all their weights, projections too, and dynamic_quantize: rows of x and of the state have ranges
+/// of their own, whatever per_row says; biases, gates, cells and peepholes are f32. No data is
+/// needed. Plans run
 /// such layers on integers; the products of two activations in attention stay float.
 /// Throws invalid_argument for options out of range, ops and names that match nothing (with the
 /// nearest), and, naming the layer, for weights that are NaN or infinite; invalid_state for a graph
