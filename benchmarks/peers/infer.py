@@ -1,10 +1,12 @@
 """Plans of ONNX files beside ONNX Runtime and OpenVINO, turn by turn in one run: median milliseconds, and ratios to the faster peer.
 
-usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [--second BUILD] [MODEL ...]
+usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [--second BUILD] [--dynamic] [MODEL ...]
   DATA = ../shared/data; BUILD = build/release; MODEL: part of a name in the table below, all without
   --floor DIR   where conv_list.py and the program onednn_limit lie: the "floor in sequence"
   --extra DIR   where resnet50.onnx, resnet18.onnx and mobilenet_v2.onnx lie (random weights, as export_torchvision.py makes them)
   --second BUILD  another build of pare, as one against oneDNN 3.2, in the same turns: its time, and its ratio to pare's
+  --dynamic     models of dense layers, quantized as they run: `pare quantize --dynamic` (a range for each row, and one for all) beside the
+                file of ONNX Runtime's quantize_dynamic (weights i8 per channel), in both runtimes
 needs onnxruntime, openvino, onnx (PyPI)
 
 bf16 is the f32 file, where the CPU has bf16 and the model is asked for in it.
@@ -12,6 +14,7 @@ int8 is the file that ONNX Runtime's quantizer writes (Q/DQ, u8 activations, i8 
 of opsets below 13 are lifted to it first: the quantizer gives their weights an axis all the same, which no runtime takes there."""
 import argparse
 import glob
+import logging
 import os
 import subprocess
 import sys
@@ -23,7 +26,7 @@ import onnx
 import onnxruntime as ort
 import openvino as ov
 from onnx import version_converter
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 # name, limits of f32, bf16 and int8 to the faster peer (None: not asked), sizes of free axes
@@ -35,6 +38,9 @@ MODELS = [
     ("yunet_n_320_320", 0.85, None, 0.6, {}), ("ppocr_mobilenetv3_cls", 0.85, None, None, {2: 48, 3: 192}),
     ("tinygpt_shakespeare_opset17", 0.9, None, None, {}), ("dtln_1", 0.9, None, None, {}), ("dtln_2", 0.9, None, None, {}),
 ]
+
+# Models that --dynamic takes, and the limit of pare's time with a range for each row to ONNX Runtime's with its own file.
+DYNAMIC = [("tinygpt_shakespeare_opset17", 0.7, {}), ("dtln_1", None, {}), ("dtln_2", None, {})]
 
 
 class Reader(CalibrationDataReader):
@@ -209,6 +215,41 @@ def measure(name, path, limits, free, args, builds, folder):
             print(builds["pare"].steps(key))
 
 
+class OnePlan:
+    """A plan of a build, whatever key it is asked for by."""
+
+    def __init__(self, build, key):
+        self.build, self.key = build, key
+
+    def times(self, _, count):
+        return self.build.times(self.key, count)
+
+
+def measure_dynamic(name, path, limit, free, args, build, folder):
+    feeds = inputs_of(path, args.batch, free)
+    files = {"rows": folder + "/rows.pare", "one range": folder + "/one.onnx", "peer's file": folder + "/peer.onnx"}
+    for kind, options in {"rows": [], "one range": ["--one-range"]}.items():
+        subprocess.run([os.path.join(args.build, "bin", "pare"), "quantize", path, "-o", files[kind], "--dynamic", "--quiet", *options], check=True,
+                       stdout=subprocess.DEVNULL)
+    logging.disable(logging.WARNING)
+    quantize_dynamic(path, files["peer's file"], per_channel=True)
+    plans = {"pare": "rows", "pare, one range": "one range", "pare, peer's file": "peer's file"}
+    for kind in files:
+        answer = build.open(f"{name}.{kind.replace(' ', '_')}", files[kind], feeds, args.threads, folder)
+        if not answer.startswith("ok"):
+            print(f"{name:36s} {kind}: {answer[:200]}", flush=True)
+            plans = {k: v for k, v in plans.items() if v != kind}
+    builds = {k: OnePlan(build, f"{name}.{kind.replace(' ', '_')}") for k, kind in plans.items()}
+    runs = {"ONNX Runtime": ort_run(files["peer's file"], feeds, args.threads), "ONNX Runtime, one range": ort_run(files["one range"], feeds, args.threads),
+            "ONNX Runtime f32": ort_run(path, feeds, args.threads)}
+    median = turn_by_turn("", builds, runs, args.seconds)
+    text = "  ".join(f"{k} {v:.3f}" for k, v in median.items())
+    print(f"{name:36s} dynamic {text}   ratio {median['pare'] / median['ONNX Runtime']:.2f}" + (f" (target {limit})" if limit else "") +
+          f"   size {os.path.getsize(files['rows']) / os.path.getsize(path):.3f}", flush=True)
+    if args.steps:
+        print(build.steps(f"{name}.rows"))
+
+
 def main():
     ort.set_default_logger_severity(3)
     parser = argparse.ArgumentParser()
@@ -222,6 +263,7 @@ def main():
     parser.add_argument("--extra")
     parser.add_argument("--second")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--dynamic", action="store_true")
     args = parser.parse_intermixed_args()  # names of models may follow options
     builds = {"pare": Pare(args.build)}
     if args.second:
@@ -229,7 +271,16 @@ def main():
     inside = ", ".join(f"{k} with oneDNN {build.ask('version')}" for k, build in builds.items())
     print(f"batch {args.batch}, {args.threads} threads, milliseconds ({inside}, ONNX Runtime {ort.__version__}, "
           f"OpenVINO {ov.__version__.split('-')[0]})")
-    for name, f32, bf16, int8, free in MODELS:
+    for name, limit, free in DYNAMIC if args.dynamic else []:
+        path = os.path.join(args.data, "models", name + ".onnx")
+        if (args.models and not any(m in name for m in args.models)) or not os.path.exists(path):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                measure_dynamic(name, path, limit, free, args, builds["pare"], folder)
+            except Exception as error:
+                print(f"{name}: {type(error).__name__}: {str(error)[:200]}", flush=True)
+    for name, f32, bf16, int8, free in [] if args.dynamic else MODELS:
         if args.models and not any(m in name for m in args.models):
             continue
         found = [p for d in [os.path.join(args.data, "models"), args.extra] if d for p in glob.glob(f"{d}/{name}.onnx")]

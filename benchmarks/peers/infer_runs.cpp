@@ -1,4 +1,5 @@
-// Runs of ONNX files' plans on demand for infer.py. Reads lines and answers each with one:
+// Runs of the plans of .onnx and .pare files on demand for infer.py. Reads lines and answers each
+// with one:
 //   open <key> <file> <threads> <f32|bf16> <input.npy>…
 //       compiles; "ok <milliseconds of load, compile, first run>" or "error <message>"
 //   run <key> <count>   the seconds of every run
@@ -42,7 +43,8 @@ void open(std::istringstream& line, std::map<std::string, Opened>& all) {
   Tensors inputs;
   while (line >> input) inputs.push_back(io::load_npy(input));
   const auto start = Clock::now();
-  const Plan plan = compile(onnx::load(file), {.threads = threads, .precision = precision});
+  Graph graph = file.ends_with(".pare") ? io::load_graph(file) : onnx::load(file);
+  const Plan plan = compile(std::move(graph), {.threads = threads, .precision = precision});
   if (plan.precision() != precision) {
     std::printf("error no %s on this CPU\n", name.c_str());
     return;

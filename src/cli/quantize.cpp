@@ -231,7 +231,8 @@ void run(const Options& options, const Settings& settings) {
                            settings);
   if (!options.weight_only.ops.empty() || !options.weight_only.layers.empty() ||
       options.weight_only.embedding_bits != 8)
-    throw UsageError("--op, --layer, --embedding-bits: expected --weight-only or --dynamic with it");
+    throw UsageError(
+        "--op, --layer, --embedding-bits: expected --weight-only or --dynamic with it");
   if (options.calibration.empty())
     throw UsageError(
         "--calibration is required, but for --dynamic and for --weight-only without --gptq");

@@ -31,6 +31,29 @@ std::vector<std::int64_t> with_last_swapped(const Graph::Node& transpose) {
   return order;
 }
 
+/// What a mask must be below for its keys to weigh nothing beside the others': e^(−10^9) is 0.
+constexpr float kHidden = -9.99e8F;
+
+/// Whether a mask hides just the keys behind each query: 0 up to the diagonal, −∞ (or as good as
+/// that) above it.
+bool is_causal(const Graph::Value& mask, const Shape& scores) {
+  const int rank = mask.shape.rank();
+  if (!mask.is_leaf() || mask.dtype != DType::f32 || rank < 2 || scores.rank() < 2) return false;
+  const std::int64_t length = mask.shape[rank - 1];
+  for (const int axis : {1, 2})
+    if (mask.shape[rank - axis] != length || scores.symbolic(scores.rank() - axis) ||
+        scores[scores.rank() - axis] != length)
+      return false;
+  if (mask.shape.elements() != length * length) return false;
+  const std::vector<float> terms = mask.tensor.to_vector<float>();
+  for (std::int64_t i = 0; i < length; ++i)
+    for (std::int64_t k = 0; k < length; ++k) {
+      const float term = terms[static_cast<std::size_t>(i * length + k)];
+      if (k <= i ? term != 0 : !(term < kHidden)) return false;
+    }
+  return true;
+}
+
 }  // namespace
 
 /// softmax(q · kᵀ · scale + mask) · v, of operands [..., H, L, E].
@@ -81,7 +104,10 @@ Found find_attention(const Pattern& p, int y) {
   Rewrite found{{&kScaledDotProductAttention, Attributes::of(AttentionAttributes{.scale = scale})},
                 {q, turned->inputs[0], v},
                 "attention"};
-  if (mask >= 0) found.inputs.push_back(mask);
+  if (mask >= 0 && is_causal(graph.value(mask), graph.value(scores).shape))
+    found.call.attributes = Attributes::of(AttentionAttributes{.causal = true, .scale = scale});
+  else if (mask >= 0)
+    found.inputs.push_back(mask);
   // Exporters make one transposition of the heads' and the keys'.
   std::vector<std::int64_t> order = with_last_swapped(*turned);
   if (!std::ranges::is_sorted(order))

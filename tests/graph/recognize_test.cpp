@@ -1,6 +1,8 @@
 // recognize, merge_equal and simplify_movement: what exporters write out, and what it becomes.
 #include <gmock/gmock.h>
 
+#include <limits>
+
 #include "graph/nets.h"
 
 namespace pare::test {
@@ -130,6 +132,31 @@ TEST(Recognize, Attention) {
       },
       shape);
   expect_stays([&](const Tensor& x) { return matmul(softmax(matmul(x, turned(x)), 1), x); }, shape);
+}
+
+// A mask that hides what comes behind each query is no input any more; another one is.
+TEST(Recognize, CausalAttention) {
+  const Shape shape{2, 3, 5, 4};
+  const auto masked = [&](const Tensor& mask) {
+    Written net([=](const Tensor& x) {
+      return matmul(softmax(matmul(x, transpose(x, {0, 1, 3, 2})) * constant(0.5F) + mask, -1), x);
+    });
+    Graph graph = trace(net, random(shape));
+    Graph found = recognize(graph).graph;
+    EXPECT_EQ(found.nodes().size(), 1U);
+    EXPECT_EQ(found.node(0).call.op, &kScaledDotProductAttention);
+    const Tensor x = random(shape, 9);
+    EXPECT_LT(difference(run_one(found, x), run_one(graph, x)), 2e-6);
+    const bool causal = found.node(0).call.attributes.as<AttentionAttributes>().causal;
+    EXPECT_EQ(found.node(0).inputs.size(), causal ? 3U : 4U);
+    return causal;
+  };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(masked(triu(Tensor::full({5, 5}, -1e9), 1)));
+  EXPECT_TRUE(masked(reshape(triu(Tensor::full({5, 5}, -kInfinity), 1), {1, 1, 5, 5})));
+  EXPECT_FALSE(masked(triu(Tensor::full({5, 5}, -1e4), 1)));
+  EXPECT_FALSE(masked(triu(Tensor::full({5, 5}, -1e9), 2)));
+  EXPECT_FALSE(masked(tril(Tensor::full({5, 5}, -1e9), -1)));
 }
 
 // As exporters write it: heads apart and keys turned by one transposition.

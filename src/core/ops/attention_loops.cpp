@@ -88,11 +88,19 @@ class Mask {
   std::vector<std::int64_t> samples_;
 };
 
-PARE_INLINE void scale_row_body(float* row, std::int64_t n, float factor) {
-  float* __restrict x = row;
-  for (std::int64_t i = 0; i < n; ++i) x[i] *= factor;
+/// Rows of n elements, `stride` apart, each by its factor.
+PARE_INLINE void scale_rows_body(float* x, std::int64_t rows, std::int64_t stride, std::int64_t n,
+                                 const float* factors) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    float* __restrict row = x + r * stride;
+    const float factor = factors[r];
+    for (std::int64_t i = 0; i < n; ++i) row[i] *= factor;
+  }
 }
-PARE_MULTIVERSION(void, scale_row, (float* row, std::int64_t n, float factor), (row, n, factor))
+PARE_MULTIVERSION(void, scale_rows,
+                  (float* x, std::int64_t rows, std::int64_t stride, std::int64_t n,
+                   const float* factors),
+                  (x, rows, stride, n, factors))
 
 /// A row of scores: `seen` of them, worked on in whole vectors up to `padded`, zeros up to `limit`.
 struct ScoreRow {
@@ -101,12 +109,12 @@ struct ScoreRow {
   ScoreRow(float* row, std::int64_t seen_keys, std::int64_t row_keys)
       : data(row),
         seen(seen_keys),
-        padded(std::min(row_keys, (seen_keys + 7) / 8 * 8)),
+        padded(std::min(row_keys, (seen_keys + 15) / 16 * 16)),
         limit(row_keys) {}
 };
 
 /// row = e^(row · factor − m) with the largest m, and their sum; all zero where nothing is seen.
-PARE_INLINE double weigh_body(ScoreRow r, float factor, float* largest) {
+PARE_INLINE double weigh_row(ScoreRow r, float factor, float* largest) {
   float* const row = r.data;
   for (std::int64_t i = 0; i < r.padded; ++i) row[i] *= factor;
   for (std::int64_t i = r.seen; i < r.padded; ++i) row[i] = -kInfinity;
@@ -117,7 +125,31 @@ PARE_INLINE double weigh_body(ScoreRow r, float factor, float* largest) {
   for (std::int64_t i = r.padded; i < r.limit; ++i) row[i] = 0;
   return m == -kInfinity ? 0 : rows::total(static_cast<const float*>(row), r.padded);
 }
-PARE_MULTIVERSION(double, weigh, (ScoreRow r, float factor, float* largest), (r, factor, largest))
+/// The rows of a block of queries, `limit` apart. Out: the logarithm of each row's sum before the
+/// largest was taken off (∞ where nothing is seen: of a query that sees nothing, backward finds
+/// nothing), and what is left to multiply by.
+struct ScoreBlock {
+  float* scores;
+  std::int64_t rows, limit;
+  std::int64_t first;  ///< of the queries, where they are causal; else −1
+  float factor;
+  float* log_sums;
+  float* inverse;
+};
+PARE_INLINE void weigh_body(ScoreBlock b) {
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    const std::int64_t seen = b.first < 0 ? b.limit : std::min(b.limit, b.first + i + 1);
+    const double sum = weigh_row({b.scores + i * b.limit, seen, b.limit}, b.factor, b.log_sums + i);
+    b.inverse[i] = static_cast<float>(sum);
+  }
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    const float sum = b.inverse[i];
+    const float logarithm = b.log_sums[i] + vec::log(sum);
+    b.log_sums[i] = sum == 0 ? kInfinity : logarithm;
+    b.inverse[i] = sum == 0 ? 0.0F : 1.0F / sum;
+  }
+}
+PARE_MULTIVERSION(void, weigh, (ScoreBlock b), (b))
 
 /// row = p = e^(row · factor − log_sum) and ds = p · (ds − delta) · scale
 struct RowGradient {
@@ -268,22 +300,15 @@ void attention_forward(const Call& call, std::span<const Tensor> inputs, std::sp
                    const std::int64_t limit = a.seen(end - 1);
                    a.scores(n, h, first, end, s, multiply);
                    float factor[kBlock];
-                   for (std::int64_t i = first; i < end; ++i) {
-                     float* row = s + (i - first) * limit;
-                     float m = 0;
-                     const double sum = weigh({row, a.seen(i), limit}, a.factor(), &m);
-                     // e^(score − ∞) is zero: of a query that sees nothing, backward finds nothing.
-                     log_sums[(n * a.heads + h) * a.queries + i] =
-                         sum == 0 ? kInfinity : m + static_cast<float>(std::log(sum));
-                     factor[i - first] = sum == 0 ? 0.0F : static_cast<float>(1 / sum);
-                     if (a.keep) drop(row, a.keep_row(n, h, i), a.seen(i), a.keep_factor);
-                   }
+                   weigh({s, end - first, limit, a.attr.causal ? first : -1, a.factor(),
+                          log_sums + (n * a.heads + h) * a.queries + first, factor});
+                   for (std::int64_t i = first; a.keep && i < end; ++i)
+                     drop(s + (i - first) * limit, a.keep_row(n, h, i), a.seen(i), a.keep_factor);
                    float* out = y + a.y_at.at(n, h) + first * a.y_at.row;
                    multiply(end - first, a.value_width, limit, {s, limit},
                             {a.v + a.v_at.at(n, a.key_head(h)), a.v_at.row}, out, a.y_at.row,
                             false);
-                   for (std::int64_t i = 0; i < end - first; ++i)
-                     scale_row(out + i * a.y_at.row, a.value_width, factor[i]);
+                   scale_rows(out, end - first, a.y_at.row, a.value_width, factor);
                  }
                });
 }
@@ -371,7 +396,7 @@ void attention_backward(BackwardArgs& args, Multiply multiply) {
                 }
                 if (to_mask) {
                   std::copy_n(ds_row, seen, to_mask + ((n * a.heads + h) * a.queries + i) * a.keys);
-                  scale_row(ds_row, seen, a.scale);
+                  scale_rows(ds_row, 1, seen, seen, &a.scale);
                 }
               }
               multiply(limit, a.value_width, rows, {dropped, limit, true},

@@ -142,6 +142,21 @@ PARE_MULTIVERSION(void, pack_panels,
                    float* to),
                   (b, stride, inner, width, to))
 
+/// The same of rows [0, width) of b […, inner].
+PARE_INLINE void turn_panels_body(const float* b, std::int64_t stride, std::int64_t inner,
+                                  std::int64_t width, float* to) {
+  for (std::int64_t j = 0; j < width; j += kPanel, to += inner * kPanel) {
+    const std::int64_t own = std::min(kPanel, width - j);
+    if (own < kPanel) std::fill_n(to, inner * kPanel, 0.0F);
+    for (std::int64_t i = 0; i < own; ++i)
+      for (std::int64_t k = 0; k < inner; ++k) to[k * kPanel + i] = b[(j + i) * stride + k];
+  }
+}
+PARE_MULTIVERSION(void, turn_panels,
+                  (const float* b, std::int64_t stride, std::int64_t inner, std::int64_t width,
+                   float* to),
+                  (b, stride, inner, width, to))
+
 /// c [rows, columns] = a · b with room for a block of each operand.
 void blocked(std::int64_t rows, std::int64_t columns, std::int64_t inner, MatrixView a,
              MatrixView b, float* c, std::int64_t c_stride, bool accumulate) {
@@ -154,7 +169,10 @@ void blocked(std::int64_t rows, std::int64_t columns, std::int64_t inner, Matrix
     for (std::int64_t k = 0; k < inner; k += kBlockInner) {
       const std::int64_t now = std::min(kBlockInner, inner - k);
       const bool add = accumulate || k > 0;
-      pack_panels(b.data + k * b.stride + j, b.stride, now, width, panels);
+      if (b.transposed)
+        turn_panels(b.data + j * b.stride + k, b.stride, now, width, panels);
+      else
+        pack_panels(b.data + k * b.stride + j, b.stride, now, width, panels);
       for (std::int64_t i = 0; i < rows; i += kBlockRows) {
         const std::int64_t height = std::min(kBlockRows, rows - i);
         if (a.transposed) pack_columns(a.data + k * a.stride + i, a.stride, now, height, tiles);
@@ -221,7 +239,7 @@ void PackedMatrix::multiply(std::int64_t rows, const float* a, float* c, bool ac
 
 void packed_product(std::int64_t rows, std::int64_t columns, std::int64_t inner, MatrixView a,
                     MatrixView b, float* c, std::int64_t c_stride, bool accumulate) {
-  PARE_ASSERT(!b.transposed && inner > 0);
+  PARE_ASSERT(inner > 0);
   // Threads part the longer side, in whole tiles or panels; an element is summed in one order.
   const bool by_rows = rows >= columns;
   const std::int64_t unit = by_rows ? kMostRows : kPanel;
@@ -237,8 +255,9 @@ void packed_product(std::int64_t rows, std::int64_t columns, std::int64_t inner,
                            {a.data + first * (a.transposed ? 1 : a.stride), a.stride, a.transposed},
                            b, c + first * c_stride, c_stride, accumulate);
                  else
-                   blocked(rows, count, inner, a, {b.data + first, b.stride}, c + first, c_stride,
-                           accumulate);
+                   blocked(rows, count, inner, a,
+                           {b.data + first * (b.transposed ? b.stride : 1), b.stride, b.transposed},
+                           c + first, c_stride, accumulate);
                });
 }
 

@@ -26,8 +26,8 @@ class PackedMatrix {
   std::int64_t columns_ = 0;
 };
 
-/// c [rows, columns] (its rows `c_stride` apart) = a · b, or += where `accumulate` is set; b is not
-/// transposed, `inner` at least 1. Where PackedMatrix::available(), on several threads. Made for
+/// c [rows, columns] (its rows `c_stride` apart) = a · b, or += where `accumulate` is set; `inner`
+/// is at least 1. Where PackedMatrix::available(), on several threads. Made for
 /// what dnnl_sgemm is slow at: a weight's gradient aᵀ · b (of a thousand rows 4 KB apart three
 /// times: all elements of a column have one place in the cache), and few rows times wide ones.
 void packed_product(std::int64_t rows, std::int64_t columns, std::int64_t inner, MatrixView a,
