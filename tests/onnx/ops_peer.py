@@ -71,6 +71,13 @@ for trans in (0, 1):
     case("QGemm", [u8(4, 5), s(0.03), z(100), b, s(0.01), z(0, np.int8), bias], domain=MS, transB=trans)
 case("DynamicQuantizeMatMul", [f(4, 8), i8(8, 5), (RNG.random(5) * 0.02 + 0.01).astype(np.float32), np.zeros(5, np.int8), f(5)],
      domain=MS)
+# One row of x and one of h: there ONNX Runtime's one scale is pare's scale of a row.
+for sides in (1, 2):
+    scales = [(RNG.random((sides, 20)) * 0.02 + 0.01).astype(np.float32) for _ in range(2)]
+    zeros = [np.zeros((sides, 20), np.int8) for _ in range(2)]
+    case("DynamicQuantizeLSTM", [f(1, 1, 7), i8(sides, 7, 20), i8(sides, 5, 20), f(sides, 40), np.array([1], np.int32), f(sides, 1, 5),
+                                 f(sides, 1, 5), f(sides, 15), scales[0], zeros[0], scales[1], zeros[1]], (0, 5, 6), MS, hidden_size=5,
+         direction="forward" if sides == 1 else "bidirectional")
 case("MatMulIntegerToFloat", [u8(4, 8), i8(8, 5), s(0.1), s(0.02), z(3), z(0, np.int8), f(5)], domain=MS)
 case("MatMulNBits", [f(3, 64), u8(10, 2, 16), (RNG.random(20) * 0.1).astype(np.float32)], domain=MS, K=64, N=10, bits=4,
      block_size=32)
@@ -213,7 +220,7 @@ def main():
         # Codes may differ by one where ONNX Runtime rounds in another order.
         codes = any(v.dtype in (np.uint8, np.int8) for v in wanted)
         tolerance = max(1.01 / max(1, np.abs(v.astype(np.float64)).max()) for v in wanted) if codes else 1e-5
-        if op in ("DynamicQuantizeMatMul", "DynamicQuantizeLinear"):
+        if op in ("DynamicQuantizeMatMul", "DynamicQuantizeLinear", "DynamicQuantizeLSTM"):
             tolerance = max(tolerance, 1e-3)
         run = subprocess.run([program, str(file), str(case_file), str(tolerance)], capture_output=True, text=True)
         done += 1

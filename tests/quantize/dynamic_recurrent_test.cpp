@@ -7,6 +7,7 @@
 #include <span>
 
 #include "golden_noise.h"
+#include "io/onnx_file.h"
 #include "pare/core/context.h"
 #include "pare/core/generator.h"
 #include "pare/core/ops.h"
@@ -223,6 +224,80 @@ TEST_F(DynamicRecurrent, CloserToFloatThanPyTorch) {
                                      .bidirectional = true};
   expect_near_torch(nn::LSTM(options), golden::kLSTMFloat, golden::kLSTMDynamic);
   expect_near_torch(nn::GRU(options), golden::kGRUFloat, golden::kGRUDynamic);
+}
+
+/// The model that make_golden_dynamic_recurrent.py runs.
+struct RuntimeModel {
+  bool with_sign = true, by_columns = false, zero_points = false;
+
+  test::Proto file() const {
+    constexpr std::int64_t kIn = golden::kInput, kUnits = golden::kHidden;
+    const std::vector<std::int64_t> scales =
+        by_columns ? std::vector<std::int64_t>{2, 4 * kUnits} : std::vector<std::int64_t>{2};
+    const int middle = with_sign ? 0 : 128;
+    const Tensor zeros = Tensor::full(Shape(std::span(scales)), middle + (zero_points ? 5 : 0));
+    test::OnnxGraph g;
+    g.node(test::onnx_node("DynamicQuantizeLSTM",
+                           {"x", "W", "R", "B", "", "", "", "", "Ws", "Wz", "Rs", "Rz"}, {"y"},
+                           "layer", "com.microsoft")
+               .message(5, test::Proto().text(1, "hidden_size").integer(3, kUnits).integer(20, 2))
+               .message(
+                   5, test::Proto().text(1, "direction").text(4, "bidirectional").integer(20, 3)));
+    g.initializer(codes("W", spread(noise(1, {2, kIn, 4 * kUnits}))))
+        .initializer(codes("R", spread(noise(2, {2, kUnits, 4 * kUnits}))))
+        .initializer(floats("Ws", scaled(noise(3, Shape(std::span(scales))))))
+        .initializer(floats("Rs", scaled(noise(4, Shape(std::span(scales))))))
+        .initializer(codes("Wz", zeros))
+        .initializer(codes("Rz", zeros))
+        .initializer(floats("B", noise(5, {2, 8 * kUnits})));
+    g.input(test::onnx_value("x", {std::to_string(golden::kSteps), "1", std::to_string(kIn)}));
+    g.output(test::onnx_output("y"));
+    return test::onnx_model(g.proto).message(8,
+                                             test::Proto().text(1, "com.microsoft").integer(2, 1));
+  }
+
+ private:
+  /// noise of 240 codes.
+  Tensor spread(const Tensor& noise) const {
+    Tensor out = noise.clone();
+    float* to = out.mutable_data<float>();
+    for (std::int64_t i = 0; i < out.elements(); ++i)
+      to[i] = std::nearbyint((to[i] + 0.5F) * 240 + (with_sign ? -120.0F : 8.0F));
+    return out;
+  }
+  static Tensor scaled(const Tensor& noise) {
+    return add(mul(noise, Tensor::scalar(0.002F)), Tensor::scalar(0.004F));
+  }
+  static test::Proto floats(const char* name, const Tensor& t) {
+    return test::onnx_floats(name, t.shape().to_vector(), t.to_vector<float>());
+  }
+  test::Proto codes(const char* name, const Tensor& t) const {
+    test::Proto tensor;
+    for (const std::int64_t d : t.shape().to_vector()) tensor.integer(1, d);
+    std::string raw;
+    for (const float v : t.to_vector<float>())
+      raw.push_back(static_cast<char>(static_cast<unsigned char>(static_cast<int>(v))));
+    return tensor.integer(2, with_sign ? 3 : 2).text(8, name).text(9, raw);
+  }
+};
+
+/// ONNX Runtime has one scale for all rows of x; h has one row here.
+void expect_near_runtime(const RuntimeModel& model, std::span<const double> expected) {
+  Graph graph = onnx::parse(model.file().span());
+  const Tensor x = mul(noise(0, {golden::kSteps, 1, golden::kInput}), Tensor::scalar(4.0F));
+  const Plan plan = compile(graph, {.threads = 1});
+  expect_integers(plan);
+  for (const Tensor& y : {plan.run(Tensors{x})[0], graph.run({x})[0]}) {
+    ASSERT_EQ(y.shape(), Shape({golden::kSteps, 2, 1, golden::kHidden}));
+    EXPECT_GT(sqnr(expected, y.to(DType::f64).to_vector<double>()), 38);
+  }
+}
+
+TEST_F(DynamicRecurrent, ReadsDynamicQuantizeLstm) {
+  expect_near_runtime({}, golden::kOnnxSigned);
+  expect_near_runtime({.by_columns = true}, golden::kOnnxByColumns);
+  expect_near_runtime({.with_sign = false}, golden::kOnnxUnsigned);
+  expect_near_runtime({.zero_points = true}, golden::kOnnxZeroPoints);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Import of RNN, LSTM and GRU.
+// Import of RNN, LSTM and GRU, and of ONNX Runtime's DynamicQuantizeLSTM.
 #include <algorithm>
 
 #include "core/check.h"
@@ -6,33 +6,40 @@
 #include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
+#include "io/onnx/import_quantized.h"
+#include "pare/core/ops.h"
 
 namespace pare::onnx {
 namespace {
 
 /// ONNX's inputs.
 enum Input : int { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kPeepholes };
+/// Of codes besides: scale and zero point of W, of R.
+enum CodeInput : int { kScaleW = 8, kScaleR = 10 };
 
-/// What the three have in common; `gates` are pare's gates as numbers of ONNX's.
+/// What the three have in common; `gates` are pare's gates as numbers of ONNX's. `coded`: the
+/// weights are codes, and [D, I, gates·H].
 class Recurrent {
  public:
-  Recurrent(NodeImport& node, std::vector<std::int64_t> gates)
-      : node_(node), gates_(std::move(gates)) {
+  Recurrent(NodeImport& node, std::vector<std::int64_t> gates, bool coded = false)
+      : node_(node), gates_(std::move(gates)), coded_(coded) {
     direction_ = node.string("direction", "forward");
     batch_first_ = node.integer("layout", 0) != 0;
     directions_ = direction_ == "bidirectional" ? 2 : 1;
     if (node.shape(kR).rank() != 3) node.refuse(fmt::format("weights {}", node.shape(kR)));
-    hidden_ = within(node, size_of(node, node.value(kR), 2), 1, std::int64_t{1} << 20);
+    hidden_ = within(node, size_of(node, node.value(kR), coded ? 1 : 2), 1, std::int64_t{1} << 20);
     if (node.integer("hidden_size", hidden_) != hidden_)
       node.refuse(fmt::format("hidden_size = {} with weights of {}",
                               node.integer("hidden_size", hidden_), hidden_));
     node.ignore("output_sequence");  // of opset 1: Y is given where it is named
     const auto rows = static_cast<std::int64_t>(gates_.size()) * hidden_;
     for (const int i : {static_cast<int>(kW), static_cast<int>(kR)})
-      if (node.shape(i).rank() != 3 || !node.shape(i).same_axis(1, Shape{rows}, 0) ||
+      if (node.shape(i).rank() != 3 || !node.shape(i).same_axis(coded ? 2 : 1, Shape{rows}, 0) ||
           !node.shape(i).same_axis(0, Shape{directions_}, 0))
-        node.refuse(
-            fmt::format("expected weights [{}, {}, …], got {}", directions_, rows, node.shape(i)));
+        node.refuse(fmt::format("expected weights {}, got {}",
+                                coded ? fmt::format("[{}, …, {}]", directions_, rows)
+                                      : fmt::format("[{}, {}, …]", directions_, rows),
+                                node.shape(i)));
   }
 
   /// What the attributes of the three have in common.
@@ -49,7 +56,8 @@ class Recurrent {
       a.activation_beta = std::move(beta);
     }
     a.clip = node_.real("clip", 0);
-    a.dynamic_quantize = rounded_rows_named(node_.graph().metadata()).contains(node_.proto().name);
+    a.dynamic_quantize =
+        coded_ || rounded_rows_named(node_.graph().metadata()).contains(node_.proto().name);
     return a;
   }
 
@@ -58,8 +66,8 @@ class Recurrent {
     std::vector<int> all{as_f32(node_, node_.value(kX)), -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     for (std::int64_t d = 0; d < directions_; ++d) {
       const auto first = static_cast<std::size_t>(1 + 4 * d);
-      all[first] = gate_rows(part(kW, d), 0);
-      all[first + 1] = gate_rows(part(kR, d), 0);
+      all[first] = gate_rows(coded_ ? dequantized_part(kW, kScaleW, d) : part(kW, d), 0);
+      all[first + 1] = gate_rows(coded_ ? dequantized_part(kR, kScaleR, d) : part(kR, d), 0);
       if (!node_.has(kB)) continue;
       const int bias = part(kB, d);
       all[first + 2] = gate_rows(bias, 0);
@@ -114,6 +122,33 @@ class Recurrent {
     const int one = directions_ == 1 ? all : slice(node_, all, 0, d, d + 1);
     return squeeze(node_, one, {0});
   }
+  /// Direction d of codes [D, I, rows], dequantized as [rows, I]. The scale and zero point, which
+  /// inputs `by` and the next one are, are one for each direction or for each row of it.
+  int dequantized_part(int input, int by, std::int64_t d) {
+    const auto constant = [&](int i) {
+      const Tensor* known = node_.constant(i);
+      if (!known) node_.refuse("weights that are not constant");
+      return *known;
+    };
+    const auto of_direction = [&](const Tensor& t) {
+      const Shape& shape = t.shape();
+      const bool one = shape.elements() == directions_;
+      if (!one && (shape.rank() != 2 || shape[0] != directions_ ||
+                   shape[1] != static_cast<std::int64_t>(gates_.size()) * hidden_))
+        node_.refuse(fmt::format("expected a scale for each direction or column, got {}", shape));
+      const Tensor own = slice(one ? reshape(t, {directions_}) : t, 0, d, d + 1);
+      return node_.constant(
+          reshape(own, one ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{shape[1]}));
+    };
+    const Tensor codes = constant(input);
+    if (codes.dtype() != DType::i8 && codes.dtype() != DType::u8)
+      node_.refuse(fmt::format("weights in {}", codes.dtype()));
+    const Tensor own =
+        transpose(reshape(slice(codes, 0, d, d + 1), {codes.dim(1), codes.dim(2)}), {1, 0});
+    CodeScale scale{of_direction(constant(by)), -1, 0};
+    if (node_.has(by + 1)) scale.zero = of_direction(constant(by + 1));
+    return dequantized(node_, node_.constant(own), scale);
+  }
   /// The rows of the gates in pare's order, from gate `first` on.
   int gate_rows(int weight, std::int64_t first) {
     const Shape shape = shape_of(node_, weight);
@@ -129,13 +164,14 @@ class Recurrent {
 
   NodeImport& node_;
   std::vector<std::int64_t> gates_;
+  bool coded_;
   std::string direction_;
   bool batch_first_ = false;
   std::int64_t directions_ = 1, hidden_ = 0;
 };
 
-void import_lstm(NodeImport& node) {
-  Recurrent layer(node, {0, 2, 3, 1});
+template <bool kCoded> void import_lstm(NodeImport& node) {
+  Recurrent layer(node, {0, 2, 3, 1}, kCoded);
   auto attributes = layer.attributes<LstmAttributes>();
   attributes.input_forget = node.integer("input_forget", 0) != 0;
   std::vector<int> inputs = layer.inputs();
@@ -162,8 +198,9 @@ void import_rnn(NodeImport& node) {
 }
 
 constexpr OpImport kImports[] = {
+    {"DynamicQuantizeLSTM", "com.microsoft", import_lstm<true>},
     {"GRU", "", import_gru},
-    {"LSTM", "", import_lstm},
+    {"LSTM", "", import_lstm<false>},
     {"RNN", "", import_rnn},
 };
 
