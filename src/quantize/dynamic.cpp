@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "graph/leaf_evaluator.h"
 #include "graph/names.h"
+#include "graph/rewrites.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dynamic_quantize.h"
@@ -82,6 +83,24 @@ std::string why_not(const DynamicEdit& edit, const Graph::Node& node, const Dyna
   return form->why_not(edit, node);
 }
 
+// A copy in which the steps of LSTMs that exporters wrote out are `lstm`: the graph's own nodes
+// where the options name one that would go.
+Graph with_layers(const Graph& graph, const DynamicOptions& options) {
+  Graph found = graph.copy();
+  PassReport report;
+  recognize_lstm_cells(found, report);
+  if (report.done.empty()) return found;
+  found.compact();
+  const auto is_named = [&](const std::string& name) {
+    const auto matched = [&](const std::string& pattern) { return matches(pattern, name); };
+    return std::ranges::any_of(options.names, matched) ||
+           std::ranges::any_of(options.exclude, matched);
+  };
+  for (const Graph::Node& node : graph.nodes())
+    if (found.find_node(node.name) < 0 && is_named(node.name)) return graph.copy();
+  return found;
+}
+
 // Whether the report says why it stays float: layers with weights, and products of activations.
 bool worth_a_line(const DynamicEdit& edit, const Graph::Node& node, const DynamicForm* form) {
   if (node.call.op == &kMatmul || node.call.op == &kScaledDotProductAttention) return true;
@@ -102,8 +121,8 @@ void choose(DynamicEdit& edit, std::vector<std::string>& chosen) {
 
 }  // namespace
 
-DynamicEdit::DynamicEdit(const Graph& graph, const DynamicOptions& options)
-    : options_(options), graph_(graph.copy()), of_leaves_(leaf_values(graph_)) {
+DynamicEdit::DynamicEdit(Graph graph, const DynamicOptions& options)
+    : options_(options), graph_(std::move(graph)), of_leaves_(leaf_values(graph_)) {
   report_.bytes_before = graph_.bytes();
 }
 
@@ -170,10 +189,11 @@ std::string to_string(const DynamicReport& report) {
 
 Dynamic dynamic(const Graph& graph, const DynamicOptions& options) {
   check_float(graph, kWhere);
-  check_options(graph, options);
   ContextScope scope;
   scope->grad = scope->observing = scope->training = false;
-  DynamicEdit edit(graph, options);
+  Graph layers = with_layers(graph, options);
+  check_options(layers, options);
+  DynamicEdit edit(std::move(layers), options);
   std::vector<std::string> chosen;
   choose(edit, chosen);
   PARE_CHECK(!chosen.empty(), unsupported, kWhere,

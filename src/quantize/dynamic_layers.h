@@ -14,7 +14,7 @@ namespace pare::quantize {
 /// The graph, its report, and what layers share.
 class DynamicEdit {
  public:
-  DynamicEdit(const Graph& graph, const DynamicOptions& options);
+  DynamicEdit(Graph graph, const DynamicOptions& options);
 
   const DynamicOptions& options() const { return options_; }
   Graph& graph() { return graph_; }

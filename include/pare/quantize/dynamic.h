@@ -66,13 +66,13 @@ struct Dynamic {
 /// dequantize_linear(dynamic_quantize_linear(x)) and a weight of i8 codes; what several layers read
 /// is quantized once. Tables become codes behind dequantize_weight. Recurrent layers get codes for
 /// all their weights, projections too, and dynamic_quantize: rows of x and of the state have ranges
-/// of their own, whatever per_row says; biases, gates, cells and peepholes are f32. No data is
-/// needed. Plans run
-/// such layers on integers; the products of two activations in attention stay float.
-/// Throws invalid_argument for options out of range, ops and names that match nothing (with the
-/// nearest), and, naming the layer, for weights that are NaN or infinite; invalid_state for a graph
-/// that is prepared or quantized already; unsupported, with the reasons, where nothing can be
-/// quantized. `graph` is unchanged.
+/// of their own, whatever per_row says; biases, gates, cells and peepholes are f32. Steps of an
+/// LSTM that an exporter wrote out become lstm before, unless the options name one of their nodes.
+/// No data is needed. Plans run such layers on integers; the products of two activations in
+/// attention stay float. Throws invalid_argument for options out of range, ops and names that match
+/// nothing (with the nearest), and, naming the layer, for weights that are NaN or infinite;
+/// invalid_state for a graph that is prepared or quantized already; unsupported, with the reasons,
+/// where nothing can be quantized. `graph` is unchanged.
 PARE_API Dynamic dynamic(const Graph& graph, const DynamicOptions& options = {});
 
 }  // namespace pare::quantize
