@@ -100,6 +100,26 @@ TEST_F(QuantizeCommandTest, WeightsAlone) {
   }
 }
 
+TEST_F(QuantizeCommandTest, AsItRuns) {
+  for (const bool one_range : {false, true}) {
+    std::vector<std::string> words{"quantize", model_, "-o", out_, "--dynamic"};
+    if (one_range) words.emplace_back("--one-range");
+    const auto json = pare_json(words);
+    EXPECT_EQ(json["quantized"], 1) << json;
+    EXPECT_EQ(json["layers"][0]["name"], "fc");
+    EXPECT_EQ(json["layers"][0]["bits"], 8);
+    EXPECT_EQ(json["float"][0]["name"], "conv");
+    EXPECT_EQ(json["float"][0]["op"], "conv2d");
+    EXPECT_EQ(json["bytes_after"], folder_.read("q.pare").size());
+    const Tensor test = Generator(9).normal({6, 1, 8, 8});
+    const auto expected = quantize::dynamic(classifier(), {.per_row = !one_range});
+    Graph graph = expected.graph.copy();
+    ContextScope scope;
+    scope->grad = false;
+    EXPECT_EQ(run_graph(out_, test).to_vector<float>(), graph(test).to_vector<float>());
+  }
+}
+
 TEST_F(QuantizeCommandTest, EqualizesFirst) {
   const std::string x = save("x.npy", pictures(16));
   const auto json =
@@ -206,6 +226,12 @@ TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   expect(2, {"--calibration", x, "--bits", "4"}, {"--weight-only"});
   expect(2, {"--weight-only", "--calibration", x, "--adaround"}, {"--adaround"});
   expect(1, {"--weight-only", "--layer", "fcc"}, {"'fcc'", "'fc'"});
+  expect(1, {"--dynamic", "--layer", "fcc"}, {"'fcc'", "'fc'"});
+  expect(1, {"--dynamic", "--exclude", "fc"}, {"excluded by name"});
+  expect(2, {"--dynamic", "--calibration", x}, {"--calibration"});
+  expect(2, {"--dynamic", "--weight-only"}, {"--weight-only"});
+  expect(2, {"--calibration", x, "--one-range"}, {"--dynamic"});
+  expect(2, {"--calibration", x, "--layer", "fc"}, {"--dynamic"});
   // Twice.
   pare_json({"quantize", model_, "-o", folder_.path("once.pare"), "--calibration", x});
   expect_failure(1, {"quantize", folder_.path("once.pare"), "-o", out_, "--calibration", x},

@@ -109,6 +109,14 @@ TEST_F(QuantizeGuide, Smooth) {
   EXPECT_GT(sqnr(before), 100);
 }
 
+TEST_F(QuantizeGuide, Dynamic) {
+  const auto [dynamic, report] = quantize::dynamic(graph, {.ops = {"linear"}});
+  const Plan quick = compile(dynamic);
+  const Tensor scores = quick.run(x);
+  EXPECT_FALSE(report.layers.empty());
+  EXPECT_EQ(scores.dim(0), x.dim(0));
+}
+
 TEST_F(QuantizeGuide, Search) {
   const quantize::Batches data(inputs());
   const auto right = [&](const Plan& plan) {
