@@ -18,6 +18,11 @@ struct Elements {
   Tensor codes, scales;
 };
 
+bool all_zero(const Tensor& zero_points) {
+  const auto values = zero_points.to(DType::i32).to_vector<std::int32_t>();
+  return std::ranges::all_of(values, [](std::int32_t z) { return z == 0; });
+}
+
 class Walk {
  public:
   explicit Walk(const Graph& graph) : graph_(graph), evaluate_(graph) {}
@@ -60,11 +65,9 @@ class Walk {
     const Tensor& codes = graph_.value(node.inputs[0]).tensor;
     const Tensor& scale = graph_.value(node.inputs[1]).tensor;
     if (codes.dtype() != DType::i8) return refuse("its weights are not in i8");
-    if (node.inputs.size() > 2 && node.inputs[2] >= 0) {
-      const Tensor zero = graph_.value(node.inputs[2]).tensor.to(DType::i32);
-      if (std::ranges::any_of(zero.to_vector<std::int32_t>(), [](auto z) { return z != 0; }))
-        return refuse("its weights have zero points");
-    }
+    if (node.inputs.size() > 2 && node.inputs[2] >= 0 &&
+        !all_zero(graph_.value(node.inputs[2]).tensor))
+      return refuse("its weights have zero points");
     const auto first = static_cast<std::int32_t>(table.size());
     const std::vector<float> scales = scale.to_vector<float>();
     table.insert(table.end(), scales.begin(), scales.end());
@@ -84,6 +87,27 @@ class Walk {
   LeafEvaluator evaluate_;
 };
 
+/// Where nothing is moved: without a copy.
+std::optional<CodedMatrix> as_it_is(const Graph& graph, int value) {
+  const int producer = graph.value(value).producer;
+  if (producer < 0 || graph.node(producer).call.op != &kDequantizeLinear) return std::nullopt;
+  const Graph::Node& node = graph.node(producer);
+  const Graph::Value& codes = graph.value(node.inputs[0]);
+  const Graph::Value& scale = graph.value(node.inputs[1]);
+  if (!codes.is_leaf() || !scale.is_leaf() || codes.dtype != DType::i8) return std::nullopt;
+  const std::int64_t axis = node.call.attributes.as<DequantizeAttributes>().axis;
+  const bool by_rows = scale.shape.rank() == 1 && (axis == 0 || axis == -2);
+  if (scale.shape.rank() != 0 && !by_rows) return std::nullopt;
+  if (node.inputs.size() > 2 && node.inputs[2] >= 0) {
+    const Graph::Value& zero = graph.value(node.inputs[2]);
+    if (!zero.is_leaf() || !all_zero(zero.tensor)) return std::nullopt;
+  }
+  CodedMatrix matrix{codes.tensor, scale.tensor.to_vector<float>(), node.inputs[0], producer};
+  const auto rows = static_cast<std::size_t>(codes.shape[0]);
+  if (scale.shape.rank() == 0) matrix.scales.assign(rows, matrix.scales[0]);
+  return matrix;
+}
+
 }  // namespace
 
 std::optional<CodedMatrix> coded_matrix(const Graph& graph, int value, std::string& reason) {
@@ -91,6 +115,7 @@ std::optional<CodedMatrix> coded_matrix(const Graph& graph, int value, std::stri
   ContextScope scope;
   scope->grad = false;
   scope->tracer = nullptr;
+  if (auto plain = as_it_is(graph, value)) return plain;
   Walk walk(graph);
   const Elements all = walk.elements(value);
   reason = walk.reason;
@@ -109,11 +134,6 @@ std::optional<CodedMatrix> coded_matrix(const Graph& graph, int value, std::stri
       return std::nullopt;
     }
     matrix.scales.push_back(scale);
-  }
-  const int producer = graph.value(value).producer;
-  if (graph.node(producer).call.op == &kDequantizeLinear) {
-    matrix.leaf = graph.node(producer).inputs[0];
-    matrix.reader = producer;
   }
   return matrix;
 }

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "graph/integer_call.h"
+#include "graph/recurrent_call.h"
 #include "nn/extras.h"
 #include "pare/core/ops.h"
 #include "pare/graph/graph.h"
@@ -113,6 +114,12 @@ class Interpreter {
     return false;
   }
 
+  static bool wants_gradient(const Tensors& arguments) {
+    return context().grad && std::ranges::any_of(arguments, [](const Tensor& t) {
+             return t.defined() && t.requires_grad();
+           });
+  }
+
   const Tensor& tensor(int v) const {
     const Graph::Value& value = graph_.value(v);
     const Tensor& here = tensors_[static_cast<std::size_t>(v)];
@@ -169,7 +176,10 @@ class Interpreter {
       produce(node, 0, std::move(result));
       return;
     }
-    Tensors results = apply_all(node.call, arguments_);
+    Tensors results;
+    if (!context().tracer && !wants_gradient(arguments_))
+      results = run_recurrent_codes(graph_, node, arguments_);
+    if (results.empty()) results = apply_all(node.call, arguments_);
     arguments_.clear();
     for (const int v : node.inputs) release(v);
     for (std::size_t k = 0; k < results.size(); ++k) produce(node, k, std::move(results[k]));
