@@ -2,6 +2,7 @@
 #include "core/byte_product.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/byte_product_tiles.h"
@@ -128,6 +129,7 @@ void ByteProduct::run(const std::byte* constants, std::int64_t rows, const std::
                           y_stride,
                           std::min(p_end * kPanelColumns, columns_) - n,
                           epilogue.accumulate,
+                          std::isfinite(epilogue.low) || std::isfinite(epilogue.high),
                           epilogue.low,
                           epilogue.high};
       tiles.run(tile, r_end - r, p_end - p);

@@ -61,27 +61,43 @@ PARE_VNNI512 inline __attribute__((always_inline)) void add_four(__m512i& sum, _
   asm("vpdpbusd %[w], %[x], %[sum]" : [sum] "+v"(sum) : [x] "v"(x), [w] "v"(w));
 }
 
+// What the columns of a panel have in common.
+struct Columns512 {
+  __m512i sums;
+  __m512 scales, bias;
+  __mmask16 there;
+  bool whole;
+};
+PARE_VNNI512 inline __attribute__((always_inline)) Columns512 columns_512(const ByteTile& t,
+                                                                          std::int64_t first) {
+  const std::int64_t width = std::min(kPanelColumns, t.width - first);
+  return {_mm512_load_si512(t.sums + first), _mm512_load_ps(t.scales + first),
+          _mm512_load_ps(t.bias + first), static_cast<__mmask16>((1U << width) - 1U),
+          width == kPanelColumns};
+}
+
 // The columns of one panel in one row.
 PARE_VNNI512 inline __attribute__((always_inline)) void store_512(const ByteTile& t, int r,
                                                                   std::int64_t first,
+                                                                  const Columns512& c,
                                                                   __m512i sums) {
   // Masked: g++ 12 warns of its own unmasked forms.
   constexpr __mmask16 all = 0xffff;
-  const std::int64_t width = std::min(kPanelColumns, t.width - first);
-  const auto mask = static_cast<__mmask16>((1U << width) - 1U);
   const RowCode& row = t.row_codes[r];
   float* const y = t.y + r * t.y_stride + first;
-  const __m512i of_columns = _mm512_load_si512(t.sums + first);
   const __m512i sum =
-      _mm512_sub_epi32(sums, _mm512_mullo_epi32(_mm512_set1_epi32(row.zero_point), of_columns));
-  const __m512 unit = _mm512_mul_ps(_mm512_set1_ps(row.scale), _mm512_load_ps(t.scales + first));
-  __m512 v = _mm512_add_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(all, sum), unit),
-                           _mm512_load_ps(t.bias + first));
-  if (t.accumulate) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, y));
-  // NaN, the second operand, stays.
-  v = _mm512_maskz_max_ps(all, _mm512_set1_ps(t.low), v);
-  v = _mm512_maskz_min_ps(all, _mm512_set1_ps(t.high), v);
-  _mm512_mask_storeu_ps(y, mask, v);
+      _mm512_sub_epi32(sums, _mm512_mullo_epi32(_mm512_set1_epi32(row.zero_point), c.sums));
+  const __m512 unit = _mm512_mul_ps(_mm512_set1_ps(row.scale), c.scales);
+  __m512 v = _mm512_add_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(all, sum), unit), c.bias);
+  if (t.accumulate) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(c.there, y));
+  if (t.clips) {  // NaN, the second operand, stays
+    v = _mm512_maskz_max_ps(all, _mm512_set1_ps(t.low), v);
+    v = _mm512_maskz_min_ps(all, _mm512_set1_ps(t.high), v);
+  }
+  if (c.whole)
+    _mm512_storeu_ps(y, v);
+  else
+    _mm512_mask_storeu_ps(y, c.there, v);
 }
 
 template <int R, int P> PARE_VNNI512 void tile_avx512_vnni(const ByteTile& t) {
@@ -111,10 +127,12 @@ template <int R, int P> PARE_VNNI512 void tile_avx512_vnni(const ByteTile& t) {
       for (int p = 0; p < P; ++p) add_four(sums[r][p], x, _mm512_load_si512(w + p * t.panel_bytes));
     }
   }
-#pragma GCC unroll 6
-  for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) store_512(t, r, p * kPanelColumns, sums[r][p]);
+  for (int p = 0; p < P; ++p) {
+    const Columns512 columns = columns_512(t, p * kPanelColumns);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) store_512(t, r, p * kPanelColumns, columns, sums[r][p]);
+  }
 }
 
 // The sums of a row and panel, columns 0 to 7 and 8 to 15.
@@ -204,7 +222,7 @@ PARE_AVX2_INLINE void store(const ByteTile& t, int r, std::int64_t first, __m256
     std::memcpy(all, y, width * sizeof(float));
     v = _mm256_add_ps(v, _mm256_load_ps(all));
   }
-  v = _mm256_min_ps(_mm256_set1_ps(t.high), _mm256_max_ps(_mm256_set1_ps(t.low), v));
+  if (t.clips) v = _mm256_min_ps(_mm256_set1_ps(t.high), _mm256_max_ps(_mm256_set1_ps(t.low), v));
   if (width == 8) {
     _mm256_storeu_ps(y, v);
   } else {

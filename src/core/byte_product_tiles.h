@@ -25,6 +25,7 @@ struct ByteTile {
   std::int64_t y_stride;
   std::int64_t width;  ///< columns that there are, in all panels
   bool accumulate;
+  bool clips;
   float low, high;
 };
 
