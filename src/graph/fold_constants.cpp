@@ -47,11 +47,21 @@ class ConstantFolder {
     }
   }
 
+  // A weight that is stored in 16 bits, as dequantization is the form of one stored as codes.
+  bool widens_weight(const Graph::Node& node) const {
+    if (node.call.op != &kCast) return false;
+    const Graph::Value& stored = graph_.value(node.inputs[0]);
+    return (stored.dtype == DType::f16 || stored.dtype == DType::bf16) &&
+           graph_.value(node.outputs[0]).dtype == DType::f32 && stored.shape.rank() >= 2;
+  }
+
   void fold(const Graph::Node& node) {
     const OpDef& op = *node.call.op;
     for (const int v : node.inputs)
       if (!known(v)) return;
-    if (node.inputs.empty() || &op == &kDequantizeLinear || &op == &kDequantizeWeight) return;
+    if (node.inputs.empty() || &op == &kDequantizeLinear || &op == &kDequantizeWeight ||
+        widens_weight(node))
+      return;
     if (!op.state.empty()) {
       report_.left.push_back({node.name, "it has state"});
       return;

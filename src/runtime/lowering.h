@@ -15,6 +15,7 @@
 #include "graph/quantized_groups.h"
 #include "graph/uses.h"
 #include "pare/graph/passes.h"
+#include "runtime/code_dense.h"
 #include "runtime/pictures.h"
 #include "runtime/program.h"
 #include "runtime/steps.h"
@@ -138,6 +139,13 @@ class Lowering {
   };
   CallSlots slots_of_call(int n, const std::set<int>& passed_over = {});
   Epilogue epilogue_of(const Chain& chain) const;
+
+  // lowering_weights.cpp
+  int stored_weight(int value, bool& transposed) const;
+  void read_stored(int made, CodeMatrixSpec& spec);
+  void note_stored(int made);
+  bool lower_stored_dense(const Chain& chain);
+  bool lower_stored_table(int n);
 
   // lowering_elementwise.cpp: nodes that become one loop
   bool may_run(int n) const;

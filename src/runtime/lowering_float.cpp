@@ -52,7 +52,8 @@ Epilogue Lowering::epilogue_of(const Chain& chain) const {
 void Lowering::lower_chain(const Chain& chain) {
   const OpDef* op = node(chain.op).call.op;
   if (is_picture_convolution(op) && lower_convolution(chain)) return;
-  if ((op == &kLinear || op == &kMatmul) && (lower_dynamic_dense(chain) || lower_dense(chain)))
+  if ((op == &kLinear || op == &kMatmul) &&
+      (lower_dynamic_dense(chain) || lower_stored_dense(chain) || lower_dense(chain)))
     return;
   if (op == &kAdd) {
     if (lower_add(chain)) return;
@@ -84,7 +85,7 @@ void Lowering::emit_primitive(std::unique_ptr<Primitive> primitive, int from, in
 /// Of the primitive emitted last: what it packs, where that is a leaf which only `reader` reads.
 void Lowering::note_leaf(int weight, int reader, bool transposed) {
   if (!graph_.value(weight).is_leaf() || uses_.only_reader(weight) != reader) return;
-  packed_.back()->leaf = weight;
+  packed_.back()->leaves = {weight};
   packed_.back()->transposed = transposed;
 }
 
@@ -192,7 +193,7 @@ void Lowering::lower_node(int n) {
   if (is_clip(op) && lower_clip(n)) return;
   if (op == &kQuantizeLinear && lower_quantize(n)) return;
   if (op == &kDequantizeLinear && lower_dequantize(n)) return;
-  if (lower_movement(n) || lower_pool(n) || lower_recurrent(n)) return;
+  if (lower_stored_table(n) || lower_movement(n) || lower_pool(n) || lower_recurrent(n)) return;
   lower_call(n);
 }
 

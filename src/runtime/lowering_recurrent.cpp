@@ -35,7 +35,7 @@ bool Lowering::lower_recurrent(int n) {
     packed->primitive =
         std::make_unique<RecurrentWeight>(weight->codes, weight->scales, std::move(own));
     if (weight->leaf >= 0 && uses_.only_reader(weight->leaf) == weight->reader)
-      packed->leaf = weight->leaf;
+      packed->leaves = {weight->leaf};
     weights.push_back(std::move(packed));
   }
   std::set<int> coded;

@@ -103,6 +103,11 @@ class Primitive {
   /// rounds (to bf16, or in a transform) comes rounded; undefined, or other numbers, where the form
   /// does not give them back.
   virtual Tensor weight(const void* constants) const = 0;
+  /// The same of all tensors of the spec that it packs: 0 is the weight, 1 the scale and 2 the zero
+  /// point of codes.
+  virtual Tensor leaf(const void* constants, int i) const {
+    return i == 0 ? weight(constants) : Tensor();
+  }
   /// Whether two constants of this primitive were filled from the same spec, or one of them from
   /// the weight that the other gave back.
   virtual bool same(const void* a, const void* b) const = 0;

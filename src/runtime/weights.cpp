@@ -25,9 +25,9 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kHugePagesFrom = std::size_t{1} << 20;
 
 /// Row-major; undefined where the constants do not give it back.
-Tensor given_back(const Packed& packed, const Shape& shape) {
-  const Tensor weight = packed.primitive->weight(packed.constants);
-  if (!weight.defined()) return weight;
+Tensor given_back(const Packed& packed, int i, const Shape& shape) {
+  const Tensor weight = packed.primitive->leaf(packed.constants, i);
+  if (!weight.defined() || (weight.shape() == shape && !packed.transposed)) return weight;
   if (!packed.transposed) return reshape(weight, shape.to_vector());
   return transpose(reshape(weight, {shape[1], shape[0]}), {1, 0});
 }
@@ -112,23 +112,27 @@ void WeightStore::pack(const std::vector<std::shared_ptr<Packed>>& primitives) {
     o.packed->constants = at;
     o.packed->owner = block;
     known_[o.packed->name].push_back(o.packed);
-    if (o.packed->leaf >= 0) of_leaf_.try_emplace(o.packed->leaf, o.packed);
+    for (std::size_t i = 0; i < o.packed->leaves.size(); ++i)
+      if (const int leaf = o.packed->leaves[i]; leaf >= 0)
+        of_leaf_.try_emplace(leaf, Place{o.packed, static_cast<int>(i)});
     at += aligned(bytes);
   }
   bytes_ += total;
 }
 
 void WeightStore::take_leaves(Graph& graph) {
-  for (const auto& [leaf, packed] : of_leaf_) {
+  for (const auto& [leaf, place] : of_leaf_) {
     Tensor& tensor = graph.edit_value(leaf).tensor;
-    if (tensor.defined() && nearly_equal(given_back(*packed, tensor.shape()), tensor)) tensor = {};
+    if (tensor.defined() &&
+        nearly_equal(given_back(*place.packed, place.i, tensor.shape()), tensor))
+      tensor = {};
   }
 }
 
 void WeightStore::give_leaves(Graph& graph) const {
-  for (const auto& [leaf, packed] : of_leaf_) {
+  for (const auto& [leaf, place] : of_leaf_) {
     Graph::Value& value = graph.edit_value(leaf);
-    if (!value.tensor.defined()) value.tensor = given_back(*packed, value.shape);
+    if (!value.tensor.defined()) value.tensor = given_back(*place.packed, place.i, value.shape);
   }
 }
 

@@ -16,8 +16,9 @@ namespace pare::runtime {
 struct Packed {
   std::string name;  ///< of the node, whose weights are the same in every program of a plan
   std::unique_ptr<Primitive> primitive;
-  int leaf = -1;            ///< of the graph: the weight, read by nobody else; −1: none such
-  bool transposed = false;  ///< the leaf is the weight transposed
+  /// Of the graph, those that nobody else reads (else −1): the weight, its scale and zero point.
+  std::vector<int> leaves;
+  bool transposed = false;  ///< the first leaf is the weight transposed
   const void* constants = nullptr;
   std::shared_ptr<const void> owner;
 };
@@ -38,7 +39,11 @@ class WeightStore {
   std::shared_ptr<const Packed> find(const Packed& packed, const void* filled) const;
 
   std::map<std::string, std::vector<std::shared_ptr<const Packed>>> known_;
-  std::map<int, std::shared_ptr<const Packed>> of_leaf_;
+  struct Place {
+    std::shared_ptr<const Packed> packed;
+    int i;  ///< of the packed leaves
+  };
+  std::map<int, Place> of_leaf_;
   std::size_t bytes_ = 0;
 };
 
