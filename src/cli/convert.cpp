@@ -13,6 +13,7 @@ namespace {
 struct Options {
   std::string from, to;
   int opset = 0;
+  bool matmul_nbits = false;
 };
 
 void run(const Options& options, const Settings& settings) {
@@ -20,10 +21,13 @@ void run(const Options& options, const Settings& settings) {
   if (options.opset != 0 && !options.to.ends_with(".onnx"))
     throw UsageError("--opset: expected a model to write that ends in .onnx, got '" + options.to +
                      "'");
+  if (options.matmul_nbits && !options.to.ends_with(".onnx"))
+    throw UsageError("--matmul-nbits: expected a model to write that ends in .onnx, got '" +
+                     options.to + "'");
   const Graph graph = load_model(options.from);
   const auto before = std::filesystem::file_size(options.from);
   check_interrupt();
-  save_model(graph, options.to, {.opset = options.opset});
+  save_model(graph, options.to, {.opset = options.opset, .matmul_nbits = options.matmul_nbits});
   const auto after = std::filesystem::file_size(options.to);
   print(settings,
         fmt::format("{}: {}\n{}: {}\n", options.from, bytes_text(before), options.to,
@@ -44,6 +48,8 @@ void add_convert(CLI::App& app, Settings& settings) {
                    "Of ONNX, 13 to 21; the lowest that holds the "
                    "graph without")
       ->check(CLI::Range(13, 21));
+  command->add_flag("--matmul-nbits", options->matmul_nbits,
+                    "Of ONNX: products with codes as ONNX Runtime's MatMulNBits");
   command->callback([options, &settings] { run(*options, settings); });
 }
 

@@ -44,7 +44,7 @@ void save_model(const Graph& graph, const std::string& path, const SaveModelOpti
     io::save_graph(graph, path);
     return;
   }
-  onnx::save(graph, path, {.opset = options.opset});
+  onnx::save(graph, path, {.opset = options.opset, .matmul_nbits = options.matmul_nbits});
 }
 
 }  // namespace pare::cli

@@ -14,7 +14,8 @@ Graph load_model(const std::string& path);
 void check_model_output(const std::string& path);
 
 struct SaveModelOptions {
-  int opset = 0;  ///< of ONNX; 0: the lowest that holds the graph
+  int opset = 0;              ///< of ONNX; 0: the lowest that holds the graph
+  bool matmul_nbits = false;  ///< of ONNX: com.microsoft's op for products with codes
 };
 /// Writes what the path's ending says.
 void save_model(const Graph& graph, const std::string& path, const SaveModelOptions& options = {});

@@ -10,12 +10,14 @@
 #include <set>
 
 #include "core/ops/recurrent.h"
+#include "core/packed_codes.h"
 #include "core/samples.h"
 #include "io/onnx/exporter.h"
 #include "io/onnx/model_writer.h"
 #include "pare/core/context.h"
 #include "pare/core/error.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/io/npy.h"
 #include "pare/io/onnx.h"
 
@@ -122,6 +124,94 @@ double tolerance_of(DType dtype) {
   return is_floating(dtype) ? 2e-5 : 0;
 }
 
+struct NBits {
+  std::string name;
+  OneCall made;
+  Tensor codes, scale, zero_point;
+  bool fits = true;  ///< MatMulNBits says it
+};
+
+/// Products of x [3, 70] with stored weights.
+std::vector<NBits> stored_products() {
+  Generator g(21);
+  std::vector<NBits> all;
+  const auto draw = [&](const Shape& shape, DType dtype) {
+    std::vector<std::int32_t> codes;
+    const auto low = static_cast<std::int32_t>(traits(dtype).lowest);
+    for (std::int64_t i = 0; i < shape.elements(); ++i)
+      codes.push_back(low + static_cast<std::int32_t>(g.below(1U << traits(dtype).bits)));
+    return codes_of(codes, shape, dtype);
+  };
+  for (const DType dtype : {DType::i8, DType::u8, DType::i4, DType::u4})
+    for (const std::int64_t block : {0, 8, 16, 32, 48, 256})
+      for (const bool turned : {false, true}) {
+        NBits one;
+        one.name = std::string(traits(dtype).name) + " blocks of " + std::to_string(block) +
+                   (turned ? ", matmul" : ", linear");
+        one.fits = block != 8 && block != 48;
+        const int axis = turned ? 0 : 1;
+        one.codes = draw(turned ? Shape{70, 10} : Shape{10, 70}, dtype);
+        Shape scales = one.codes.shape();
+        scales.set(axis, block > 0 ? (70 + block - 1) / block : 1);
+        if (block == 0) scales = {10};
+        one.scale = g.uniform(scales, 0.01F, 0.05F);
+        if (!traits(dtype).is_signed) one.zero_point = draw(scales, dtype);
+        Graph& graph = one.made.graph;
+        one.made.inputs = {g.normal({3, 70})};
+        const int x = graph.add_input("x", {3, 70}, DType::f32);
+        const auto leaf = [&](const char* name, const Tensor& t) {
+          return graph.add_leaf(Graph::Kind::constant, name, t);
+        };
+        std::vector<int> stored{leaf("codes", one.codes), leaf("scale", one.scale)};
+        if (one.zero_point.defined()) stored.push_back(leaf("zero", one.zero_point));
+        const DequantizeWeightAttributes a{block > 0 ? axis : 1 - axis, block};
+        const int w =
+            graph.node(graph.add_node("w", {&kDequantizeWeight, Attributes::of(a)}, stored))
+                .outputs[0];
+        std::vector<int> factors{x, w};
+        if (!turned) factors.push_back(leaf("bias", g.normal({10})));
+        const OpDef& op = turned ? kMatmul : kLinear;
+        const int y =
+            graph.add_node("y", {&op, op.defaults ? op.defaults() : Attributes()}, factors);
+        graph.set_outputs(graph.node(y).outputs);
+        graph.compact();
+        all.push_back(std::move(one));
+      }
+  return all;
+}
+
+// Codes and scales of a file with MatMulNBits are those that went in, by output and block.
+TEST(OnnxContract, MatMulNBitsRoundTrips) {
+  for (NBits& one : stored_products()) {
+    SCOPED_TRACE(one.name);
+    const onnx::ModelProto model = onnx::export_graph(one.made.graph, 0, "sample", true);
+    const bool has = std::ranges::any_of(
+        model.graph.nodes, [](const onnx::NodeProto& n) { return n.op_type == "MatMulNBits"; });
+    ASSERT_EQ(has, one.fits);
+    if (!has) continue;
+    EXPECT_EQ(model.graph.nodes.size(), 1U);
+    EXPECT_EQ(model.opsets.at("com.microsoft"), 1);
+    EXPECT_EQ(model.opsets.at(""), 13);
+    const std::string bytes = onnx::write_model(model);
+    Graph back = onnx::parse(std::as_bytes(std::span(bytes)));
+    const Tensors wanted = run(one.made.graph, one.made.inputs);
+    expect_close(wanted[0], run(back, one.made.inputs)[0], 2e-6);
+    int stored = 0;
+    for (const Graph::Node& node : back.nodes()) {
+      if (node.call.op != &kDequantizeWeight) continue;
+      ++stored;
+      const Tensor& codes = back.value(node.inputs[0]).tensor;
+      EXPECT_EQ(codes.dtype(), one.codes.dtype());
+      if (codes.shape() == one.codes.shape()) {
+        EXPECT_EQ(code_values(codes), code_values(one.codes));
+      } else {
+        EXPECT_EQ(code_values(codes)[1], code_values(one.codes)[10]);
+      }
+    }
+    EXPECT_EQ(stored, 1);
+  }
+}
+
 TEST(OnnxContract, EveryFormRoundTrips) {
   std::set<std::string> good;
   std::map<std::string, std::string> refused;
@@ -186,6 +276,16 @@ TEST(OnnxContract, WriteForPeers) {
       tensors.push_back({"out" + std::to_string(o), results[o]});
     io::save_npz((folder / (name + ".npz")).string(), tensors);
     list << name << ' ' << label(s) << '\n';
+  }
+  for (NBits& one : stored_products()) {
+    if (!one.fits) continue;
+    const std::string name = std::to_string(number++);
+    std::ofstream(folder / (name + ".onnx"), std::ios::binary)
+        << onnx::write_model(onnx::export_graph(one.made.graph, 0, "sample", true));
+    const Tensors results = run(one.made.graph, one.made.inputs);
+    const std::vector<nn::NamedTensor> tensors{{"in0", one.made.inputs[0]}, {"out0", results[0]}};
+    io::save_npz((folder / (name + ".npz")).string(), tensors);
+    list << name << " MatMulNBits, " << one.name << '\n';
   }
 }
 

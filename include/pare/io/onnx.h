@@ -24,6 +24,10 @@ PARE_API Graph parse(std::span<const std::byte> bytes);
 
 struct SaveOptions {
   int opset = 0;  ///< 13 to 21; 0: the lowest that holds the graph
+  /// linear and matmul whose weights are codes (dequantize_weight) as com.microsoft's MatMulNBits,
+  /// which ONNX Runtime runs on the codes: 4 and 8 bits, in blocks of 16 to 256 that are powers
+  /// of two or with one scale for each output. Others, and embeddings, stay DequantizeLinear.
+  bool matmul_nbits = false;
   /// Initializers go into <file>.data beside it where they are more than this in all.
   std::int64_t external_above = std::int64_t{1} << 30;
 };

@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/ops/recurrent.h"
 #include "io/onnx/export_dynamic.h"
+#include "io/onnx/matmul_nbits.h"
 #include "io/onnx/tensor_data.h"
 #include "pare/core/ops.h"
 #include "pare/version.h"
@@ -231,11 +232,19 @@ struct Refusals {
 
 class Exporter {
  public:
-  Exporter(const Graph& graph, int opset) : graph_(graph), draft_(graph, opset) {}
+  Exporter(const Graph& graph, int opset, const NBitsProducts& nbits)
+      : graph_(graph), nbits_(nbits), draft_(graph, opset) {}
 
   ModelProto run(Refusals& refusals) {
     std::string rounded;
-    for (const Graph::Node& node : graph_.nodes()) {
+    for (std::size_t i = 0; i < graph_.nodes().size(); ++i) {
+      const int n = static_cast<int>(i);
+      const Graph::Node& node = graph_.node(n);
+      if (nbits_.needless.contains(n)) continue;
+      if (const auto product = nbits_.products.find(n); product != nbits_.products.end()) {
+        add_product(node, product->second);
+        continue;
+      }
       try {
         NodeEmitter emitter(node, draft_);
         emitter.run();
@@ -251,6 +260,7 @@ class Exporter {
     ModelProto model;
     model.ir_version = ir_version_of(draft_.opset());
     model.opsets[""] = draft_.opset();
+    if (!nbits_.products.empty()) model.opsets["com.microsoft"] = 1;
     model.producer_name = "pare";
     model.producer_version = version();
     model.metadata = graph_.metadata();
@@ -267,6 +277,39 @@ class Exporter {
   }
 
  private:
+  void add_product(const Graph::Node& node, const MatMulNBits& product) {
+    NodeProto& made = draft_.made.emplace_back();
+    made.name = draft_.fresh_node(node.name);
+    made.op_type = "MatMulNBits";
+    made.domain = "com.microsoft";
+    const std::string& weight = graph_.value(node.inputs[1]).name;
+    const auto constant = [&](const char* suffix, const Tensor& tensor) {
+      if (!tensor.defined()) return std::string();
+      const std::string name = draft_.fresh(weight + suffix);
+      draft_.constants.push_back(draft_.keep(name, tensor));
+      return name;
+    };
+    made.inputs = {graph_.value(product.x).name, constant("/codes", product.codes),
+                   constant("/scales", product.scales),
+                   constant("/zero_points", product.zero_points)};
+    if (product.bias >= 0) {
+      made.inputs.emplace_back();
+      made.inputs.push_back(graph_.value(product.bias).name);
+    }
+    while (made.inputs.back().empty()) made.inputs.pop_back();
+    made.outputs = {graph_.value(node.outputs[0]).name};
+    const auto attribute = [&](const char* name, std::int64_t value) {
+      AttributeProto& a = made.attributes.emplace_back();
+      a.name = name;
+      a.type = AttributeProto::Type::integer;
+      a.integer = value;
+    };
+    attribute("K", product.inputs);
+    attribute("N", product.outputs);
+    attribute("bits", product.bits);
+    attribute("block_size", product.block);
+  }
+
   /// An output that no node gives, or that stands twice, is a copy under a name of its own.
   void add_outputs(GraphProto& proto) {
     const std::vector<std::string> names = graph_.output_names();
@@ -303,17 +346,22 @@ class Exporter {
   }
 
   const Graph& graph_;
+  const NBitsProducts& nbits_;
   Draft draft_;
 };
 
 /// The lowest opset whose forms the graph's ops claim.
-int lowest_opset(const Graph& graph) {
+int lowest_opset(const Graph& graph, const NBitsProducts& nbits) {
   int lowest = kLowestOpset;
   for (const Graph::Node& node : graph.nodes())
-    if (node.call.op->onnx.op_type) lowest = std::max(lowest, node.call.op->onnx.opset);
-  for (const Graph::Value& value : graph.values())
-    if (traits(value.dtype).bits < 8) lowest = kHighestOpset;
-  return std::min(lowest, kHighestOpset);
+    if (node.call.op->onnx.op_type)
+      lowest = std::max(lowest, std::min(node.call.op->onnx.opset, kHighestOpset));
+  const auto written = [&](int reader) { return !nbits.needless.contains(reader); };
+  for (int v = 0; v < static_cast<int>(graph.values().size()); ++v)
+    if (const Graph::Value& value = graph.value(v);
+        traits(value.dtype).bits < 8 && std::ranges::any_of(graph.readers(v), written))
+      lowest = kHighestOpset;
+  return lowest;
 }
 
 /// Values get the names of the outputs that they are, which may have been those of values that a
@@ -354,18 +402,19 @@ std::set<std::string> rounded_rows_named(const std::map<std::string, std::string
   return lines_of(metadata, kRoundedRowsKey);
 }
 
-ModelProto export_graph(const Graph& graph, int opset, const std::string& file) {
+ModelProto export_graph(const Graph& graph, int opset, const std::string& file, bool matmul_nbits) {
   PARE_CHECK(opset == 0 || (opset >= kLowestOpset && opset <= kHighestOpset), invalid_argument,
              "onnx::save", "expected an opset of {} to {}, or 0, got {}", kLowestOpset,
              kHighestOpset, opset);
   Graph ordered = with_integer_products(graph.share());
   name_outputs(ordered);
   ordered.verify();
-  const int first = opset == 0 ? lowest_opset(ordered) : opset;
+  const NBitsProducts nbits(ordered, matmul_nbits);
+  const int first = opset == 0 ? lowest_opset(ordered, nbits) : opset;
   const int last = opset == 0 ? kHighestOpset : opset;
   for (int version = first;; ++version) {
     Refusals refusals;
-    ModelProto model = Exporter(ordered, version).run(refusals);
+    ModelProto model = Exporter(ordered, version, nbits).run(refusals);
     if (refusals.count == 0) return model;
     PARE_CHECK(version < last, unsupported, file,
                "expected ops that opset {} of ONNX can say, got {} node{} that it cannot:{}",

@@ -1,14 +1,19 @@
 // Import of operators on integer codes, ai.onnx's and com.microsoft's, as Q/DQ graphs.
 #include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/packed_codes.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_convolution.h"
 #include "io/onnx/import_families.h"
 #include "io/onnx/import_pooling.h"
 #include "io/onnx/import_product.h"
 #include "io/onnx/import_quantized.h"
+#include "pare/core/ops/dequantize_weight.h"
 
 namespace pare::onnx {
 namespace {
@@ -146,17 +151,18 @@ void import_matmul_to_float(NodeImport& node) {
   node.output(0, node.has(6) ? call(node, kAdd, {y, node.value(6)}) : y);
 }
 
-/// 4- or 8-bit codes, the first of a byte in its lower half, as bytes.
-Tensor nibbles(const Tensor& packed, std::int64_t bits) {
-  if (bits == 8) return packed;
-  const std::vector<std::uint8_t> bytes = packed.to_vector<std::uint8_t>();
-  std::vector<std::uint8_t> out;
-  out.reserve(2 * bytes.size());
-  for (const std::uint8_t byte : bytes) {
-    out.push_back(byte & 15U);
-    out.push_back(static_cast<std::uint8_t>(byte >> 4U));
-  }
-  return Tensor::from(out, {static_cast<std::int64_t>(out.size())});
+/// Numbers of a few bits, several in a byte.
+std::vector<std::int32_t> unpacked_bytes(const Tensor& packed, std::int64_t bits) {
+  const DType dtype = bits == 8 ? DType::u8 : DType::u4;
+  const Tensor bytes = packed.to(MemoryFormat::row_major);
+  Tensor codes = Tensor::empty({bytes.elements() * 8 / bits}, dtype);
+  std::memcpy(codes.mutable_raw(), bytes.raw(), bytes.bytes());
+  return code_values(codes);
+}
+
+/// The types that hold codes of so many bits around 0, and from 0 up.
+std::pair<DType, DType> code_types(std::int64_t bits) {
+  return bits == 8 ? std::pair{DType::i8, DType::u8} : std::pair{DType::i4, DType::u4};
 }
 
 /// A [..., K] times a weight [N, K] of 4- or 8-bit codes with a scale for each block along K.
@@ -172,40 +178,43 @@ void import_matmul_nbits(NodeImport& node) {
   if (node.has(4)) node.refuse("g_idx");
   const Tensor* packed = node.constant(1);
   if (!packed || packed->dtype() != DType::u8) node.refuse("codes that are not constant bytes");
-  const std::int64_t blocks = (k + block - 1) / block;
-  const Tensor codes = nibbles(*packed, bits);
-  if (codes.elements() != n * blocks * block)
-    node.refuse(fmt::format("{} codes, not {}", codes.elements(), n * blocks * block));
-  // The zero points: half the range, given as floats, or packed, rows of whole bytes.
-  std::vector<std::int32_t> zeros(static_cast<std::size_t>(n * blocks), bits == 4 ? 8 : 128);
+  const std::int64_t blocks = (k + block - 1) / block, row = blocks * block;
+  if (packed->elements() * 8 / bits != n * row)
+    node.refuse(fmt::format("{} codes, not {}", packed->elements() * 8 / bits, n * row));
+  const Graph::Value& given_scales = node.graph().value(node.value(2));
+  if (!given_scales.is_leaf() || given_scales.tensor.elements() != n * blocks)
+    node.refuse(fmt::format("scales that are not {} constants", n * blocks));
+  const Tensor scales = given_scales.tensor.to(DType::f32);
+  const std::vector<std::int32_t> codes = unpacked_bytes(*packed, bits);
+  // Without zero points they are half the range, and codes less them are signed ones.
+  const auto [around_zero, from_zero] = code_types(bits);
+  const std::int32_t half = node.has(3) ? 0 : 1 << (bits - 1);
+  std::vector<std::int32_t> own;
+  own.reserve(static_cast<std::size_t>(n * k));
+  for (std::int64_t r = 0; r < n; ++r)
+    for (std::int64_t c = 0; c < k; ++c)
+      own.push_back(codes[static_cast<std::size_t>(r * row + c)] - half);
+  const DType dtype = node.has(3) ? from_zero : around_zero;
+  std::vector<int> inputs{node.constant(codes_of(own, {n, k}, dtype)),
+                          node.constant(Tensor::from(scales.to_vector<float>(), {n, blocks}))};
   if (node.has(3)) {
     const Tensor* given = node.constant(3);
     if (!given || given->dtype() != DType::u8)
       node.refuse("zero points that are no constant bytes");
-    const std::vector<std::uint8_t> values = nibbles(*given, bits).to_vector<std::uint8_t>();
-    const auto row = static_cast<std::int64_t>(values.size()) / n;
-    if (row < blocks) node.refuse(fmt::format("{} zero points a row, not {}", row, blocks));
+    // Rows of whole bytes.
+    const std::vector<std::int32_t> values = unpacked_bytes(*given, bits);
+    const auto width = static_cast<std::int64_t>(values.size()) / n;
+    if (width < blocks) node.refuse(fmt::format("{} zero points a row, not {}", width, blocks));
+    std::vector<std::int32_t> zeros;
     for (std::int64_t i = 0; i < n * blocks; ++i)
-      zeros[static_cast<std::size_t>(i)] =
-          values[static_cast<std::size_t>(i / blocks * row + i % blocks)];
+      zeros.push_back(values[static_cast<std::size_t>(i / blocks * width + i % blocks)]);
+    inputs.push_back(node.constant(codes_of(zeros, {n, blocks}, dtype)));
   }
-  std::vector<std::int8_t> moved;
-  bool fits = true;
-  const std::vector<std::uint8_t> plain = codes.to_vector<std::uint8_t>();
-  for (std::size_t i = 0; i < plain.size(); ++i) {
-    const std::int32_t code = plain[i] - zeros[i / static_cast<std::size_t>(block)];
-    fits = fits && code >= -128 && code <= 127;
-    moved.push_back(static_cast<std::int8_t>(code));
-  }
-  if (!fits) node.refuse("codes less zero points that do not fit 8 bits");
-  const Shape rows{n * blocks, block};
-  CodeScale by{reshape(node, cast(node, node.value(2), DType::f32), Shape{n * blocks}), -1, 0};
-  int weight = dequantized(node, node.constant(Tensor::from(moved, rows)), by);
-  weight = reshape(node, weight, Shape{n, blocks * block});
-  if (blocks * block != k) weight = slice(node, weight, 1, 0, k);
-  std::vector<int> inputs{as_f32(node, node.value(0)), weight};
-  if (node.has(5)) inputs.push_back(as_f32(node, node.value(5)));
-  node.output(0, cast(node, call(node, kLinear, std::move(inputs)), node.dtype(0)));
+  const int weight =
+      call(node, kDequantizeWeight, DequantizeWeightAttributes{1, block}, std::move(inputs));
+  std::vector<int> factors{as_f32(node, node.value(0)), weight};
+  if (node.has(5)) factors.push_back(as_f32(node, node.value(5)));
+  node.output(0, cast(node, call(node, kLinear, std::move(factors)), node.dtype(0)));
 }
 
 constexpr OpImport kImports[] = {

@@ -35,7 +35,7 @@ void write_apart(io::AtomicFile& file, const std::string& name, GraphProto& grap
 }  // namespace
 
 void save(const Graph& graph, const std::filesystem::path& path, const SaveOptions& options) {
-  ModelProto model = export_graph(graph, options.opset, path.string());
+  ModelProto model = export_graph(graph, options.opset, path.string(), options.matmul_nbits);
   std::int64_t bytes = 0;
   for (const TensorProto& tensor : model.graph.initializers)
     bytes += static_cast<std::int64_t>(tensor.raw.size());
