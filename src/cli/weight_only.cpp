@@ -48,6 +48,7 @@ Json document_of(const quantize::WeightOnlyReport& report, const Graph& graph,
           {"float", left},
           {"bytes_before", before},
           {"bytes_after", after},
+          {"weights", flags.weights},
           {"bits", flags.bits},
           {"group", flags.group},
           {"layers", layers}};
@@ -59,6 +60,11 @@ void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
   CLI::Option* const on = command->add_flag(
       "--weight-only", flags.on, "Weights alone become codes; the layers compute in float");
   const auto with_it = [&](CLI::Option* option) { return option->needs(on); };
+  with_it(command->add_option("--weights", flags.weights,
+                              "codes (integers with scales), bf16 or f16; codes"))
+      ->check(CLI::IsMember({"codes", "bf16", "f16"}));
+  with_it(command->add_flag("--matmul-nbits", flags.matmul_nbits,
+                            "Layers as ONNX Runtime's MatMulNBits where they have its form"));
   with_it(command->add_option("--bits", flags.bits, "Of a weight: 2 to 8 (4)"))
       ->check(CLI::Range(2, 8));
   // Those that --dynamic takes too are checked by the command.
@@ -87,9 +93,20 @@ void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
                      const Settings& settings) {
   if (flags.gptq && job.calibration.empty())
     throw UsageError("--gptq: expected --calibration with it");
+  const bool codes = flags.weights == "codes";
+  if (!codes && flags.gptq) throw UsageError("--gptq: expected --weights codes with it");
+  if (!codes && flags.matmul_nbits)
+    throw UsageError("--matmul-nbits: expected --weights codes with it");
+  if (flags.matmul_nbits && !job.to.ends_with(".onnx"))
+    throw UsageError("--matmul-nbits: expected a model to write that ends in .onnx, got '" +
+                     job.to + "'");
   check_model_output(job.to);
   const Graph graph = load_model(job.from);
-  quantize::WeightOnlyOptions options{.bits = flags.bits,
+  using quantize::WeightFormat;
+  quantize::WeightOnlyOptions options{.format = codes                    ? WeightFormat::codes
+                                                : flags.weights == "f16" ? WeightFormat::f16
+                                                                         : WeightFormat::bf16,
+                                      .bits = flags.bits,
                                       .embedding_bits = flags.embedding_bits,
                                       .group_size = flags.group,
                                       .symmetric = !flags.affine,
@@ -116,7 +133,7 @@ void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
   const quantize::WeightOnly result = quantize::weight_only(graph, options);
   progress.reset();
   check_interrupt();
-  save_model(result.graph, job.to);
+  save_model(result.graph, job.to, {.matmul_nbits = flags.matmul_nbits});
   const auto before = std::filesystem::file_size(job.from);
   const auto after = std::filesystem::file_size(job.to);
   print(settings,

@@ -14,8 +14,9 @@ class App;
 namespace pare::cli {
 
 struct WeightOnlyFlags {
-  bool on = false, affine = false, gptq = false;
+  bool on = false, affine = false, gptq = false, matmul_nbits = false;
   int bits = 4, embedding_bits = 8;
+  std::string weights = "codes";  ///< or "bf16", "f16"
   std::int64_t group = 32;
   double damping = 0.01;
   std::vector<std::string> ops, layers;
@@ -27,7 +28,8 @@ struct WeightOnlyJob {
   std::int64_t batch = 0;  ///< as many as batch_for says
 };
 
-/// Options --weight-only, --bits, --embedding-bits, --group, --affine, --gptq, --damping, --op and
+/// Options --weight-only, --weights, --matmul-nbits, --bits, --embedding-bits, --group, --affine,
+/// --gptq, --damping, --op and
 /// --layer.
 void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags);
 void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,

@@ -35,6 +35,10 @@ bool one_of(const std::vector<std::string>& patterns, const std::string& name) {
                              [&](const std::string& pattern) { return matches(pattern, name); });
 }
 
+DType dtype_of(WeightFormat format) {
+  return format == WeightFormat::f16 ? DType::f16 : DType::bf16;
+}
+
 void check_options(const Graph& graph, const WeightOnlyOptions& options) {
   PARE_CHECK(options.bits >= 2 && options.bits <= 8, invalid_argument, kWhere,
              "expected 2 to 8 bits, got {}", options.bits);
@@ -49,6 +53,8 @@ void check_options(const Graph& graph, const WeightOnlyOptions& options) {
   PARE_CHECK(options.places > 0, invalid_argument, kWhere,
              "expected at least one place per sample, got {}", options.places);
   const bool has_data = options.data && options.data->count > 0 && options.data->get;
+  PARE_CHECK(!options.gptq || options.format == WeightFormat::codes, invalid_argument, kWhere,
+             "expected integer codes for GPTQ, got {}", dtype_of(options.format));
   PARE_CHECK(!options.gptq || has_data, invalid_argument, kWhere,
              "expected at least one batch of data for GPTQ, got none");
   PARE_CHECK(!options.data || has_data, invalid_argument, kWhere,
@@ -91,10 +97,7 @@ class WeightQuantizer {
         quantize(graph_.find_node(name));
       ++progress.done;
     }
-    graph_.metadata()[kWeightOnlyKey] = fmt::format(
-        "{} bits{}{}", options_.bits,
-        options_.group_size > 0 ? fmt::format(" in groups of {}", options_.group_size) : "",
-        options_.gptq ? ", GPTQ" : "");
+    graph_.metadata()[kWeightOnlyKey] = about();
     graph_.compact();
     graph_.verify();
     report_.bytes_after = graph_.bytes();
@@ -102,6 +105,14 @@ class WeightQuantizer {
   }
 
  private:
+  std::string about() const {
+    if (options_.format != WeightFormat::codes) return fmt::format("{}", dtype_of(options_.format));
+    return fmt::format(
+        "{} bits{}{}", options_.bits,
+        options_.group_size > 0 ? fmt::format(" in groups of {}", options_.group_size) : "",
+        options_.gptq ? ", GPTQ" : "");
+  }
+
   // What one form of a weight has become.
   struct Done {
     int value = -1;
@@ -168,6 +179,12 @@ class WeightQuantizer {
     const std::vector<double> rows = weight_rows(node, weight);
     PARE_CHECK(std::ranges::all_of(rows, [](double w) { return std::isfinite(w); }),
                invalid_argument, node.name, "expected finite weights, got NaN or infinity");
+    if (options_.format != WeightFormat::codes) {
+      done_[key] = {add_rounded(line, reader, value, weight), node.name};
+      graph_.edit_node(n).inputs[at(place.input)] = done_[key].value;
+      report_.layers.push_back(std::move(line));
+      return;
+    }
     line.bits = is_table(node) ? options_.embedding_bits : options_.bits;
     const CodeRange range = code_range(line.bits, options_.symmetric);
     const RowCodes nearest = nearest_codes(rows, layout, range, options_.weight_observer);
@@ -193,6 +210,32 @@ class WeightQuantizer {
     graph_.edit_node(n).inputs[at(place.input)] = done_[key].value;
     describe(line, rows, layout, chosen, tensors);
     report_.layers.push_back(std::move(line));
+  }
+
+  /// The weight in 16 bits, and the cast that reads it.
+  int add_rounded(WeightOnlyReport::Layer& line, const Graph::Node& node, int value,
+                  const Tensor& weight) {
+    const DType dtype = dtype_of(options_.format);
+    Tensor rounded = weight.to(MemoryFormat::row_major).to(dtype);
+    const Tensor back = rounded.to(DType::f32);
+    const std::vector<float> w = weight.to_vector<float>(), r = back.to_vector<float>();
+    double signal = 0, noise = 0;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      PARE_CHECK(std::isfinite(r[i]), invalid_argument, node.name,
+                 "expected weights that {} holds, got {}", dtype, w[i]);
+      signal += double{w[i]} * w[i];
+      noise += (double{r[i]} - w[i]) * (double{r[i]} - w[i]);
+    }
+    line.bits = traits(dtype).bits;
+    line.weights = weight.elements();
+    line.weight_sqnr_db = decibels(signal, noise);
+    line.bytes_before = w.size() * sizeof(float);
+    line.bytes_after = rounded.bytes();
+    const std::string name = graph_.value(value).name;
+    const int leaf =
+        graph_.add_leaf(Graph::Kind::parameter, name + "_" + traits(dtype).name, rounded, false);
+    const Call call{&kCast, Attributes::of(CastAttributes{DType::f32})};
+    return graph_.node(graph_.add_node(name + "_widen", call, {leaf})).outputs[0];
   }
 
   // A table that also is the weight of a layer gets that layer's codes.

@@ -120,6 +120,28 @@ TEST_F(QuantizeCommandTest, AsItRuns) {
   }
 }
 
+TEST_F(QuantizeCommandTest, WeightsInSixteenBitsAndMatMulNBits) {
+  const auto halves =
+      pare_json({"quantize", model_, "-o", out_, "--weight-only", "--weights", "bf16"});
+  EXPECT_EQ(halves["weights"], "bf16");
+  EXPECT_EQ(halves["layers"][0]["bits"], 16);
+  const Tensor test = Generator(9).normal({6, 1, 8, 8});
+  Graph graph =
+      quantize::weight_only(classifier(), {.format = quantize::WeightFormat::bf16}).graph.copy();
+  ContextScope scope;
+  scope->grad = false;
+  EXPECT_EQ(run_graph(out_, test).to_vector<float>(), graph(test).to_vector<float>());
+  const std::string file = folder_.path("q.onnx");
+  pare_json({"quantize", model_, "-o", file, "--weight-only", "--matmul-nbits"});
+  EXPECT_NE(folder_.read("q.onnx").find("MatMulNBits"), std::string::npos);
+  expect_failure(2, {"quantize", model_, "-o", out_, "--weight-only", "--matmul-nbits"},
+                 {"--matmul-nbits", ".onnx"});
+  expect_failure(2,
+                 {"quantize", model_, "-o", file, "--weight-only", "--weights", "f16", "--gptq",
+                  "--calibration", "x.npy"},
+                 {"--gptq", "--weights codes"});
+}
+
 TEST_F(QuantizeCommandTest, EqualizesFirst) {
   const std::string x = save("x.npy", pictures(16));
   const auto json =

@@ -169,6 +169,77 @@ TEST(WeightOnly, LayoutsFollowTheOps) {
   EXPECT_EQ(scale(conv.graph, "depthwise.weight").shape(), (Shape{6}));  // one input a channel
 }
 
+TEST(WeightOnly, HalvesAreTheRoundedWeightsInGraphsPlansAndFiles) {
+  Generator g(17);
+  const test::TemporaryFolder folder;
+  Graph language = language_graph(g), convolution = convolution_graph(g);
+  struct Net {
+    Graph* graph;
+    Tensor x;
+    int layers;
+  };
+  for (const Net& net : {Net{&language, ids(g), 4}, Net{&convolution, g.normal({2, 20, 6, 6}), 2}})
+    for (const auto& [format, dtype] :
+         {std::pair{WeightFormat::f16, DType::f16}, {WeightFormat::bf16, DType::bf16}}) {
+      WeightOnly q = weight_only(*net.graph, {.format = format});
+      EXPECT_EQ(q.report.layers.size(), static_cast<std::size_t>(net.layers));
+      EXPECT_EQ(q.report.layers[0].bits, 16);
+      EXPECT_EQ(q.report.layers[0].bytes_after * 2, q.report.layers[0].bytes_before);
+      // The same as the float graph with its weights rounded in place.
+      Graph rounded = net.graph->copy();
+      for (std::size_t v = 0; v < rounded.values().size(); ++v)
+        if (Graph::Value& value = rounded.edit_value(static_cast<int>(v));
+            value.is_leaf() && value.shape.rank() >= 2)
+          value.tensor = value.tensor.detach().to(dtype).to(DType::f32);
+      const std::vector<float> wanted = infer(rounded, net.x).to_vector<float>();
+      EXPECT_EQ(infer(q.graph, net.x).to_vector<float>(), wanted);
+      const auto near = [&](const Tensor& y) {
+        const std::vector<float> found = y.to_vector<float>();
+        for (std::size_t i = 0; i < wanted.size(); ++i) ASSERT_NEAR(found[i], wanted[i], 1e-4F);
+      };
+      ContextScope scope;
+      scope->threads = 1;
+      const Plan plan = compile(q.graph.copy());
+      near(plan.run(Tensors{net.x})[0]);
+      io::save_graph(q.graph, folder.path("q.pare"));
+      EXPECT_EQ(io::load_graph(folder.path("q.pare")).to_string(), q.graph.to_string());
+      onnx::save(q.graph, folder.path("q.onnx"));
+      Graph back = onnx::load(folder.path("q.onnx"));
+      EXPECT_EQ(back.bytes(), q.graph.bytes());
+      near(infer(back, net.x));
+    }
+}
+
+TEST(WeightOnly, HalvesRefuseWhatTheyCannotHold) {
+  Tensor weight = Tensor::full({3, 8}, 1.0F);
+  weight.mutable_data<float>()[5] = 70000;
+  const Graph graph = linear_graph(weight);
+  expect_error(ErrorCode::invalid_argument, {"fc", "f16", "70000"},
+               [&] { weight_only(graph, {.format = WeightFormat::f16}); });
+  EXPECT_EQ(weight_only(graph, {.format = WeightFormat::bf16}).report.layers.size(), 1U);
+  expect_error(ErrorCode::invalid_argument, {"GPTQ", "bf16"}, [&] {
+    weight_only(graph, {.format = WeightFormat::bf16,
+                        .gptq = true,
+                        .data = Batches{1, [](std::int64_t) { return Tensors{}; }}});
+  });
+}
+
+// ONNX Runtime runs such files in io.OnnxPeer; here they come back.
+TEST(WeightOnly, FilesWithMatMulNBitsComeBack) {
+  Generator g(18);
+  const test::TemporaryFolder folder;
+  Graph graph = language_graph(g);
+  const Tensor x = ids(g);
+  for (const int bits : {2, 3, 4, 8}) {
+    WeightOnly q = weight_only(graph, {.bits = bits, .group_size = 16});
+    onnx::save(q.graph, folder.path("q.onnx"), {.matmul_nbits = true});
+    Graph back = onnx::load(folder.path("q.onnx"));
+    const std::vector<float> a = infer(q.graph, x).to_vector<float>();
+    const std::vector<float> b = infer(back, x).to_vector<float>();
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4F) << bits;
+  }
+}
+
 TEST(WeightOnly, PlanAndFilesGiveTheSame) {
   Generator g(7);
   const test::TemporaryFolder folder;
