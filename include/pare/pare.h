@@ -133,6 +133,7 @@
 #include "pare/quantize/search.h"
 #include "pare/quantize/sensitivity.h"
 #include "pare/quantize/smooth.h"
+#include "pare/quantize/to_fake_quantize.h"
 #include "pare/quantize/weight_only.h"
 #include "pare/runtime/backend.h"
 #include "pare/runtime/compile.h"

@@ -71,8 +71,8 @@ class Converter {
     bool any = false;
     std::string missing;
     for (const Graph::Node& node : before_.nodes()) {
+      any = any || is_observer(node) || is_fixed(node);
       if (!is_observer(node)) continue;
-      any = true;
       const Observed seen = observed(before_, node, options_.searches);
       const std::string name = activation_name(before_, node);
       if (seen.seen.empty()) {
