@@ -99,39 +99,44 @@ class GroupFinder {
 
 }  // namespace
 
-QuantizedOperand quantized_operand(const Graph& graph, int node, int i) {
-  QuantizedOperand operand;
+namespace {
+
+/// What `node` reads as input `i`, and the dequantize_linear node that gives it; null without.
+const Graph::Node* dequantizer(const Graph& graph, int node, int i, QuantizedOperand& operand) {
   const std::vector<int>& inputs = graph.node(node).inputs;
-  if (i >= static_cast<int>(inputs.size())) return operand;
+  if (i >= static_cast<int>(inputs.size())) return nullptr;
   operand.value = inputs[static_cast<std::size_t>(i)];
   const int producer = operand.value < 0 ? -1 : graph.value(operand.value).producer;
-  if (producer < 0 || graph.node(producer).call.op != &kDequantizeLinear) return operand;
-  const Graph::Node& dequantize = graph.node(producer);
-  if (!has_constant_scale(graph, dequantize)) return operand;
-  operand.dequantize = producer;
+  if (producer < 0 || graph.node(producer).call.op != &kDequantizeLinear) return nullptr;
+  return &graph.node(producer);
+}
+
+void take(const Graph& graph, const Graph::Node& dequantize, QuantizedOperand& operand) {
+  operand.dequantize = graph.value(operand.value).producer;
   operand.codes = dequantize.inputs[0];
   operand.scale = dequantize.inputs[1];
   operand.zero_point = dequantize.inputs[2];
   operand.axis = dequantize.call.attributes.as<DequantizeAttributes>().axis;
+}
+
+}  // namespace
+
+QuantizedOperand quantized_operand(const Graph& graph, int node, int i) {
+  QuantizedOperand operand;
+  const Graph::Node* dequantize = dequantizer(graph, node, i, operand);
+  if (dequantize && has_constant_scale(graph, *dequantize)) take(graph, *dequantize, operand);
   return operand;
 }
 
 QuantizedOperand dynamic_operand(const Graph& graph, int node, int i) {
   QuantizedOperand operand;
-  const std::vector<int>& inputs = graph.node(node).inputs;
-  if (i >= static_cast<int>(inputs.size())) return operand;
-  operand.value = inputs[static_cast<std::size_t>(i)];
-  const int producer = operand.value < 0 ? -1 : graph.value(operand.value).producer;
-  if (producer < 0 || graph.node(producer).call.op != &kDequantizeLinear) return operand;
-  const std::vector<int>& read = graph.node(producer).inputs;
-  const int dynamic = graph.value(read[0]).producer;
+  const Graph::Node* dequantize = dequantizer(graph, node, i, operand);
+  if (!dequantize) return operand;
+  const int dynamic = graph.value(dequantize->inputs[0]).producer;
   if (dynamic < 0 || graph.node(dynamic).call.op != &kDynamicQuantizeLinear ||
-      read != graph.node(dynamic).outputs)
+      dequantize->inputs != graph.node(dynamic).outputs)
     return operand;
-  operand.dequantize = producer;
-  operand.codes = read[0];
-  operand.scale = read[1];
-  operand.zero_point = read[2];
+  take(graph, *dequantize, operand);
   operand.dynamic = dynamic;
   return operand;
 }

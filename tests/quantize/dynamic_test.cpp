@@ -125,7 +125,7 @@ TEST(Dynamic, IsTheFormula) {
            .outputs[0]});
   net.compact();
   const Tensor rows = Tensor::from(std::vector<float>{-1, 1.55F, 5.1F, 0.02F}, {2, 2});
-  const auto [graph, report] = dynamic(net);
+  const auto [graph, report] = dynamic(net, {.weight_qmax = 127});
   // Row 0: scale 0.01, zero point 100, codes 0 and 255; row 1: scale 0.02, zero point 0, 255 and 1.
   // Weights: scale 0.01, codes 127 and −64 (63.5 to even); scale 0.02, codes 1 and 127.
   const std::vector<double> wanted{
@@ -138,6 +138,21 @@ TEST(Dynamic, IsTheFormula) {
   EXPECT_EQ(report.layers[0].scales, 2);
   EXPECT_EQ(report.layers[0].bytes_before, 16U);
   EXPECT_EQ(report.layers[0].bytes_after, 4U + 8U + 2U);
+}
+
+// The plan is made for each size anew, from the packed weights.
+TEST(Dynamic, OtherBatches) {
+  Generator g(14);
+  const Graph graph = dynamic(scores_graph(g)).graph;
+  const Plan plan = compile(graph.copy(), {.threads = 1});
+  for (const std::int64_t batch : {2, 1, 5, 2}) {
+    const Tensor x = g.normal({batch, 6, 8});
+    EXPECT_GT(sqnr(infer(graph, x), plan.run(x)), 100) << batch;
+  }
+  // What is left float, in bf16 where the CPU has it.
+  const Plan narrow = compile(graph.copy(), {.threads = 1, .precision = Precision::bf16});
+  const Tensor x = g.normal({3, 6, 8});
+  EXPECT_GT(sqnr(infer(graph, x), narrow.run(x)), 25);
 }
 
 // Query, key and value read the same codes; the head reads others.
