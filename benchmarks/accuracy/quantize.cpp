@@ -1,8 +1,9 @@
 // How close quantized nets stay to their float ones, by recipe: real models, real data.
 //
-// usage: quantize DATA [ISA] [MODEL …]
+// usage: quantize DATA [ISA] [MODEL …] [recipe=NAME …]
 //   DATA = ../shared/data; ISA: whose int8 instructions the integers are for ("avx512_vnni":
-//   weights of full range), this CPU's without; MODEL: part of a name, all without
+//   weights of full range), this CPU's without; MODEL: part of a name, all without;
+//   recipe=NAME among them: that recipe (given again for more), all without
 //
 // The same splits as the peers' (ONNX Runtime, NNCF): of the photographs every fifth calibrates and
 // the other 400 test; of CIFAR-10 the first 256 training records and all 5000 test records; of the
@@ -123,10 +124,23 @@ struct Recipe {
   // Factors of channels between layers, with relu6 as relu.
   bool equalized = false;
   bool one_scale = false;  // for all channels of a weight
+  bool smoothed = false;   // channels of activations, convolutions' too
+  bool relaxed = false;    // rounded with AdaRound's own relaxation
+  bool judged = false;     // smoothed or not, whatever is closer on the calibration data
 };
 const Recipe kRecipes[] = {
     {"default", Observer::histogram},
     {"rounded", Observer::histogram, true},
+    {"smoothed", Observer::histogram, false, false, false, true},
+    {"smoothed, rounded", Observer::histogram, true, false, false, true},
+    // The one recipe for all models: of the two that round the one that is closer on the
+    // calibration data.
+    {.name = "best", .observer = Observer::histogram, .rounded = true, .judged = true},
+    {.name = "best, relaxed",
+     .observer = Observer::histogram,
+     .rounded = true,
+     .relaxed = true,
+     .judged = true},
     {"min_max", Observer::min_max},
     {"percentile", Observer::percentile},
     {"entropy", Observer::entropy},
@@ -155,17 +169,36 @@ Tensor logits_of(const Graph& graph, const Tensor& x) {
 
 Graph quantized(const Graph& graph, const QConfig& config, const Recipe& recipe,
                 const Tensor& calibration) {
-  Graph given = graph.share();
-  if (recipe.equalized) pare::quantize::equalize(given, {.relu6_as_relu = true});
-  Graph prepared = pare::quantize::prepare(given, config);
   const Shape& shape = graph.value(graph.inputs().at(0)).shape;
   const std::int64_t batch = shape.symbolic(0) ? kBatch : shape[0];
   std::vector<pare::Tensors> batches;
   for (std::int64_t i = 0; i < calibration.dim(0); i += batch)
     batches.push_back({pare::slice(calibration, 0, i, std::min(calibration.dim(0), i + batch))});
+  Graph given = graph.share();
+  if (recipe.equalized) pare::quantize::equalize(given, {.relu6_as_relu = true});
+  if (recipe.smoothed) pare::quantize::smooth(given, batches, {.steps = 10, .convolutions = true});
+  Graph prepared = pare::quantize::prepare(given, config);
   for (const pare::Tensors& inputs : batches) prepared.run(inputs);
-  if (recipe.rounded) prepared = pare::quantize::round_weights(prepared, batches).graph;
+  pare::quantize::RoundingOptions rounding;
+  if (recipe.relaxed) rounding.method = pare::quantize::RoundingMethod::adaround;
+  if (recipe.rounded) prepared = pare::quantize::round_weights(prepared, batches, rounding).graph;
   return pare::quantize::convert(prepared).graph;
+}
+
+double sqnr_db(const Tensor& wanted, const Tensor& found) {
+  pare::DifferenceMeter meter;
+  meter.add(wanted, found);
+  return meter.result("").sqnr_db;
+}
+
+Graph judged(const Graph& graph, const QConfig& config, Recipe recipe, const Tensor& calibration) {
+  const Tensor wanted = logits_of(graph, calibration);
+  Graph plain = quantized(graph, config, recipe, calibration);
+  recipe.smoothed = true;
+  Graph smoothed = quantized(graph, config, recipe, calibration);
+  const bool better = sqnr_db(wanted, logits_of(smoothed, calibration)) >
+                      sqnr_db(wanted, logits_of(plain, calibration));
+  return better ? std::move(smoothed) : std::move(plain);
 }
 
 double share_of_equal(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
@@ -174,27 +207,29 @@ double share_of_equal(const std::vector<std::int64_t>& a, const std::vector<std:
   return static_cast<double>(same) / static_cast<double>(a.size());
 }
 
-void measure(const Model& model, const std::string& data, pare::Isa isa) {
+void measure(const Model& model, const std::string& data, pare::Isa isa,
+             const std::vector<std::string>& recipes) {
   const Graph graph = pare::onnx::load(data + "/models/" + model.name + ".onnx");
   const Split split = model.data(data);
   const Tensor reference = logits_of(graph, split.test);
   const auto classes = pare::argmax(reference, 1).to_vector<std::int64_t>();
-  fmt::print("{:<36} {:<14} {:>8.4f}\n", model.name, "float",
+  fmt::print("{:<36} {:<18} {:>8.4f}\n", model.name, "float",
              share_of_equal(classes, split.labels));
   for (const Recipe& recipe : kRecipes) {
+    if (!recipes.empty() && std::find(recipes.begin(), recipes.end(), recipe.name) == recipes.end())
+      continue;
     QConfig config = QConfig::x86(isa);
     config.observer = recipe.observer;
     if (recipe.one_scale) config.weight_granularity = pare::quantize::Granularity::per_tensor;
     const auto begin = std::chrono::steady_clock::now();
-    const Graph result = quantized(graph, config, recipe, split.calibration);
+    const Graph result = recipe.judged ? judged(graph, config, recipe, split.calibration)
+                                       : quantized(graph, config, recipe, split.calibration);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     const Tensor logits = logits_of(result, split.test);
     const auto found = pare::argmax(logits, 1).to_vector<std::int64_t>();
-    pare::DifferenceMeter meter;
-    meter.add(reference, logits);
-    fmt::print("{:<36} {:<14} {:>8.4f} {:>10.4f} {:>8.2f} {:>8.1f}\n", model.name, recipe.name,
+    fmt::print("{:<36} {:<18} {:>8.4f} {:>10.4f} {:>8.2f} {:>8.1f}\n", model.name, recipe.name,
                share_of_equal(found, split.labels), share_of_equal(found, classes),
-               meter.result("").sqnr_db, seconds.count());
+               sqnr_db(reference, logits), seconds.count());
     std::fflush(stdout);
   }
 }
@@ -212,7 +247,7 @@ pare::Isa isa_of(const std::string& name) {
 int main(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   if (words.empty()) {
-    fmt::print(stderr, "usage: {} DATA [ISA] [MODEL ...]\n", argv[0]);
+    fmt::print(stderr, "usage: {} DATA [ISA] [MODEL ...] [recipe=NAME ...]\n", argv[0]);
     return 2;
   }
   const std::string data = words[0];
@@ -222,9 +257,15 @@ int main(int argc, char** argv) {
     isa = isa_of(words[0]);
     words.erase(words.begin());
   }
+  std::vector<std::string> recipes;
+  std::erase_if(words, [&](const std::string& word) {
+    const bool recipe = word.starts_with("recipe=");
+    if (recipe) recipes.push_back(word.substr(7));
+    return recipe;
+  });
   try {
     const pare::NoGrad no_grad;
-    fmt::print("weights for {}\n{:<36} {:<14} {:>8} {:>10} {:>8} {:>8}\n", pare::to_string(isa),
+    fmt::print("weights for {}\n{:<36} {:<18} {:>8} {:>10} {:>8} {:>8}\n", pare::to_string(isa),
                "model", "recipe", "top-1", "same class", "SQNR dB", "seconds");
     for (const Model& model : kModels) {
       const std::string name = model.name;
@@ -232,7 +273,7 @@ int main(int argc, char** argv) {
           words.empty() || std::any_of(words.begin(), words.end(), [&](const std::string& word) {
             return name.find(word) != std::string::npos;
           });
-      if (wanted) measure(model, data, isa);
+      if (wanted) measure(model, data, isa, recipes);
     }
   } catch (const pare::Error& error) {
     fmt::print(stderr, "{}\n", error.what());

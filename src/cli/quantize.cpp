@@ -36,6 +36,7 @@ struct Options {
   std::int64_t batch = 0;  // as many as batch_for says
   bool equalize = false, relu6_as_relu = false, absorb_biases = false;
   bool adaround = false, bias_correction = false, analytic = false;
+  std::int64_t relaxation = 0;
   std::optional<double> smooth;
   std::int64_t smooth_steps = 0;
   bool smooth_convolutions = false;
@@ -97,6 +98,10 @@ quantize::Rounded fit(const Graph& prepared, const Inputs& inputs, const Options
   quantize::RoundingOptions rounding;
   rounding.round_weights = options.adaround;
   rounding.correct_bias = options.bias_correction;
+  if (options.relaxation > 0) {
+    rounding.method = quantize::RoundingMethod::adaround;
+    rounding.relaxation.iterations = options.relaxation;
+  }
   rounding.seed = settings.seed;
   rounding.progress = [&](const quantize::LayerProgress& now) {
     if (!progress) progress = std::make_unique<Progress>(settings, "fit layers", now.layers);
@@ -147,6 +152,7 @@ Json layers_of(const quantize::RoundingReport& report) {
                       {"sqnr_db_after", layer.after},
                       {"weights", layer.weights},
                       {"changed", layer.changed},
+                      {"relaxed", layer.relaxed},
                       {"largest_bias_shift", layer.largest_shift},
                       {"note", layer.note}});
   return layers;
@@ -203,6 +209,7 @@ Json document_of(const quantize::SmoothReport& report) {
     places.push_back({{"producer", place.producer},
                       {"layers", place.layers},
                       {"alpha", place.alpha},
+                      {"beta", place.beta},
                       {"smallest", place.smallest},
                       {"largest", place.largest},
                       {"spread_before", place.spread_before},
@@ -240,6 +247,8 @@ void run(const Options& options, const Settings& settings) {
   check_flags(options.mixed);
   if (options.relu6_as_relu && !options.equalize)
     throw UsageError("--relu6-as-relu: expected --equalize with it");
+  if (options.relaxation > 0 && !options.adaround)
+    throw UsageError("--adaround-steps: expected --adaround with it");
   if ((options.smooth_steps > 0 || options.smooth_convolutions) && !options.smooth)
     throw UsageError("--smooth-steps, --smooth-convolutions: expected --smooth with them");
   check_model_output(options.to);
@@ -351,6 +360,11 @@ void add_quantize(CLI::App& app, Settings& settings) {
   command->add_flag("--adaround", options->adaround,
                     "Weights rounded up or down so that every layer's output on the calibration "
                     "data changes least, not each to the nearest code");
+  command
+      ->add_option("--adaround-steps", options->relaxation,
+                   "With --adaround: so many steps of AdaRound's own relaxation in every layer "
+                   "(1000 are usual), which takes minutes")
+      ->check(CLI::Range(1, 1000000));
   std::vector<const char*> others = add_mixed_precision_options(command, options->mixed);
   others.insert(others.end(), {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu",
                                "--absorb-biases", "--bias-correction", "--analytic-bias-correction",

@@ -141,12 +141,14 @@ Tensor weight_from_rows(const Graph::Node& node, const Shape& shape, std::span<c
 }
 
 LayerMoments::LayerMoments(const Graph::Node& node, const Tensor& weight,
-                           std::int64_t places_per_sample, std::uint64_t seed)
+                           std::int64_t places_per_sample, std::uint64_t seed, std::int64_t kept)
     : node_(node),
       weight_shape_(weight.shape()),
       form_(layer_form(node, weight.shape())),
       places_per_sample_(places_per_sample),
-      seed_(seed) {
+      seed_(seed),
+      samples_of_(at(form_.groups)),
+      kept_batches_(kept) {
   const std::vector<double> rows = weight_rows(node, weight);
   weights_.assign(rows.begin(), rows.end());
   const std::size_t columns = at(form_.columns);
@@ -212,11 +214,28 @@ void LayerMoments::sum(std::int64_t g, const std::vector<float>& x, const std::v
   std::vector<float> y(at(places * form_.rows));
   product(places, form_.rows, k, {z.data(), k}, {weights_.data() + g * form_.rows * k, k, true},
           y.data(), form_.rows, false);
+  keep(g, x, y, places);
   for (std::int64_t p = 0; p < places; ++p)
     for (std::int64_t r = 0; r < form_.rows; ++r) {
       const auto v = static_cast<double>(y[at(p * form_.rows + r)]);
       sums.power[at(r)] += v * v;
     }
+}
+
+// Every so many places, so that those of all batches take 256 MB.
+void LayerMoments::keep(std::int64_t g, const std::vector<float>& x, const std::vector<float>& y,
+                        std::int64_t places) {
+  if (kept_batches_ == 0) return;
+  constexpr std::int64_t kLargest = std::int64_t{1} << 26;
+  const std::int64_t numbers = form_.groups * (form_.columns + form_.rows) * kept_batches_;
+  const std::int64_t step = 1 + places * numbers / kLargest;
+  Samples& samples = samples_of_[at(g)];
+  for (std::int64_t p = 0; p < places; p += step) {
+    samples.inputs.insert(samples.inputs.end(), x.begin() + p * form_.columns,
+                          x.begin() + (p + 1) * form_.columns);
+    samples.outputs.insert(samples.outputs.end(), y.begin() + p * form_.rows,
+                           y.begin() + (p + 1) * form_.rows);
+  }
 }
 
 LayerMoments::Group LayerMoments::group(std::int64_t g) const {

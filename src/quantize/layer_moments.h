@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pare/core/tensor.h"
@@ -33,8 +34,9 @@ Tensor weight_from_rows(const Graph::Node& node, const Shape& shape, std::span<c
 /// both at the same places.
 class LayerMoments {
  public:
+  /// `kept`: of how many batches some places are kept as they are (samples); 0: none.
   LayerMoments(const Graph::Node& node, const Tensor& weight, std::int64_t places_per_sample,
-               std::uint64_t seed);
+               std::uint64_t seed, std::int64_t kept = 0);
 
   /// Adds a batch of inputs of equal shapes. Throws shape_mismatch where the shapes differ and
   /// invalid_argument, naming the layer, for values that are NaN or infinite.
@@ -50,12 +52,21 @@ class LayerMoments {
     std::vector<double> wanted;  ///< E[z]
     std::vector<double> power;   ///< per row: E[(w z)²]
   };
+  /// Places of a group as they are: x [places × columns] and w z [places × rows].
+  struct Samples {
+    std::vector<float> inputs, outputs;
+  };
+  Samples take_samples(std::int64_t g) {
+    return std::move(samples_of_[static_cast<std::size_t>(g)]);
+  }
   /// The averages so far, of group g. At least one place must have been added.
   Group group(std::int64_t g) const;
 
  private:
   void sum(std::int64_t g, const std::vector<float>& x, const std::vector<float>& z,
            std::int64_t places, bool parallel);
+  void keep(std::int64_t g, const std::vector<float>& x, const std::vector<float>& y,
+            std::int64_t places);
 
   Graph::Node node_;
   Shape weight_shape_;
@@ -66,6 +77,8 @@ class LayerMoments {
   std::int64_t samples_ = 0;
   std::int64_t places_ = 0;
   std::vector<Group> sums_;
+  std::vector<Samples> samples_of_;  // by group
+  std::int64_t kept_batches_;
 };
 
 }  // namespace pare::quantize

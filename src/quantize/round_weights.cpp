@@ -12,8 +12,10 @@
 #include "pare/quantize/convert.h"
 #include "pare/quantize/rounding.h"
 #include "pare/runtime/compile.h"
+#include "quantize/clips.h"
 #include "quantize/float_graph.h"
 #include "quantize/layer_moments.h"
+#include "quantize/relaxed_rounding.h"
 #include "quantize/round_codes.h"
 
 namespace pare::quantize {
@@ -32,6 +34,19 @@ void check_options(const Batches& data, const RoundingOptions& options) {
              "expected at least one place per sample, got {}", options.places);
   PARE_CHECK(options.damping > 0 && options.damping <= 1e6, invalid_argument, kWhere,
              "expected a damping above 0, got {}", options.damping);
+  const RelaxationOptions& r = options.relaxation;
+  PARE_CHECK(r.iterations > 0 && r.batch > 0, invalid_argument, kWhere,
+             "expected at least one iteration on at least one position, got {} and {}",
+             r.iterations, r.batch);
+  PARE_CHECK(r.learning_rate > 0 && r.learning_rate <= 10, invalid_argument, kWhere,
+             "expected a learning_rate above 0 and up to 10, got {}", r.learning_rate);
+  PARE_CHECK(r.regularization >= 0 && std::isfinite(r.regularization), invalid_argument, kWhere,
+             "expected a regularization of at least 0, got {}", r.regularization);
+  PARE_CHECK(r.warm_start >= 0 && r.warm_start < 1, invalid_argument, kWhere,
+             "expected a warm_start of 0 to below 1, got {}", r.warm_start);
+  PARE_CHECK(r.first_beta >= r.last_beta && r.last_beta >= 1 && r.first_beta <= 1000,
+             invalid_argument, kWhere, "expected betas that fall to at least 1, got {} to {}",
+             r.first_beta, r.last_beta);
 }
 
 class Rounding {
@@ -73,7 +88,8 @@ class Rounding {
   LayerMoments moments_of(const Graph::Node& node, const Tensor& weight) const {
     const Plan quantized = plan_before(convert(graph_, options_.convert).graph, node.name);
     const Plan reference = plan_before(float_, node.name);
-    LayerMoments moments(node, weight, options_.places, options_.seed);
+    const bool relaxes = options_.round_weights && options_.method == RoundingMethod::adaround;
+    LayerMoments moments(node, weight, options_.places, options_.seed, relaxes ? data_.count : 0);
     for (std::int64_t b = 0; b < data_.count; ++b) {
       const Tensors inputs = data_.get(b);
       moments.add(quantized.run(inputs)[0], reference.run(inputs)[0]);
@@ -93,7 +109,7 @@ class Rounding {
                                     : fmt::format("{} columns are too many", form.columns);
       return;
     }
-    const LayerMoments moments = moments_of(node, weight);
+    LayerMoments moments = moments_of(node, weight);
     const int weight_input = node.call.op->quantization.weight_input;
     const int bias_input = node.call.op->quantization.bias_input;
     const Tensor nearest = evaluate(node.inputs[at(weight_input)]);
@@ -112,11 +128,15 @@ class Rounding {
     const std::int64_t outputs = form.groups * form.rows;
     fit.bias.assign(at(outputs), 0);
     if (has_bias) fit.bias = evaluate(node.inputs[at(bias_input)]).to_vector<float>();
+    fit.float_bias = fit.bias;
     fit.scales.assign(at(outputs), 0);
     if (fit.round) fit.scales = evaluate(quantizer.inputs[1]).to_vector<float>();
     fit.rows.assign(fit.nearest.begin(), fit.nearest.end());
 
-    for (std::int64_t g = 0; g < form.groups; ++g) fit_group(fit, g, moments.group(g), line);
+    fit.clip = clip_behind(node);
+    for (std::int64_t g = 0; g < form.groups; ++g)
+      fit_group(fit, g, moments.group(g), moments.take_samples(g), line);
+    line.relaxed = fit.loss_before > 0 ? fit.loss_after / fit.loss_before : 1;
     line.before = decibels(fit.signal, fit.noise_before);
     line.after = decibels(fit.signal, fit.noise_after);
     line.weights = static_cast<std::int64_t>(fit.rows.size());
@@ -137,6 +157,13 @@ class Rounding {
     return std::all_of(zeros.begin(), zeros.end(), [](std::int32_t z) { return z == 0; });
   }
 
+  // Of an activation that alone reads the layer.
+  Bounds clip_behind(const Graph::Node& node) const {
+    const std::vector<int> readers = graph_.readers(node.outputs[0]);
+    if (readers.size() != 1 || graph_.is_output(node.outputs[0])) return {-INFINITY, INFINITY};
+    return clip_bounds(graph_.node(readers[0]).call).value_or(Bounds{-INFINITY, INFINITY});
+  }
+
   // A layer, its weight as rows (one for each output channel).
   struct Fit {
     LayerForm form;
@@ -145,8 +172,10 @@ class Rounding {
     std::vector<double> weight, nearest;  // float, and as prepared
     std::vector<float> rows = {};         // as chosen
     std::vector<float> scales = {};
-    std::vector<float> bias = {};
+    std::vector<float> bias = {}, float_bias = {};
+    Bounds clip = {-INFINITY, INFINITY};  // of the activation that follows
     double signal = 0, noise_before = 0, noise_after = 0;
+    double loss_before = 0, loss_after = 0;  // of the relaxation
   };
 
   // The moments less what the bias takes: the products of the means.
@@ -158,7 +187,10 @@ class Rounding {
     return result;
   }
 
-  void round_group(Fit& fit, std::int64_t first, const LayerMoments::Group& m) const {
+  // The weights that, on the quantized input, come closest to the float layer's output; `moments`
+  // gets what errors of codes are weighed with.
+  std::vector<double> targets_of(const Fit& fit, std::int64_t first, const LayerMoments::Group& m,
+                                 SquareMatrix* moments) const {
     const std::int64_t k = fit.form.columns;
     SquareMatrix own = fit.correct ? centred(m.own, m.mean, m.mean) : m.own;
     SquareMatrix difference = fit.correct ? centred(m.cross, m.mean, m.wanted) : m.cross;
@@ -169,50 +201,102 @@ class Rounding {
     for (std::int64_t i = 0; i < k; ++i) own.row(i)[i] += damping;
 
     const auto weights = fit.weight.begin() + first * k;
+    std::vector<double> targets =
+        shifted_targets(own, difference, {weights, weights + fit.form.rows * k});
+    if (moments) *moments = std::move(own);
+    return targets;
+  }
+
+  void round_group(Fit& fit, std::int64_t first, const LayerMoments::Group& m) const {
+    const std::int64_t k = fit.form.columns;
+    SquareMatrix moments;
+    const std::vector<double> targets = targets_of(fit, first, m, &moments);
     const auto scales = fit.scales.begin() + first;
-    const RoundedRows result =
-        round_rows({own, fit.qmax, options_.search_scales},
-                   shifted_targets(own, difference, {weights, weights + fit.form.rows * k}),
-                   {scales, scales + fit.form.rows});
+    const RoundedRows result = round_rows({moments, fit.qmax, options_.search_scales}, targets,
+                                          {scales, scales + fit.form.rows});
     std::copy(result.scales.begin(), result.scales.end(), scales);
     for (std::size_t i = 0; i < result.codes.size(); ++i)
       fit.rows[at(first * k) + i] = result.scales[i / at(k)] * static_cast<float>(result.codes[i]);
   }
 
+  // AdaRound's relaxation from the codes and biases that are there.
+  void relax_group(Fit& fit, std::int64_t g, const LayerMoments::Group& m,
+                   LayerMoments::Samples samples) const {
+    const std::int64_t k = fit.form.columns, first = g * fit.form.rows;
+    RelaxedProblem problem{.rows = fit.form.rows,
+                           .columns = k,
+                           .inputs = std::move(samples.inputs),
+                           .outputs = std::move(samples.outputs),
+                           .low = fit.clip.low,
+                           .high = fit.clip.high,
+                           .qmin = -fit.qmax,
+                           .qmax = fit.qmax};
+    // The float layer's bias is part of what is clipped.
+    for (std::size_t i = 0; i < problem.outputs.size(); ++i)
+      problem.outputs[i] += fit.float_bias[at(first) + i % at(fit.form.rows)];
+    RoundedProduct start;
+    for (std::int64_t r = first; r < first + fit.form.rows; ++r) {
+      start.scales.push_back(fit.scales[at(r)]);
+      start.bias.push_back(fit.bias[at(r)]);
+      for (std::int64_t i = 0; i < k; ++i)
+        start.codes.push_back(std::nearbyint(static_cast<double>(fit.rows[at(r * k + i)]) /
+                                             static_cast<double>(fit.scales[at(r)])));
+    }
+    const RoundedProduct found =
+        relax(problem, start, targets_of(fit, first, m, nullptr), options_.relaxation, fit.correct,
+              options_.seed + static_cast<std::uint64_t>(g));
+    fit.loss_before += product_loss(problem, start);
+    fit.loss_after += product_loss(problem, found);
+    for (std::size_t r = 0; r < at(fit.form.rows); ++r) fit.bias[at(first) + r] = found.bias[r];
+    for (std::size_t i = 0; i < found.codes.size(); ++i)
+      fit.rows[at(first * k) + i] = found.scales[i / at(k)] * static_cast<float>(found.codes[i]);
+  }
+
   void fit_group(Fit& fit, std::int64_t g, const LayerMoments::Group& m,
-                 RoundingReport::Layer& line) const {
+                 LayerMoments::Samples samples, RoundingReport::Layer& line) const {
     const std::int64_t k = fit.form.columns;
     const std::int64_t first = g * fit.form.rows;
     const std::vector<float> given(fit.scales.begin() + first,
                                    fit.scales.begin() + first + fit.form.rows);
+    const auto row = [&](const auto& numbers, std::int64_t r) {
+      return std::vector<double>(numbers.begin() + (first + r) * k,
+                                 numbers.begin() + (first + r + 1) * k);
+    };
+    // By how much the mean output of a row is too low.
+    const auto missing = [&](std::int64_t r) {
+      const std::vector<double> w = row(fit.weight, r), after = row(fit.rows, r);
+      return std::inner_product(w.begin(), w.end(), m.wanted.begin(), 0.0) -
+             std::inner_product(after.begin(), after.end(), m.mean.begin(), 0.0);
+    };
     if (fit.round) round_group(fit, first, m);
+    for (std::int64_t r = 0; fit.correct && r < fit.form.rows; ++r)
+      fit.bias[at(first + r)] += static_cast<float>(missing(r));
+    if (fit.round && !samples.inputs.empty()) relax_group(fit, g, m, std::move(samples));
     for (std::int64_t r = 0; r < fit.form.rows; ++r) {
-      const double* w = fit.weight.data() + (first + r) * k;
-      const double* before = fit.nearest.data() + (first + r) * k;
-      const std::vector<double> after(fit.rows.begin() + (first + r) * k,
-                                      fit.rows.begin() + (first + r + 1) * k);
+      const std::vector<double> w = row(fit.weight, r), before = row(fit.nearest, r),
+                                after = row(fit.rows, r);
       std::vector<double> mixed(at(k));  // E[x (w z)]
       for (std::int64_t i = 0; i < k; ++i)
-        mixed[at(i)] = std::inner_product(w, w + k, m.cross.row(i), 0.0);
-      const auto error = [&](const double* q) {
-        return std::max(0.0, m.power[at(r)] - 2 * std::inner_product(q, q + k, mixed.begin(), 0.0) +
-                                 quadratic(m.own, q));
+        mixed[at(i)] = std::inner_product(w.begin(), w.end(), m.cross.row(i), 0.0);
+      const auto error = [&](const std::vector<double>& q) {
+        return std::max(0.0, m.power[at(r)] -
+                                 2 * std::inner_product(q.begin(), q.end(), mixed.begin(), 0.0) +
+                                 quadratic(m.own, q.data()));
       };
-      const double mean = std::inner_product(w, w + k, m.wanted.begin(), 0.0);
-      const double shift =
-          mean - std::inner_product(after.begin(), after.end(), m.mean.begin(), 0.0);
+      const double mean = std::inner_product(w.begin(), w.end(), m.wanted.begin(), 0.0);
+      const double shift = static_cast<double>(fit.bias[at(first + r)]) -
+                           static_cast<double>(fit.float_bias[at(first + r)]);
       fit.signal += m.power[at(r)] - mean * mean;
       fit.noise_before += error(before);
-      fit.noise_after += std::max(0.0, error(after.data()) - (fit.correct ? shift * shift : 0));
+      fit.noise_after += std::max(0.0, error(after) - 2 * shift * missing(r) + shift * shift);
       for (std::int64_t i = 0; fit.round && i < k; ++i) {
         const auto code = [](double v, float scale) {
           return std::nearbyint(v / static_cast<double>(scale));
         };
         line.changed +=
-            code(before[i], given[at(r)]) == code(after[at(i)], fit.scales[at(first + r)]) ? 0 : 1;
+            code(before[at(i)], given[at(r)]) == code(after[at(i)], fit.scales[at(first + r)]) ? 0
+                                                                                               : 1;
       }
-      if (!fit.correct) continue;
-      fit.bias[at(first + r)] += static_cast<float>(shift);
       line.largest_shift = std::max(line.largest_shift, std::fabs(shift));
     }
   }

@@ -7,15 +7,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <optional>
 #include <utility>
 
 #include "core/check.h"
-#include "core/value_range.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
-#include "pare/core/ops/observe.h"
 #include "quantize/float_graph.h"
 #include "quantize/smooth_places.h"
 
@@ -23,7 +20,6 @@ namespace pare::quantize {
 namespace {
 
 constexpr const char* kWhere = "smooth";
-constexpr std::int64_t kRows = 512;  // of a place's values that alphas are tried on
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -51,35 +47,35 @@ class Smoother {
   void measure(const Batches& calibration) {
     std::map<int, SmoothPlace*> by_value;
     for (SmoothPlace& place : places_) by_value[place.value] = &place;
-    const std::int64_t share = (kRows + calibration.count - 1) / calibration.count;
     for (std::int64_t b = 0; b < calibration.count; ++b)
       graph_.run_visiting(calibration.get(b), [&](int value, const Tensor& tensor) {
         if (const auto place = by_value.find(value); place != by_value.end())
-          add(*place->second, tensor.to(MemoryFormat::row_major), share);
+          add(*place->second, tensor.to(MemoryFormat::row_major));
       });
   }
 
-  void add(SmoothPlace& place, const Tensor& x, std::int64_t share) const {
+  void add(SmoothPlace& place, const Tensor& x) const {
     const LayerChannels layer = smoothed_layer(graph_, place.layers[0]);
     const int axis = layer.axis < 0 ? x.rank() - 1 : layer.axis;
     const std::int64_t inner = x.shape().elements(axis + 1, x.rank());
-    place.size.resize(at(layer.inputs), 0);
+    for (std::vector<double>* sizes : {&place.low, &place.high, &place.square})
+      sizes->resize(at(layer.inputs), 0);
     const float* const data = x.data<float>();
     for (std::int64_t e = 0; e < x.elements(); ++e) {
       PARE_CHECK(std::isfinite(data[e]), invalid_argument, graph_.node(place.layers[0]).name,
                  "expected finite inputs of the layer on the calibration data, got {}", data[e]);
-      double& size = place.size[at(e / inner % layer.inputs)];
-      size = std::max(size, static_cast<double>(std::fabs(data[e])));
+      const auto v = static_cast<double>(data[e]);
+      const std::size_t j = at(e / inner % layer.inputs);
+      place.low[j] = std::min(place.low[j], v);
+      place.high[j] = std::max(place.high[j], v);
+      place.square[j] += v * v;
     }
-    if (options_.steps == 0 || layer.axis != -1 || x.elements() == 0) return;
-    const std::int64_t rows = x.elements() / layer.inputs;
-    const std::int64_t step = std::max<std::int64_t>(1, rows / share);
-    place.rows.push_back(slice(reshape(x, {rows, layer.inputs}), 0, 0, rows, step).clone());
+    place.count += static_cast<double>(x.elements()) / static_cast<double>(layer.inputs);
   }
 
   // The largest weights of each input channel in any of the layers.
   std::vector<double> weight_sizes(const SmoothPlace& place) const {
-    std::vector<double> sizes(place.size.size(), 0);
+    std::vector<double> sizes(place.high.size(), 0);
     for (const int n : place.layers) {
       const LayerChannels layer = smoothed_layer(graph_, n);
       const auto w = LeafEvaluator(graph_)(graph_.node(n).inputs[1]).to_vector<float>();
@@ -96,9 +92,10 @@ class Smoother {
   }
 
   // By input channel. Channels that come from one of the layer before share a factor.
-  std::vector<double> factors(const SmoothPlace& place, std::vector<double> weights,
-                              double alpha) const {
-    std::vector<double> sizes = place.size;
+  std::vector<double> factors(const SmoothPlace& place, std::vector<double> weights, double alpha,
+                              double beta) const {
+    std::vector<double> sizes;
+    for (std::size_t j = 0; j < place.high.size(); ++j) sizes.push_back(size(place, j));
     if (place.path >= 0) {
       std::map<std::int64_t, std::pair<double, double>> largest;
       const std::vector<std::int64_t>& channel = paths_[at(place.path)].channel;
@@ -117,8 +114,12 @@ class Smoother {
     for (std::size_t j = 0; j < s.size(); ++j)
       if (sizes[j] > 0 && weights[j] > 0)
         s[j] = static_cast<double>(static_cast<float>(
-            std::clamp(std::pow(sizes[j], alpha) / std::pow(weights[j], 1 - alpha), 1e-5, 1e5)));
+            std::clamp(std::pow(sizes[j], alpha) / std::pow(weights[j], beta), 1e-5, 1e5)));
     return s;
+  }
+
+  static double size(const SmoothPlace& place, std::size_t j) {
+    return std::max(-place.low[j], place.high[j]);
   }
 
   static Tensor as_row(const std::vector<double>& numbers) {
@@ -126,53 +127,57 @@ class Smoother {
     return Tensor::from(values, {static_cast<std::int64_t>(values.size())});
   }
 
-  // Squared error of the layers' outputs, as part of their squares, with inputs divided by s and
-  // weights multiplied by it, both in 8 bits.
-  double error(const SmoothPlace& place, const std::vector<double>& s) const {
-    const Tensor x = concat(place.rows, 0), divisors = as_row(s);
-    const Tensor divided = div(x, divisors);
-    const ValueRange range = value_range(divided, kWhere);
-    const ScaleAndZeroPoint p = affine_parameters(range.min, range.max, 0, 255, true);
-    const Tensor codes =
-        fake_quantize(divided, Tensor::scalar(p.scale), Tensor::scalar(p.zero_point, DType::i32),
-                      {.qmin = 0, .qmax = 255, .axis = -1});
-    double noise = 0, signal = 0;
-    for (const int n : place.layers) {
-      const bool outputs_first = smoothed_layer(graph_, n).outputs_first;
-      Tensor w = LeafEvaluator(graph_)(graph_.node(n).inputs[1]);
-      if (outputs_first) w = transpose(w, {1, 0});
-      const Tensor larger = mul(w, reshape(divisors, {-1, 1}));
-      const Tensor scales = symmetric_scale(larger, {.qmax = 127, .axis = 1});
-      const Tensor rounded =
-          fake_quantize(larger, scales, Tensor::zeros(scales.shape(), DType::i32),
-                        {.qmin = -127, .qmax = 127, .axis = 1});
-      const Tensor wanted = matmul(x, w), found = matmul(codes, rounded);
-      noise += sum(square(sub(wanted, found))).item();
-      signal += sum(square(wanted)).item();
+  // The noise that 8 bits make in the layers' outputs with inputs divided by s and weights
+  // multiplied by it: an error of a step is step²/12 in the mean square, whatever it falls on.
+  double noise(const SmoothPlace& place, const std::vector<double>& s) const {
+    double low = 0, high = 0;
+    for (std::size_t j = 0; j < s.size(); ++j) {
+      low = std::min(low, place.low[j] / s[j]);
+      high = std::max(high, place.high[j] / s[j]);
     }
-    return signal > 0 ? noise / signal : 0;
+    const double step = (high - low) / 255;
+    double sum = 0;
+    for (const int n : place.layers) {
+      const LayerChannels layer = smoothed_layer(graph_, n);
+      const auto w = LeafEvaluator(graph_)(graph_.node(n).inputs[1]).to_vector<float>();
+      // By output: the largest weight, and the mean square of what its weights are multiplied by.
+      std::vector<double> largest(at(layer.outputs), 0), square(at(layer.outputs), 0);
+      layer.for_each_pair([&](std::int64_t output, std::int64_t input, std::int64_t k) {
+        const double factor = s[at(input)];
+        for (std::int64_t t = 0; t < layer.taps; ++t) {
+          const double v = std::fabs(static_cast<double>(w[at(k * layer.taps + t)])) * factor;
+          largest[at(output)] = std::max(largest[at(output)], v);
+          sum += step * step * v * v;
+        }
+        square[at(output)] += static_cast<double>(layer.taps) * place.square[at(input)] /
+                              std::max(place.count, 1.0) / (factor * factor);
+      });
+      for (std::size_t o = 0; o < largest.size(); ++o)
+        sum += largest[o] * largest[o] / (127.0 * 127.0) * square[o];
+    }
+    return sum / 12;
   }
 
   void smooth(const SmoothPlace& place) {
     const std::vector<double> weights = weight_sizes(place);
-    double alpha = options_.alpha;
-    std::vector<double> s = factors(place, weights, alpha);
-    if (!place.rows.empty()) {
-      std::vector<double> best(s.size(), 1);
-      double least = error(place, best);
-      alpha = 0;
-      for (std::int64_t step = 0; step <= options_.steps; ++step) {
-        const double tried = static_cast<double>(step) / static_cast<double>(options_.steps);
-        s = factors(place, weights, tried);
-        if (const double found = error(place, s); found < least) {
+    double alpha = options_.alpha, beta = 1 - alpha;
+    std::vector<double> s = factors(place, weights, alpha, beta);
+    if (options_.steps > 0) {
+      double least = std::numeric_limits<double>::infinity();
+      const auto steps = static_cast<double>(options_.steps);
+      for (std::int64_t a = 0; a <= options_.steps; ++a)
+        for (std::int64_t b = 0; b <= options_.steps; ++b) {
+          const double x = static_cast<double>(a) / steps, w = static_cast<double>(b) / steps;
+          const std::vector<double> tried = factors(place, weights, x, w);
+          const double found = noise(place, tried);
+          if (found >= least) continue;
           least = found;
-          best = s;
-          alpha = tried;
+          s = tried;
+          alpha = x;
+          beta = w;
         }
-      }
-      s = best;
     }
-    report(place, s, alpha);
+    report(place, s, alpha, beta);
     if (std::all_of(s.begin(), s.end(), [](double f) { return f == 1; })) return;
     for (const int n : place.layers) multiply_weight(n, s, false);
     std::vector<double> inverse(s.size());
@@ -214,17 +219,18 @@ class Smoother {
     graph_.edit_node(n).inputs[1] = product;
   }
 
-  void report(const SmoothPlace& place, const std::vector<double>& s, double alpha) {
-    SmoothReport::Place line{.producer = graph_.node(place.producer).name, .alpha = alpha};
+  void report(const SmoothPlace& place, const std::vector<double>& s, double alpha, double beta) {
+    SmoothReport::Place line{
+        .producer = graph_.node(place.producer).name, .alpha = alpha, .beta = beta};
     for (const int n : place.layers) line.layers.push_back(graph_.node(n).name);
     line.smallest = *std::min_element(s.begin(), s.end());
     line.largest = *std::max_element(s.begin(), s.end());
     const auto spread = [&](bool divided) {
       double sum = 0, most = 0;
       for (std::size_t j = 0; j < s.size(); ++j) {
-        const double size = place.size[j] / (divided ? s[j] : 1);
-        sum += size;
-        most = std::max(most, size);
+        const double most_of_it = size(place, j) / (divided ? s[j] : 1);
+        sum += most_of_it;
+        most = std::max(most, most_of_it);
       }
       return sum > 0 ? most * static_cast<double>(s.size()) / sum : 1;
     };
@@ -243,11 +249,12 @@ class Smoother {
 }  // namespace
 
 std::string to_string(const SmoothReport& report) {
-  std::string text = fmt::format("{:<32} {:>6} {:>11} {:>11} {:>8} {:>8}  {}\n", "divided", "alpha",
-                                 "smallest s", "largest s", "spread", "now", "multiplied");
+  std::string text =
+      fmt::format("{:<32} {:>6} {:>6} {:>11} {:>11} {:>8} {:>8}  {}\n", "divided", "alpha", "beta",
+                  "smallest s", "largest s", "spread", "now", "multiplied");
   for (const SmoothReport::Place& place : report.places)
-    text += fmt::format("{:<32} {:>6.2f} {:>11.4g} {:>11.4g} {:>8.2f} {:>8.2f}  {}\n",
-                        place.producer, place.alpha, place.smallest, place.largest,
+    text += fmt::format("{:<32} {:>6.2f} {:>6.2f} {:>11.4g} {:>11.4g} {:>8.2f} {:>8.2f}  {}\n",
+                        place.producer, place.alpha, place.beta, place.smallest, place.largest,
                         place.spread_before, place.spread_after, listed(place.layers));
   for (const PassReport::Line& line : report.left)
     text += fmt::format("{:<32} left: {}\n", line.node, line.text);

@@ -16,8 +16,10 @@ struct SmoothPlace {
   int producer = -1;                     ///< node
   int path = -1;                         ///< of the graph's: the producer is a layer
   std::vector<std::size_t> scaled = {};  ///< inputs of another producer that are divided
-  std::vector<double> size = {};         ///< max|X_j| by channel
-  Tensors rows = {};                     ///< some of its values, [rows, channels] each
+  /// By channel of the value: the least (0 at most) and the largest (0 at least), and the sum of
+  /// squares of so many values.
+  std::vector<double> low = {}, high = {}, square = {};
+  double count = 0;
 };
 
 struct SmoothPlaces {

@@ -70,6 +70,11 @@ TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
   }
   EXPECT_FALSE(
       pare_json({"quantize", model_, "-o", out_, "--calibration", x}).contains("rounding"));
+  const auto relaxed = pare_json(
+      {"quantize", model_, "-o", out_, "--calibration", x, "--adaround", "--adaround-steps", "20"});
+  for (const auto& layer : relaxed["rounding"]) EXPECT_LE(layer["relaxed"], 1) << layer;
+  expect_failure(2, {"quantize", model_, "-o", out_, "--calibration", x, "--adaround-steps", "20"},
+                 {"--adaround"});
 }
 
 TEST_F(QuantizeCommandTest, WeightsAlone) {

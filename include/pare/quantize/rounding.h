@@ -12,8 +12,32 @@
 
 namespace pare::quantize {
 
+/// How codes are searched.
+enum class RoundingMethod : std::uint8_t {
+  gptq_descent,  ///< column by column, then code by code, on the second moments of the input
+  /// AdaRound's relaxation after it: a sigmoid for each code, trained on samples of the layer's
+  /// input and output with the activation that follows; takes minutes where the first takes
+  /// seconds.
+  adaround,
+};
+
+/// Of RoundingMethod::adaround; defaults are the paper's but for fewer steps of a larger rate.
+struct RelaxationOptions {
+  std::int64_t iterations = 1000;
+  std::int64_t batch = 256;  ///< output positions in a step
+  double learning_rate = 0.03;
+  /// Weight of what pushes codes to be whole, against the loss in units of that at the start per
+  /// code.
+  double regularization = 1;
+  double warm_start = 0.2;  ///< part of the steps without it
+  double first_beta = 20;   ///< of |2h − 1|^β, which then falls to the last
+  double last_beta = 2;
+};
+
 struct RoundingOptions {
   bool round_weights = true;  ///< else every weight gets the nearest code
+  RoundingMethod method = RoundingMethod::gptq_descent;
+  RelaxationOptions relaxation = {};
   bool correct_bias = true;
   /// Smaller scales than the largest weight asks for, where a row's error is less with them.
   bool search_scales = true;
@@ -37,6 +61,9 @@ struct PARE_API RoundingReport {
     std::string note;   ///< why it was not
     double before = 0;  ///< SQNR of its output in dB, with nearest codes
     double after = 0;   ///< the same with what was chosen
+    /// With RoundingMethod::adaround: the part of the loss, with the activation that follows, which
+    /// is left of that after gptq_descent; 1: it was not improved.
+    double relaxed = 1;
     std::int64_t weights = 0;
     std::int64_t changed = 0;  ///< of them, by how many the code differs from the nearest
     double largest_shift = 0;  ///< of a bias
@@ -57,7 +84,9 @@ struct Rounded {
 /// calibration data, to what the float layer gives in the float network. All follows from the
 /// second moments of the layer's input, so that time does not grow with the steps of the search.
 /// The problem is AdaRound's (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training
-/// Quantization", 2020), the search GPTQ's (Frantar et al., 2023) followed by coordinate descent;
+/// Quantization", 2020), the search GPTQ's (Frantar et al., 2023) followed by coordinate descent,
+/// and with RoundingMethod::adaround by the paper's own: that of the two results which is closer on
+/// the samples, with a ReLU that follows, is taken;
 /// the bias makes up for the mean error ("Data-Free Quantization", Nagel et al., 2019, the
 /// empirical form). The result holds weights that are exactly scale · code, for `convert`;
 /// `prepared` is unchanged. Throws invalid_state for a graph that is not from prepare or has seen

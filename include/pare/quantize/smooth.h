@@ -14,9 +14,9 @@ namespace pare::quantize {
 struct SmoothOptions {
   /// How much of a channel's size goes into the weights: 0 none, 1 all.
   double alpha = 0.5;
-  /// Above 0, each place takes of 0, 1/steps … 1 the alpha with which its layers' outputs, inputs
-  /// in u8 and weights in i8 per channel, change least on the data; linear layers and products
-  /// only, others take `alpha`. No smoothing at all is one of the choices.
+  /// Above 0, s_j = max|X_j|^alpha / max|W_j|^beta, with those of 0, 1/steps … 1 for alpha and beta
+  /// with which inputs in u8 and weights in i8 per channel make least noise in the outputs of a
+  /// place's layers, by the size of their steps. Both 0 is no smoothing at all.
   std::int64_t steps = 0;
   bool convolutions = false;  ///< convolutions too (zero padding stays zero)
   /// Layers whose inputs stay as they are, by node; * and ? match as in a shell.
@@ -29,6 +29,7 @@ struct PARE_API SmoothReport {
     std::string producer;             ///< node that is divided by the factors
     std::vector<std::string> layers;  ///< whose weights are multiplied by them
     double alpha = 0;
+    double beta = 1;      ///< 1 − alpha, unless steps were tried
     double smallest = 1;  ///< of the factors
     double largest = 1;
     /// The largest magnitude of the value over the mean of its channels' largest magnitudes.
