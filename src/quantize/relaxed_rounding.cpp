@@ -165,15 +165,22 @@ class Relaxation {
   mutable float input_size_ = 0;
 };
 
-// The bias that leaves the mean of the clipped outputs as it should be, by a few steps of Newton's
-// method: what rounding h at the end changed.
-void correct_means(const RelaxedProblem& p, RoundedProduct& product) {
+// What the codes give for the samples [samples × rows], without the biases.
+std::vector<float> products(const RelaxedProblem& p, const RoundedProduct& product) {
   const std::int64_t samples = static_cast<std::int64_t>(p.outputs.size()) / p.rows;
   std::vector<float> w(product.codes.size()), y(p.outputs.size());
   for (std::size_t i = 0; i < w.size(); ++i)
     w[i] = static_cast<float>(product.codes[i]) * product.scales[i / at(p.columns)];
   parallel_gemm(samples, p.rows, p.columns, {p.inputs.data(), p.columns},
                 {w.data(), p.columns, true}, y.data(), p.rows, false);
+  return y;
+}
+
+// The bias that leaves the mean of the clipped outputs as it should be, by a few steps of Newton's
+// method: what rounding h at the end changed.
+void correct_means(const RelaxedProblem& p, RoundedProduct& product) {
+  const std::int64_t samples = static_cast<std::int64_t>(p.outputs.size()) / p.rows;
+  const std::vector<float> y = products(p, product);
   for (std::int64_t r = 0; r < p.rows; ++r)
     for (int turn = 0; turn < 4; ++turn) {
       double error = 0, passing = 0;
@@ -192,11 +199,7 @@ void correct_means(const RelaxedProblem& p, RoundedProduct& product) {
 
 double product_loss(const RelaxedProblem& p, const RoundedProduct& product) {
   const std::int64_t samples = static_cast<std::int64_t>(p.outputs.size()) / p.rows;
-  std::vector<float> w(product.codes.size()), y(p.outputs.size());
-  for (std::size_t i = 0; i < w.size(); ++i)
-    w[i] = static_cast<float>(product.codes[i]) * product.scales[i / at(p.columns)];
-  parallel_gemm(samples, p.rows, p.columns, {p.inputs.data(), p.columns},
-                {w.data(), p.columns, true}, y.data(), p.rows, false);
+  const std::vector<float> y = products(p, product);
   double loss = 0;
   for (std::size_t i = 0; i < y.size(); ++i) {
     const float error = clip(p, y[i] + product.bias[i % at(p.rows)]) - clip(p, p.outputs[i]);
