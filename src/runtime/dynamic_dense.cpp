@@ -112,6 +112,8 @@ std::unique_ptr<Step> quantize_rows_step(int from, int to, std::int64_t rows, st
   return std::make_unique<QuantizeRowsStep>(from, to, rows, columns, per_row);
 }
 
+// oneDNN's matmul has no scales by rows. Its bare sums took, on Zen 4, 0.88 to 1.0 of this one's
+// time for 64 to 256 rows, what scales them afterwards not counted, and 1.67 for one row.
 std::unique_ptr<Primitive> make_dynamic_dense(const DenseSpec& spec) {
   return std::make_unique<DynamicDense>(spec);
 }
