@@ -61,11 +61,11 @@ const Shape kPicture{64, 1, 28, 28};
 const Shape kCifar{128, 3, 32, 32};
 const optim::SGDOptions kSgd{.lr = 0.01, .momentum = 0.9};
 
-Step qat(nn::Module& net, const Shape& input) {
+Step qat(nn::Module& net, const Shape& input, quantize::TrainingMethod method) {
   Shape one = input;
   one.set(0, 2);
-  auto graph = std::make_shared<Graph>(
-      quantize::prepare_qat(trace(net, Tensor::zeros(one)), quantize::QConfig::x86()));
+  auto graph = std::make_shared<Graph>(quantize::prepare_qat(
+      trace(net, Tensor::zeros(one)), quantize::QConfig::x86(), {.method = method}));
   return training(graph, optimizer_of<optim::SGD>(*graph, kSgd), input,
                   MemoryFormat::channels_last);
 }
@@ -187,8 +187,11 @@ Step make(const std::string& name) {
   if (name == "gpt") return gpt();
   if (name == "lstm") return recurrent<nn::LSTM>();
   if (name == "gru") return recurrent<nn::GRU>();
-  if (name == "qat_lenet5") return qat(*made(models::LeNet5{}), kPicture);
-  if (name == "qat_resnet20") return qat(*made(models::resnet20()), kCifar);
+  using enum quantize::TrainingMethod;
+  if (name == "qat_lenet5") return qat(*made(models::LeNet5{}), kPicture, moving_average);
+  if (name == "qat_resnet20") return qat(*made(models::resnet20()), kCifar, moving_average);
+  if (name == "lsq_lenet5") return qat(*made(models::LeNet5{}), kPicture, lsq);
+  if (name == "lsq_resnet20") return qat(*made(models::resnet20()), kCifar, lsq);
   throw Error(ErrorCode::invalid_argument, "train_steps: expected a case, got " + name);
 }
 

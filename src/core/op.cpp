@@ -9,7 +9,9 @@
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/dynamic_quantize.h"
+#include "pare/core/ops/learned_steps.h"
 #include "pare/core/ops/observers.h"
+#include "pare/core/ops/round_bias.h"
 #include "pare/core/ops/trigonometry.h"
 
 namespace pare {

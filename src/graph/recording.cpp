@@ -75,7 +75,7 @@ class Recorder final : public Tracer {
     const auto i = static_cast<std::size_t>(pair.input);
     if (i >= entry.inputs.size() || entry.inputs[i] < 0) return;
     const Recording::Value& value = recording_.values[static_cast<std::size_t>(entry.inputs[i])];
-    PARE_CHECK(value.leaf && value.leaf->kind == Graph::Kind::buffer, unsupported, "trace",
+    PARE_CHECK(value.leaf && value.leaf->kind != Graph::Kind::constant, unsupported, "trace",
                "expected a buffer listed by members() as state of {}, got another tensor of shape "
                "{}",
                entry.call.op->name, value.shape);

@@ -9,6 +9,7 @@
 #include "graph/products.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
+#include "pare/core/ops/learned_steps.h"
 
 namespace pare {
 namespace {
@@ -74,7 +75,7 @@ class Counter {
   static bool holds_weights(const Graph::Node& node, std::size_t i, const Cone& cone) {
     const OpDef* const op = node.call.op;
     if (i > 0 && (op == &kQuantizeLinear || op == &kDequantizeLinear || op == &kDequantizeWeight ||
-                  op == &kFakeQuantize))
+                  op == &kFakeQuantize || op == &kFakeQuantizeLearned))
       return false;
     return cone.trained || cone.quantized;
   }

@@ -103,8 +103,10 @@ class Verifier {
     for (const StatePair& pair : op.state) {
       if (pair.input >= count || node.inputs[static_cast<std::size_t>(pair.input)] < 0) continue;
       const Graph::Value& state = graph_.value(node.inputs[static_cast<std::size_t>(pair.input)]);
-      PARE_CHECK(state.kind == Graph::Kind::buffer, internal, kPlace,
-                 "expected a buffer for the state of '{}', got '{}'", node.name, state.name);
+      // A parameter may start from the first values seen.
+      PARE_CHECK(state.kind == Graph::Kind::buffer || state.kind == Graph::Kind::parameter,
+                 internal, kPlace, "expected a buffer or parameter for the state of '{}', got '{}'",
+                 node.name, state.name);
     }
   }
 

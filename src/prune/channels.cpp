@@ -13,6 +13,7 @@
 #include "graph/names.h"
 #include "graph/removal.h"
 #include "pare/core/ops/contraction.h"
+#include "pare/core/ops/learned_steps.h"
 #include "pare/core/ops/quantization.h"
 #include "prune/statistics.h"
 
@@ -330,7 +331,8 @@ bool is_scale(const Graph& graph, int value) {
   for (const int reader : graph.readers(value)) {
     const Graph::Node& node = graph.node(reader);
     const OpDef* op = node.call.op;
-    if ((op == &kFakeQuantize || op == &kQuantizeLinear || op == &kDequantizeLinear) &&
+    if ((op == &kFakeQuantize || op == &kFakeQuantizeLearned || op == &kQuantizeLinear ||
+         op == &kDequantizeLinear) &&
         node.inputs[1] == value)
       return true;
   }

@@ -11,6 +11,7 @@
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/round_bias.h"
 #include "pare/graph/passes.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
@@ -71,8 +72,8 @@ class Converter {
     bool any = false;
     std::string missing;
     for (const Graph::Node& node : before_.nodes()) {
-      any = any || is_observer(node) || is_fixed(node);
-      if (!is_observer(node)) continue;
+      any = any || finds_range(node) || is_fixed(node);
+      if (!finds_range(node)) continue;
       const Observed seen = observed(before_, node, options_.searches);
       const std::string name = activation_name(before_, node);
       if (seen.seen.empty()) {
@@ -80,7 +81,7 @@ class Converter {
         continue;
       }
       observed_.emplace(node.outputs[0], seen);
-      report_.add_activation(describe(name, seen, node.call.attributes.as<ObserveAttributes>()));
+      report_.add_activation(describe(name, seen, codes_of(node)));
     }
     PARE_CHECK(any, invalid_state, "convert",
                "expected a graph from prepare or prepare_qat, got one without observers");
@@ -100,7 +101,28 @@ class Converter {
         !leaf_[at(node.inputs[at(weight)])])
       return -1;
     const int producer = before_.value(node.inputs[at(weight)]).producer;
-    return producer >= 0 && before_.node(producer).call.op == &kFakeQuantize ? producer : -1;
+    if (producer < 0) return -1;
+    if (quantizes_weights(producer)) return producer;
+    // Of a weight that was quantized with its batch norm's factor the factor is taken back.
+    if (before_.node(producer).call.op != &kDiv) return -1;
+    const int below = before_.value(before_.node(producer).inputs[0]).producer;
+    return below >= 0 && quantizes_weights(below) ? below : -1;
+  }
+
+  bool quantizes_weights(int n) const {
+    return before_.node(n).call.op == &kFakeQuantize || is_learned(before_.node(n));
+  }
+
+  // Whether node n's quantized weight has its batch norm's factor already.
+  bool is_folded(int n) const {
+    const Graph::Node& node = before_.node(n);
+    const int weight = node.inputs[at(node.call.op->quantization.weight_input)];
+    return before_.node(before_.value(weight).producer).call.op == &kDiv;
+  }
+
+  // An observer of an activation, or its learned steps.
+  bool finds_range(const Graph::Node& node) const {
+    return is_observer(node) || (is_learned(node) && !leaf_[at(node.inputs[0])]);
   }
 
   // A matrix product of two activations that have codes.
@@ -131,9 +153,9 @@ class Converter {
     for (const Graph::Node& node : before_.nodes()) {
       const std::string name = node.inputs[0] < 0 ? "" : activation_name(before_, node);
       const int out = node.outputs[0];
-      if (is_observer(node)) {
-        const auto& a = node.call.attributes.as<ObserveAttributes>();
-        add_parameters(out, name, observed_.at(out).parameters, a.qmin, a.qmax);
+      if (finds_range(node)) {
+        const Codes codes = codes_of(node);
+        add_parameters(out, name, observed_.at(out).parameters, codes.qmin, codes.qmax);
       } else if (is_fixed(node)) {
         const auto& a = node.call.attributes.as<FakeQuantizeAttributes>();
         const ScaleAndZeroPoint number{static_cast<float>(evaluate_(node.inputs[1]).item()),
@@ -181,7 +203,7 @@ class Converter {
     }
   }
 
-  bool is_quantizer(const Graph::Node& node) const { return is_observer(node) || is_fixed(node); }
+  bool is_quantizer(const Graph::Node& node) const { return finds_range(node) || is_fixed(node); }
 
   int output_of(int node) const { return graph_.node(node).outputs[0]; }
 
@@ -265,9 +287,15 @@ class Converter {
     }
   }
 
+  static FakeQuantizeAttributes attributes_of(const Graph::Node& quantizer) {
+    if (!is_learned(quantizer)) return quantizer.call.attributes.as<FakeQuantizeAttributes>();
+    const auto& a = quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>();
+    return {.qmin = a.qmin, .qmax = a.qmax, .axis = a.axis};
+  }
+
   // Scales and zero points of a weight, one for each channel of its axis.
   void read_weight(const Graph::Node& node, const Graph::Node& quantizer, LayerWeights& layer) {
-    const auto& a = quantizer.call.attributes.as<FakeQuantizeAttributes>();
+    const FakeQuantizeAttributes a = attributes_of(quantizer);
     const Shape& weight = before_.value(quantizer.inputs[0]).shape;
     const Shape& scale = before_.value(quantizer.inputs[1]).shape;
     const int axis =
@@ -284,9 +312,19 @@ class Converter {
     layer.qmin = a.qmin;
     layer.qmax = a.qmax;
     const auto channels = at(static_cast<int>(weight[axis]));
-    layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
-    layer.zero_points.assign(layer.scales.size(), 0);
-    if (quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0)
+    const bool has_zero = quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0;
+    if (is_learned(quantizer)) {
+      for (const ScaleAndZeroPoint& p : learned_parameters(
+               evaluate_(quantizer.inputs[1]), has_zero ? evaluate_(quantizer.inputs[2]) : Tensor(),
+               quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>())) {
+        layer.scales.push_back(p.scale);
+        layer.zero_points.push_back(p.zero_point);
+      }
+    } else {
+      layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
+      layer.zero_points.assign(layer.scales.size(), 0);
+    }
+    if (has_zero && !is_learned(quantizer))
       layer.zero_points = evaluate_(quantizer.inputs[2]).to(DType::i32).to_vector<std::int32_t>();
     if (layer.one_scale) {
       layer.scales.assign(channels, layer.scales[0]);
@@ -332,13 +370,17 @@ class Converter {
     const int norm = batch_norm_after(n);
     if (norm >= 0) {
       fold(before_.node(norm), layer);
+      if (is_folded(n)) layer.factor.clear();
       graph_.replace_uses(before_.node(norm).outputs[0], node.outputs[0]);
       report_.add_folded(before_.node(norm).name, node.name);
     }
     const LayerCodes codes = code_layer(layer);
     set_weight(n, weight_name(quantizer.inputs[0]), codes, layer.axis);
     if (codes.bias.defined()) {
-      const int bias = has_bias ? node.inputs[at(fact.bias_input)] : -1;
+      int bias = has_bias ? node.inputs[at(fact.bias_input)] : -1;
+      if (bias >= 0 && !before_.value(bias).is_leaf() &&
+          before_.node(before_.value(bias).producer).call.op == &kRoundBias)
+        bias = before_.node(before_.value(bias).producer).inputs[0];
       const bool own = bias >= 0 && before_.value(bias).is_leaf();
       set_bias(n, own ? before_.value(bias).name : node.name + ".bias", codes);
     }

@@ -13,9 +13,9 @@ namespace pare::quantize {
 void check_float(const Graph& graph, const char* where) {
   for (const Graph::Node& node : graph.nodes()) {
     const OpDef* op = node.call.op;
-    const bool quantized = is_observer(node) || op == &kFakeQuantize || op == &kQuantizeLinear ||
-                           op == &kDequantizeLinear || op == &kDequantizeWeight ||
-                           op == &kDynamicQuantizeLinear;
+    const bool quantized = is_observer(node) || is_learned(node) || op == &kFakeQuantize ||
+                           op == &kQuantizeLinear || op == &kDequantizeLinear ||
+                           op == &kDequantizeWeight || op == &kDynamicQuantizeLinear;
     PARE_CHECK(!quantized, invalid_state, where,
                "expected a float graph, got one that is prepared or quantized already (node '{}')",
                node.name);
@@ -25,7 +25,7 @@ void check_float(const Graph& graph, const char* where) {
 void check_prepared(const Graph& prepared, const char* where) {
   bool any = false;
   for (const Graph::Node& node : prepared.nodes()) {
-    PARE_CHECK(node.call.op != &kObserveFakeQuantize, invalid_state, where,
+    PARE_CHECK(node.call.op != &kObserveFakeQuantize && !is_learned(node), invalid_state, where,
                "expected a graph from prepare, got one from prepare_qat (node '{}')", node.name);
     any = any || is_observer(node);
   }
@@ -37,7 +37,7 @@ Graph float_form(const Graph& prepared) {
   const auto nodes = static_cast<int>(graph.nodes().size());
   for (int n = 0; n < nodes; ++n) {
     const Graph::Node& node = graph.node(n);
-    if (is_observer(node) || node.call.op == &kFakeQuantize)
+    if (is_observer(node) || is_learned(node) || node.call.op == &kFakeQuantize)
       graph.replace_uses(node.outputs[0], node.inputs[0]);
   }
   graph.compact();

@@ -2,6 +2,7 @@
 #include "pare/quantize/inspect.h"
 
 #include "core/check.h"
+#include "graph/leaf_evaluator.h"
 #include "graph/names.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
@@ -41,12 +42,14 @@ Tensor constant(const Graph& graph, std::string_view name, std::size_t input, co
 
 std::vector<ActivationRange> observed_ranges(const Graph& prepared, const RangeSearches& searches) {
   std::vector<ActivationRange> ranges;
+  const std::vector<bool> leaf = leaf_values(prepared);
   for (const Graph::Node& node : prepared.nodes()) {
-    if (!is_observer(node)) continue;
+    if (!is_observer(node) &&
+        !(is_learned(node) && !leaf[static_cast<std::size_t>(node.inputs[0])]))
+      continue;
     const Observed seen = observed(prepared, node, searches);
     if (!seen.seen.empty())
-      ranges.push_back(describe(activation_name(prepared, node), seen,
-                                node.call.attributes.as<ObserveAttributes>()));
+      ranges.push_back(describe(activation_name(prepared, node), seen, codes_of(node)));
   }
   return ranges;
 }

@@ -3,26 +3,38 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "core/check.h"
 #include "core/ops/line_as_picture.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/learned_steps.h"
 #include "pare/graph/passes.h"
+#include "quantize/batch_norm_factor.h"
 #include "quantize/float_graph.h"
+#include "quantize/learned_attributes.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
 #include "quantize/range_search.h"
 #include "quantize/ranges.h"
+#include "quantize/rounded_biases.h"
 #include "quantize/settings.h"
+#include "quantize/signs.h"
 
 namespace pare::quantize {
 namespace {
 
 class Preparer {
  public:
-  Preparer(Graph& graph, const QConfig& config, bool training)
-      : graph_(graph), config_(config), training_(training), placement_(place(graph, config)) {}
+  /// `qat` null: for quantization after training.
+  Preparer(Graph& graph, const QConfig& config, const QATConfig* qat)
+      : graph_(graph),
+        config_(config),
+        qat_(qat ? *qat : QATConfig{}),
+        training_(qat != nullptr),
+        placement_(place(graph, config)),
+        uses_(graph) {}
 
   void run(const char* where) {
     const int nodes = static_cast<int>(graph_.nodes().size());
@@ -33,12 +45,12 @@ class Preparer {
         graph_.metadata()[kFloatKey + graph_.node(n).name] = choice.reason;
       if (!choice.quantized) continue;
       any = any || choice.weighted || choice.product;
-      if (choice.weighted)
-        fake_quantize_weight(n, graph_.node(n).call.op->quantization.weight_input);
+      if (choice.weighted) quantize_weight(n, graph_.node(n).call.op->quantization.weight_input);
     }
     PARE_CHECK(any, unsupported, where,
                "expected a node with weights that can be quantized, got none: {}", why_not());
     for (const Placement::Range& range : placement_.ranges) observe(range);
+    if (training_) round_biases(graph_, norms_);
     graph_.metadata()[kIsaKey] = config_.isa;
     graph_.compact();
     graph_.verify();
@@ -61,9 +73,35 @@ class Preparer {
         .weight_qmax.value_or(depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax);
   }
 
-  void fake_quantize_weight(int n, int input) {
+  void quantize_weight(int n, int input) {
     const int w = graph_.node(n).inputs[static_cast<std::size_t>(input)];
+    const NodeSettings settings = settings_of(config_, graph_.node(n));
+    const int norm = training_ ? batch_norm_after(n) : -1;
+    norms_[n] = norm;
+    const bool one = settings.weight_granularity == Granularity::per_tensor;
+    const bool folds = norm >= 0 && (qat_.batch_norm == BatchNormForm::folded ||
+                                     (qat_.batch_norm == BatchNormForm::automatic && one));
     const std::string name = graph_.value(w).name;
+    if (!folds) {
+      graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = fake_quantized(n, w, name);
+      return;
+    }
+    // FQ(W·f) / f: the division belongs to the weight, not to the layer's far larger result.
+    const int factor = batch_norm_factor(graph_, n, norm);
+    const int folded = output_of(graph_.add_node(name + "_folded", {&kMul, {}}, {w, factor}));
+    const int quantized = fake_quantized(n, folded, name);
+    graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] =
+        output_of(graph_.add_node(name + "_unfolded", {&kDiv, {}}, {quantized, factor}));
+  }
+
+  // Of the batch norm that is quantized with node n; −1: none.
+  int batch_norm_after(int n) const {
+    const int reader = uses_.only_reader(graph_.node(n).outputs[0]);
+    return reader >= 0 && absorbed_into(graph_, uses_, graph_.node(reader)) == n ? reader : -1;
+  }
+
+  // The value w, the weight `name` of node n or that times its batch norm's factor, rounded.
+  int fake_quantized(int n, int w, const std::string& name) {
     const Shape shape = graph_.value(w).shape;
     const NodeSettings settings = settings_of(config_, graph_.node(n));
     const int axis = settings.weight_granularity == Granularity::per_tensor
@@ -80,13 +118,31 @@ class Preparer {
                          ? config_.averaging
                          : 1,
         .least_squares = settings.weight_observer == WeightObserver::mse};
+    if (training_ && weight_method() != TrainingMethod::moving_average)
+      return learned_weight(name, w, a);
     const auto [scale, zero] = weight_parameters(name, w, a);
-    const int quantized = output_of(graph_.add_node(
+    return output_of(graph_.add_node(
         name + "_fake_quantize",
         {&kFakeQuantize,
          Attributes::of(FakeQuantizeAttributes{.qmin = a.qmin, .qmax = a.qmax, .axis = axis})},
         {w, scale, zero}));
-    graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = quantized;
+  }
+
+  TrainingMethod weight_method() const { return qat_.weight_method.value_or(qat_.method); }
+
+  // A weight's steps start from its values.
+  int learned_weight(const std::string& name, int w, const ObserveWeightAttributes& observed) {
+    FakeQuantizeLearnedAttributes a =
+        learned_attributes(weight_method(), qat_.start, observed.qmin, observed.qmax);
+    a.axis = observed.axis;
+    if (qat_.start == StepStart::paper && a.form == "clip") a.start = "largest";
+    const NoGrad no_grad;
+    const StartingSteps start = starting_steps(LeafEvaluator(graph_)(w), a, !observed.symmetric);
+    std::vector<int> inputs{w, add_parameter(name + "_step", start.step)};
+    if (start.zero_point.defined())
+      inputs.push_back(add_parameter(name + "_offset", start.zero_point));
+    return output_of(graph_.add_node(name + "_fake_quantize",
+                                     {&kFakeQuantizeLearned, Attributes::of(a)}, inputs));
   }
 
   // The values of a weight's scales and zero points.
@@ -197,13 +253,19 @@ class Preparer {
     return graph_.add_leaf(Graph::Kind::buffer, name, std::move(value));
   }
 
+  int add_parameter(const std::string& name, Tensor value) {
+    value.set_requires_grad(true);
+    return graph_.add_leaf(Graph::Kind::parameter, name, value, true);
+  }
+
   void add_observer(int value, const Call& call, const std::vector<int>& state,
                     const Choice& choice) {
     std::vector<int> inputs{value};
     inputs.insert(inputs.end(), state.begin(), state.end());
     const std::string name = graph_.value(value).name + std::string(kObserverSuffix);
     const int node = graph_.add_node(name, call, inputs);
-    graph_.metadata()[kRangeKey + graph_.node(node).name] = rule_of(choice).to_string();
+    if (!is_learned(graph_.node(node)))
+      graph_.metadata()[kRangeKey + graph_.node(node).name] = rule_of(choice).to_string();
     graph_.replace_uses(value, output_of(node), node);
     if (training_) take_in_relu(value, node);
   }
@@ -214,9 +276,14 @@ class Preparer {
     const int producer = graph_.value(value).producer;
     if (producer < 0 || graph_.node(producer).call.op != &kRelu) return;
     Graph::Node& node = graph_.edit_node(observer);
-    ObserveAttributes a = node.call.attributes.as<ObserveAttributes>();
-    a.relu = true;
-    node.call.attributes = Attributes::of(a);
+    const auto with_relu = [&](auto a) {
+      a.relu = true;
+      node.call.attributes = Attributes::of(a);
+    };
+    if (is_learned(node))
+      with_relu(node.call.attributes.as<FakeQuantizeLearnedAttributes>());
+    else
+      with_relu(node.call.attributes.as<ObserveAttributes>());
     node.inputs[0] = graph_.node(producer).inputs[0];
   }
 
@@ -230,6 +297,7 @@ class Preparer {
     }
     if (range.fixed && !choice.overridden)
       return fix(range, fixed_by_fact(range.sources[0], choice.codes), choice.codes);
+    if (training_ && qat_.method != TrainingMethod::moving_average) return learn(range, choice);
     const Observer kind = training_ ? Observer(Observer::moving_average) : choice.observer;
     if (kind == Observer::min_max || kind == Observer::moving_average) {
       const Call call{training_ ? &kObserveFakeQuantize : &kObserveMinMax,
@@ -250,6 +318,31 @@ class Preparer {
     const Call call{&kObserveHistogram, Attributes::of(attributes(choice.codes, 0))};
     for (const Placement::Source& source : range.sources)
       add_observer(source.value, call, {counts, seen}, choice);
+  }
+
+  // All sources of a range by one step. It starts with the first of them that is seen.
+  void learn(const Placement::Range& range, const Choice& choice) {
+    const Codes& codes = choice.codes;
+    FakeQuantizeLearnedAttributes a =
+        learned_attributes(qat_.method, qat_.start, codes.qmin, codes.qmax);
+    a.even_zero_point = codes.even_zero_point;
+    const bool positive = std::ranges::all_of(range.sources, [&](const Placement::Source& source) {
+      return never_negative(graph_, source.value);
+    });
+    const std::int64_t middle = codes.qmin + (codes.qmax - codes.qmin + 1) / 2;
+    a.zero_point = positive && !codes.symmetric ? codes.qmin : middle;
+    const std::string name = graph_.value(range.sources[0].value).name;
+    constexpr float kClip = 6;  // where PACT starts
+    const bool clips = a.form == "clip" && qat_.start == StepStart::paper;
+    std::vector<int> leaves{
+        add_parameter(name + "_step", Tensor::scalar(clips ? kClip : kUnsetStep))};
+    if (qat_.method == TrainingMethod::lsq_plus && !codes.symmetric) {
+      a.zero_point = codes.qmin;
+      leaves.push_back(add_parameter(name + "_offset", Tensor::scalar(kUnsetStep)));
+    }
+    const Call call{&kFakeQuantizeLearned, Attributes::of(a)};
+    for (const Placement::Source& source : range.sources)
+      add_observer(source.value, call, leaves, choice);
   }
 
   // Each source with a state of its own first, then what they share, then the others' states.
@@ -293,8 +386,11 @@ class Preparer {
 
   Graph& graph_;
   const QConfig& config_;
+  const QATConfig qat_;
   const bool training_;
   const Placement placement_;
+  const Uses uses_;
+  std::map<int, int> norms_;  // of layers whose weights are quantized, the batch norm behind; −1
 };
 
 }  // namespace
@@ -304,7 +400,7 @@ Graph prepare(const Graph& graph, const QConfig& config) {
   check_config(graph, config, "prepare");
   const PassResult folded = fold_batch_norm(graph);
   Graph result = remove_identities(folded.graph).graph;
-  Preparer(result, config, false).run("prepare");
+  Preparer(result, config, nullptr).run("prepare");
   // What the pass says is closer to the cause than that the op has no quantized form.
   for (const PassReport::Line& line : folded.report.left)
     result.metadata()[kFloatKey + line.node] = line.text;
@@ -313,13 +409,16 @@ Graph prepare(const Graph& graph, const QConfig& config) {
   return result;
 }
 
-Graph prepare_qat(const Graph& graph, const QConfig& config) {
+Graph prepare_qat(const Graph& graph, const QConfig& config, const QATConfig& qat) {
   check_float(graph, "prepare_qat");
   check_config(graph, config, "prepare_qat");
-  PARE_CHECK(!config.symmetric_activations, unsupported, "prepare_qat",
-             "expected activations with zero points, got symmetric ones");
+  PARE_CHECK(
+      !config.symmetric_activations || qat.method != TrainingMethod::moving_average, unsupported,
+      "prepare_qat",
+      "expected activations with zero points where ranges are moving averages, got symmetric "
+      "ones; learned steps may be symmetric");
   Graph result = graph.copy();
-  Preparer(result, config, true).run("prepare_qat");
+  Preparer(result, config, &qat).run("prepare_qat");
   return result;
 }
 

@@ -1,8 +1,10 @@
 // What an observer's state says: range, scale, zero point.
 #include "quantize/ranges.h"
 
+#include <cmath>
 #include <cstddef>
 
+#include "pare/core/ops/learned_steps.h"
 #include "quantize/metadata.h"
 #include "quantize/range_search.h"
 
@@ -14,7 +16,19 @@ bool is_observer(const Graph::Node& node) {
          op == &kObserveFakeQuantize;
 }
 
+bool is_learned(const Graph::Node& node) { return node.call.op == &kFakeQuantizeLearned; }
+
+Codes codes_of(const Graph::Node& node) {
+  if (is_learned(node)) {
+    const auto& a = node.call.attributes.as<FakeQuantizeLearnedAttributes>();
+    return {.qmin = a.qmin, .qmax = a.qmax};
+  }
+  const auto& a = node.call.attributes.as<ObserveAttributes>();
+  return {.qmin = a.qmin, .qmax = a.qmax, .even_zero_point = a.even_zero_point};
+}
+
 bool has_relu(const Graph::Node& node) {
+  if (is_learned(node)) return node.call.attributes.as<FakeQuantizeLearnedAttributes>().relu;
   return node.call.op == &kObserveFakeQuantize && node.call.attributes.as<ObserveAttributes>().relu;
 }
 
@@ -32,9 +46,23 @@ RangeRule rule_of(const Graph& graph, const Graph::Node& node) {
   return found == graph.metadata().end() ? RangeRule{} : RangeRule::parse(found->second);
 }
 
+Observed learned(const Graph& graph, const Graph::Node& node) {
+  const auto& a = node.call.attributes.as<FakeQuantizeLearnedAttributes>();
+  const Tensor zero =
+      node.inputs.size() > 2 && node.inputs[2] >= 0 ? graph.value(node.inputs[2]).tensor : Tensor();
+  const ScaleAndZeroPoint p = learned_parameters(graph.value(node.inputs[1]).tensor, zero, a).at(0);
+  if (std::isnan(p.scale)) return {empty_value_range(), empty_value_range(), {}};
+  const auto real = [&](std::int64_t code) {
+    return p.scale * static_cast<float>(code - p.zero_point);
+  };
+  const ValueRange range{real(a.qmin), real(a.qmax)};
+  return {range, range, p};
+}
+
 }  // namespace
 
 Observed observed(const Graph& graph, const Graph::Node& node, const RangeSearches& searches) {
+  if (is_learned(node)) return learned(graph, node);
   const auto tensor = [&](std::size_t i) { return graph.value(node.inputs[i]).tensor; };
   const auto& a = node.call.attributes.as<ObserveAttributes>();
   const RangeRule rule = rule_of(graph, node);

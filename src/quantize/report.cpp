@@ -10,8 +10,7 @@
 
 namespace pare::quantize {
 
-ActivationRange describe(const std::string& value, const Observed& observed,
-                         const ObserveAttributes& attributes) {
+ActivationRange describe(const std::string& value, const Observed& observed, const Codes& codes) {
   const ScaleAndZeroPoint& p = observed.parameters;
   const auto real = [&](std::int64_t code) {
     return p.scale * static_cast<float>(code - p.zero_point);
@@ -19,8 +18,8 @@ ActivationRange describe(const std::string& value, const Observed& observed,
   return {.value = value,
           .seen_min = observed.seen.min,
           .seen_max = observed.seen.max,
-          .min = real(attributes.qmin),
-          .max = real(attributes.qmax),
+          .min = real(codes.qmin),
+          .max = real(codes.qmax),
           .scale = p.scale,
           .zero_point = p.zero_point};
 }
@@ -47,9 +46,10 @@ Report ReportBuilder::finish(const Graph& result) const {
   const std::vector<bool> leaf = leaf_values(prepared_);
   LeafEvaluator evaluate(prepared_);
   for (const Graph::Node& node : prepared_.nodes()) {
-    if (is_observer(node) && has_relu(node))
+    const bool observer = is_observer(node) || is_learned(node);
+    if (observer && has_relu(node))
       report.nodes.push_back({activation_name(prepared_, node), kRelu.name, true, "", 0, 0});
-    if (leaf[static_cast<std::size_t>(node.outputs[0])] || is_observer(node)) continue;
+    if (leaf[static_cast<std::size_t>(node.outputs[0])] || observer) continue;
     if (node.call.op->quantization.kind == QuantizationFact::Kind::none &&
         metadata.count(kFloatKey + node.name) == 0 && folded_.count(node.name) == 0)
       continue;  // put there by prepare

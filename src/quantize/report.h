@@ -13,8 +13,7 @@
 namespace pare::quantize {
 
 /// The entry of a range in reports.
-ActivationRange describe(const std::string& value, const Observed& observed,
-                         const ObserveAttributes& attributes);
+ActivationRange describe(const std::string& value, const Observed& observed, const Codes& codes);
 
 class ReportBuilder {
  public:

@@ -40,6 +40,9 @@ Channel channel_of(const LayerWeights& layer, std::size_t c) {
     bias = std::max(bias, std::fabs(layer.bias[o]));
   const auto least =
       static_cast<float>(bias / (static_cast<double>(layer.source_scale) * kLargestBias));
+  // Without weights the scale is the bias's alone.
+  if (channel.sign == 0 && least > 0)
+    channel.scale = std::max(least, std::numeric_limits<float>::min());
   if (channel.scale < least) {
     const double before_factor = f == 0 ? 1.0 : static_cast<double>(least) / std::fabs(f);
     channel.raised = true;
@@ -88,8 +91,11 @@ LayerCodes code_layer(const LayerWeights& layer) {
     const std::int64_t zero = channel[c].zero;
     auto code = static_cast<std::int64_t>(centred_code(w[i], channel[c].divide, low, high) *
                                           channel[c].sign);
-    if (code + zero > layer.qmax) {
-      code = layer.qmax - zero;
+    // Without a zero point −2 may become 2 beside codes −2 … 1: i8 has it.
+    const std::int64_t most =
+        zero == 0 ? std::max(layer.qmax, std::min<std::int64_t>(-layer.qmin, 127)) : layer.qmax;
+    if (code + zero > most) {
+      code = most - zero;
       ++clipped;
     }
     codes[i] = static_cast<std::int8_t>(code + zero);

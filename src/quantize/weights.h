@@ -37,8 +37,8 @@ struct LayerCodes {
 /// zero point z ≠ 0 becomes qmin + qmax − z under a negative f. Three cases apart: −128 under a
 /// negative f becomes 127 where z = 0; where f = 0 the codes are 0; where the bias would not fit 30
 /// bits in units of s_x·s·|f| (f nearly 0) the scale is raised until it does, and the weight coded
-/// anew. Throws unsupported where a sum of products could leave 32 bits, invalid_argument for NaN
-/// or infinity.
+/// anew. Throws unsupported where a sum of products could leave 32 bits,
+/// invalid_argument for NaN or infinity.
 LayerCodes code_layer(const LayerWeights& layer);
 
 }  // namespace pare::quantize

@@ -3,7 +3,9 @@
 #include "core/samples.h"
 #include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/dynamic_quantize.h"
+#include "pare/core/ops/learned_steps.h"
 #include "pare/core/ops/quantization.h"
+#include "pare/core/ops/round_bias.h"
 
 namespace pare::test {
 namespace {
@@ -87,6 +89,70 @@ void add_dynamic(Samples& samples) {
                          {codes.to(kLast), scale, zero},
                          false,
                          {0}});
+// With numbers of their own, as above.
+void add_learned_steps(Samples& samples) {
+  Generator g(12);
+  struct Case {
+    Shape shape;
+    std::int64_t axis;  // −1: one step
+  };
+  const std::vector<Case> cases = {{{}, -1},           {{37}, -1},        {{4, 9}, 0},
+                                   {{4, 9}, 1},        {{9, 2, 3, 3}, 0}, {{2, 9, 3, 5}, 1},
+                                   {{2, 3, 4, 5}, -1}, {{0, 3}, 1},       {{2, 3, 0, 4}, 1}};
+  for (const Case& c : cases) {
+    const Shape steps = c.axis < 0 ? Shape{} : Shape{c.shape[static_cast<int>(c.axis)]};
+    const std::string name = c.shape.to_string() + " axis " + std::to_string(c.axis);
+    const Tensor x = g.normal(c.shape);
+    const Tensor step = g.uniform(steps, 0.01F, 0.05F);
+    // As for fake_quantize, steps that a central difference does not see; that of the step itself
+    // is no straight-through gradient.
+    const Call fine{&kFakeQuantizeLearned, Attributes::of(FakeQuantizeLearnedAttributes{
+                                               .qmin = -4000000, .qmax = 4000000, .axis = c.axis})};
+    const Tensor tiny = Tensor::full(steps, 0x1p-20);
+    samples.push_back({name + ", fine", fine, {x, tiny}, false, {0}});
+    samples.push_back(
+        {name + ", fine, zero points", fine, {x, tiny, Tensor::zeros(steps)}, false, {0}});
+    // Outside of the codes the result is the step times the bound.
+    const Call clipped{&kFakeQuantizeLearned,
+                       Attributes::of(FakeQuantizeLearnedAttributes{
+                           .qmin = -8, .qmax = 7, .axis = c.axis, .gradient_factor = 1})};
+    const Tensor far = g.uniform(c.shape, 4.5F, 5.5F);
+    samples.push_back({name + ", clipped", clipped, {far, step}, false, {0, 1}});
+    const Call pact{
+        &kFakeQuantizeLearned,
+        Attributes::of(FakeQuantizeLearnedAttributes{
+            .qmax = 15, .axis = c.axis, .form = "clip", .gradient_factor = 1, .relu = true})};
+    samples.push_back({name + ", clip", pact, {far, step}, false, {0, 1}});
+    if (c.shape.rank() >= 3) {
+      samples.push_back({name + ", fine, channels last", fine, {x.to(kLast), tiny}, false, {0}});
+      samples.push_back(
+          {name + ", clip, channels last", pact, {far.to(kLast), step}, false, {0, 1}});
+    }
+  }
+}
+
+// With numbers of their own, as above.
+void add_rounded_biases(Samples& samples) {
+  Generator g(13);
+  const Call scale{&kRangeScale, Attributes::of(ObserveAttributes{})};
+  samples.push_back({"one range", scale, {Tensor::from({-1, 3}, {2})}});
+  samples.push_back({"two ranges", scale, {Tensor::from({-1, 3}, {2}), Tensor::from({0, 5}, {2})}});
+  const Call steps{&kStepScale, Attributes::of(FakeQuantizeLearnedAttributes{.axis = 0})};
+  samples.push_back({"one step", steps, {Tensor::scalar(0.25)}});
+  samples.push_back({"five", steps, {g.uniform({5}, 0.01F, 0.05F)}});
+  samples.push_back({"five, zero points", steps, {g.uniform({5}, 0.01F, 0.05F), g.normal({5})}});
+  for (const Shape& weight_scale : {Shape{}, Shape{6}, Shape{3}}) {
+    const Call call{&kRoundBias, Attributes::of(RoundBiasAttributes{})};
+    // A unit that a central difference does not see.
+    const Tensor fine = Tensor::scalar(0x1p-16);
+    const Tensor bias = g.normal({6}), weights = g.uniform(weight_scale, 0.01F, 0.05F);
+    const std::string name = "scale " + weight_scale.to_string();
+    samples.push_back({name, call, {bias, fine, weights}, false, {0}});
+    const Tensors norm{bias, fine, weights, g.normal({6}), g.normal({6}), g.uniform({6}, 1, 2)};
+    samples.push_back({name + ", batch norm", call, norm, false, {0}});
+    Tensors with_bias = norm;
+    with_bias.push_back(g.normal({6}));
+    samples.push_back({name + ", batch norm and bias", call, with_bias, false, {0}});
   }
 }
 
@@ -145,6 +211,8 @@ void add_quantization_samples(Samples& samples, Generator& g) {
        {g.normal({9}, 0.0F, 1e6F), Tensor::scalar(0.001), Tensor::scalar(0, DType::i32)}});
   add_stored_weights(samples);
   add_dynamic(samples);
+  add_learned_steps(samples);
+  add_rounded_biases(samples);
   const Call i16{&kQuantizeLinear,
                  Attributes::of(QuantizeAttributes{DType::i16, -1, -32768, 32767})};
   samples.push_back(

@@ -244,6 +244,22 @@ TEST_F(QuantizeGuide, Training) {
   EXPECT_NEAR(train::evaluate(converted, validation).accuracy, metrics.accuracy, 0.02);
 }
 
+TEST_F(QuantizeGuide, LearnedSteps) {
+  quantize::QConfig config = quantize::QConfig::x86();
+  config.activation_bits = 4;
+  config.weight_qmax = 7;
+  config.full_weight_range = true;  // −8 … 7
+  config.overrides = {{.name = "conv1", .weight_qmax = 127}, {.name = "fc", .weight_qmax = 127}};
+  Graph qat = quantize::prepare_qat(graph, config, {.method = quantize::TrainingMethod::lsq});
+  optim::SGD sgd(optim::decay_groups(qat.parameters(), optim::SGDOptions{.lr = 1e-2}));
+  train::fit(qat, train, {.epochs = 2, .optimizer = &sgd});
+  const auto [int8, report] = quantize::convert(qat);
+
+  Graph converted = int8;
+  EXPECT_NEAR(train::evaluate(converted, validation).accuracy,
+              train::evaluate(qat, validation).accuracy, 0.02);
+}
+
 TEST_F(QuantizeGuide, FrozenTrainingMovesWeightsAlone) {
   Graph qat = quantize::prepare_qat(graph);
   train::fit(qat, train, {.epochs = 1});

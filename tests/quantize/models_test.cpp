@@ -10,6 +10,7 @@
 #include "pare/core/ops.h"
 #include "pare/data/readers.h"
 #include "pare/io/onnx.h"
+#include "pare/optim/sgd.h"
 #include "pare/quantize/convert.h"
 #include "pare/quantize/prepare.h"
 #include "pare/runtime/compile.h"
@@ -84,6 +85,38 @@ void expect_same_classes_of_pictures(const std::string& model, bool normalized) 
 
 TEST(Models, ResNet20GivesTheSameClasses) {
   expect_same_classes_of_pictures("resnet20_cifar10", true);
+}
+
+// A few steps of training, then the evaluated fake-quantized graph beside the plan of its integers.
+TEST(Models, ResNet20TrainedWithQuantizationGivesTheSameClasses) {
+  const fs::path folder = data_folder() / "cifar10";
+  const fs::path train = folder / "cifar10_train_first10000.bin",
+                 test = folder / "cifar10_test_A_5000.bin";
+  if (!fs::exists(train) || !fs::exists(test)) GTEST_SKIP() << "no CIFAR-10 in " << data_folder();
+  const Graph graph = onnx::load(data_folder() / "models" / "resnet20_cifar10.onnx");
+  const data::TensorDataset first = data::read_cifar10({train.string()}).part(0, 128);
+  const Tensor x = pictures(first, 128, true).to(MemoryFormat::channels_last);
+  const Tensor tested = pictures(data::read_cifar10({test.string()}), 1000, true);
+  for (const TrainingMethod method : {TrainingMethod::moving_average, TrainingMethod::lsq}) {
+    Graph qat =
+        prepare_qat(graph, QConfig::x86(), {.method = method, .start = StepStart::least_squares});
+    optim::SGD sgd(optim::decay_groups(qat.parameters(), optim::SGDOptions{.lr = 1e-3}));
+    {
+      ContextScope scope;
+      scope->training = true;
+      for (int step = 0; step < 3; ++step) {
+        sgd.zero_grad();
+        cross_entropy(qat(x), first.labels()).backward();
+        sgd.step();
+      }
+    }
+    ContextScope scope;
+    scope->grad = scope->observing = false;
+    const Plan plan = compile(convert(qat).graph);
+    const auto fake = classes_of([&](const Tensor& some) { return qat(some); }, tested);
+    const auto planned = classes_of([&](const Tensor& some) { return plan.run(some); }, tested);
+    EXPECT_LE(differing(fake, planned), fake.size() / 1000) << static_cast<int>(method);
+  }
 }
 
 TEST(Models, MLPerfResNet8GivesTheSameClasses) {

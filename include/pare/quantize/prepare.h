@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pare/graph/graph.h"
+#include "pare/quantize/qat.h"
 #include "pare/quantize/qconfig.h"
 
 namespace pare::quantize {
@@ -15,9 +16,13 @@ PARE_API Graph prepare(const Graph& graph, const QConfig& config = QConfig::x86(
 
 /// For quantization-aware training (Jacob et al., "Quantization and training of neural networks for
 /// efficient integer-arithmetic-only inference", 2018): a copy of `graph` whose weights and
-/// activations pass through fake-quantization. Ranges of activations follow moving averages while
-/// context().observing. Batch norms stay: per-channel fake-quantization commutes with their
-/// factors, so that `convert` can fold them without changing a code. Throws as prepare.
-PARE_API Graph prepare_qat(const Graph& graph, const QConfig& config = QConfig::x86());
+/// activations pass through fake-quantization. By default ranges of activations follow moving
+/// averages while context().observing; `qat` may have them, and those of weights, learned: as
+/// parameters "<activation>_step" and "<weight>_step" (and "…_offset" for LSQ+'s zero points),
+/// those of activations set by the first batch. Batch norms stay: per-channel fake-quantization
+/// commutes with their factors, so that `convert` can fold them without changing a code. Throws as
+/// prepare.
+PARE_API Graph prepare_qat(const Graph& graph, const QConfig& config = QConfig::x86(),
+                           const QATConfig& qat = {});
 
 }  // namespace pare::quantize
