@@ -14,6 +14,7 @@ void add_compare(CLI::App& app, Settings& settings);
 void add_convert(CLI::App& app, Settings& settings);
 void add_dataset(CLI::App& app, Settings& settings);
 void add_evaluate(CLI::App& app, Settings& settings);
+void add_finetune(CLI::App& app, Settings& settings);
 void add_inspect(CLI::App& app, Settings& settings);
 void add_quantize(CLI::App& app, Settings& settings);
 void add_run(CLI::App& app, Settings& settings);

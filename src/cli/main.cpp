@@ -58,6 +58,7 @@ int run(int argc, char** argv) {
   add_dataset(app, settings);
   add_quantize(app, settings);
   add_sensitivity(app, settings);
+  add_finetune(app, settings);
   // The parser would only say that a sub-command is missing.
   std::string names;
   for (const CLI::App* command : app.get_subcommands({}))

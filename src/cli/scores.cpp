@@ -17,23 +17,6 @@
 namespace pare::cli {
 namespace {
 
-std::size_t output_number(const Graph& graph, const std::string& name) {
-  if (name.empty()) return 0;
-  std::string names;
-  const std::vector<std::string> own = graph.output_names();
-  for (std::size_t k = 0; k < own.size(); ++k) {
-    if (own[k] == name) return k;
-    names += (names.empty() ? "" : ", ") + own[k];
-  }
-  throw UsageError(fmt::format("--output-name: expected one of {}, got '{}'", names, name));
-}
-
-// Some models end in a softmax: their numbers are probabilities already.
-bool gives_probabilities(const Graph& graph, int value) {
-  const int producer = graph.value(value).producer;
-  return producer >= 0 && graph.node(producer).call.op == &kSoftmax;
-}
-
 // Logits [N, C], or with labels [N, T] of [N, T, C]: [N·T, C]; axes of one element behind C go.
 Tensor as_rows(const Tensor& output, const Tensor& labels) {
   const int leading = labels.rank();
@@ -65,6 +48,24 @@ void add_logits(Score& score, const Tensor& logits, const Tensor& labels, bool p
     score.loss -= std::log(std::max(static_cast<double>(p[i * classes + label[i]]), 1e-38));
 }
 
+}  // namespace
+
+std::size_t output_number(const Graph& graph, const std::string& name) {
+  if (name.empty()) return 0;
+  std::string names;
+  const std::vector<std::string> own = graph.output_names();
+  for (std::size_t k = 0; k < own.size(); ++k) {
+    if (own[k] == name) return k;
+    names += (names.empty() ? "" : ", ") + own[k];
+  }
+  throw UsageError(fmt::format("--output-name: expected one of {}, got '{}'", names, name));
+}
+
+bool gives_probabilities(const Graph& graph, int value) {
+  const int producer = graph.value(value).producer;
+  return producer >= 0 && graph.node(producer).call.op == &kSoftmax;
+}
+
 Tensor load_labels(const LabelOptions& options, std::int64_t samples) {
   const Tensor labels = io::load_npy(options.labels);
   if (is_floating(labels.dtype()) || labels.rank() < 1)
@@ -80,8 +81,6 @@ Tensor load_labels(const LabelOptions& options, std::int64_t samples) {
   for (std::int64_t i = 0; i < out.elements(); ++i) data[i] += options.offset;
   return out;
 }
-
-}  // namespace
 
 CLI::Option* add_label_options(CLI::App* command, LabelOptions& options) {
   CLI::Option* const labels =

@@ -22,6 +22,14 @@ struct LabelOptions {
 /// Options --labels, --label-offset and --output-name.
 CLI::Option* add_label_options(CLI::App* command, LabelOptions& options);
 
+/// The labels of a file, their offset added, for so many samples. Throws dtype_mismatch and
+/// shape_mismatch.
+Tensor load_labels(const LabelOptions& options, std::int64_t samples);
+/// The number of the output that the options name. Throws UsageError.
+std::size_t output_number(const Graph& graph, const std::string& name);
+/// Whether an output is probabilities already: the model ends in a softmax.
+bool gives_probabilities(const Graph& graph, int value);
+
 /// Sums over what was added.
 struct Score {
   std::int64_t top1 = 0, top5 = 0, count = 0;

@@ -117,6 +117,15 @@ Inputs::Inputs(const Graph& graph, const std::vector<std::string>& given, std::i
   batch_ = fixed_ ? fixed : batch;
 }
 
+Tensor Inputs::only() const {
+  if (inputs_.size() != 1)
+    throw UsageError(
+        fmt::format("--input: expected a model of one input, got one of {}", inputs_.size()));
+  const Input& input = inputs_.front();
+  const bool bytes = input.tensor.dtype() == DType::u8 && input.dtype == DType::f32;
+  return bytes ? input.tensor : input.tensor.to(input.dtype);
+}
+
 std::int64_t Inputs::batches() const { return whole_ ? 1 : (samples_ + batch_ - 1) / batch_; }
 
 std::int64_t Inputs::samples_of(std::int64_t batch) const {

@@ -17,6 +17,9 @@ class Inputs {
  public:
   Inputs(const Graph& graph, const std::vector<std::string>& given, std::int64_t batch);
 
+  /// The samples of a model of one input, in its element type (u8 as they are where that is f32).
+  /// Throws UsageError for a model of several.
+  Tensor only() const;
   /// How many samples there are: the size of the first axis.
   std::int64_t samples() const { return samples_; }
   std::int64_t batches() const;
