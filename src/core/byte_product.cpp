@@ -108,7 +108,7 @@ void ByteProduct::run(const std::byte* constants, std::int64_t rows, const std::
   const std::int64_t down = parts(rows, tiles.rows);
   const std::int64_t across = parts(layout.panels, tiles.panels);
   constexpr std::int64_t kGrain = 1 << 19;  // products that are worth a thread
-  const std::int64_t work = tiles.rows * tiles.panels * kPanelColumns * inner_;
+  const std::int64_t work = std::min(rows, tiles.rows) * tiles.panels * kPanelColumns * inner_;
   parallel_for(0, down * across, kGrain / work + 1, [&](std::int64_t begin, std::int64_t end) {
     // All rows meet some panels before the next ones: those stay in the cache.
     for (std::int64_t i = begin; i < end; ++i) {
