@@ -89,6 +89,9 @@ void add_dynamic(Samples& samples) {
                          {codes.to(kLast), scale, zero},
                          false,
                          {0}});
+  }
+}
+
 // With numbers of their own, as above.
 void add_learned_steps(Samples& samples) {
   Generator g(12);
