@@ -252,6 +252,8 @@ TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   expect(2, {"--weight-only", "--bits", "9"}, {"--bits"});
   expect(2, {"--calibration", x, "--bits", "4"}, {"--weight-only"});
   expect(2, {"--weight-only", "--calibration", x, "--adaround"}, {"--adaround"});
+  expect(2, {"--weight-only", "--calibration", x, "--smooth", "0.5"}, {"--smooth"});
+  expect(2, {"--dynamic", "--smooth", "0.5"}, {"--smooth"});
   expect(1, {"--weight-only", "--layer", "fcc"}, {"'fcc'", "'fc'"});
   expect(1, {"--dynamic", "--layer", "fcc"}, {"'fcc'", "'fc'"});
   expect(1, {"--dynamic", "--exclude", "fc"}, {"excluded by name"});
