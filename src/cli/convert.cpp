@@ -45,9 +45,9 @@ void add_convert(CLI::App& app, Settings& settings) {
   command->add_option("TO", options->to, "The model to write, .onnx or .pare")->required();
   command
       ->add_option("--opset", options->opset,
-                   "Of ONNX, 13 to 21; the lowest that holds the "
+                   "Of ONNX, 13 to 25; the lowest that holds the "
                    "graph without")
-      ->check(CLI::Range(13, 21));
+      ->check(CLI::Range(13, 25));
   command->add_flag("--matmul-nbits", options->matmul_nbits,
                     "Of ONNX: products with codes as ONNX Runtime's MatMulNBits");
   command->callback([options, &settings] { run(*options, settings); });

@@ -21,6 +21,8 @@ constexpr DTypeTraits kTraits[kDTypeCount] = {
     {"bool", "b1", "BOOL", 9, 8, false, false, 0, 1},
     {"i4", nullptr, nullptr, 22, 4, false, true, -8, 7},
     {"u4", nullptr, nullptr, 21, 4, false, false, 0, 15},
+    {"i2", nullptr, nullptr, 26, 2, false, true, -2, 1},
+    {"u2", nullptr, nullptr, 25, 2, false, false, 0, 3},
 };
 
 }  // namespace

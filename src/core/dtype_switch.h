@@ -8,9 +8,7 @@ namespace pare {
 
 inline bool is_half(DType d) { return d == DType::f16 || d == DType::bf16; }
 /// The types that arithmetic knows (f16 and bf16 go through f32).
-inline bool is_arithmetic(DType d) {
-  return d != DType::boolean && d != DType::i4 && d != DType::u4;
-}
+inline bool is_arithmetic(DType d) { return d != DType::boolean && traits(d).bits >= 8; }
 
 /// visit(T{}) for f32 and f64.
 template <class Visitor> void visit_float(DType dtype, const char* where, Visitor&& visit) {
@@ -59,6 +57,8 @@ template <class Visitor> void visit_any(DType dtype, const char* where, Visitor&
       return visit(bool{});
     case DType::i4:
     case DType::u4:
+    case DType::i2:
+    case DType::u2:
       fail(ErrorCode::dtype_mismatch, where, "expected an unpacked type, got {}", dtype);
     default:
       return visit_arithmetic(dtype, where, std::forward<Visitor>(visit));

@@ -1,4 +1,4 @@
-// Packed 4-bit codes, two in a byte, the first in the lower half (ONNX's order).
+// Packed codes of 4 or 2 bits, several in a byte, the first in its lowest bits (ONNX's order).
 #include "core/packed_codes.h"
 
 #include "core/check.h"
@@ -6,16 +6,20 @@
 
 namespace pare {
 
-bool is_packed(DType dtype) { return dtype == DType::i4 || dtype == DType::u4; }
+bool is_packed(DType dtype) { return traits(dtype).bits < 8; }
 
 std::vector<std::int32_t> code_values(const Tensor& codes) {
   std::vector<std::int32_t> values(static_cast<std::size_t>(codes.elements()));
   if (is_packed(codes.dtype())) {
-    const bool is_signed = codes.dtype() == DType::i4;
+    const DTypeTraits& facts = traits(codes.dtype());
+    const auto bits = static_cast<unsigned>(facts.bits);
+    const std::size_t in_a_byte = 8 / bits;
+    const int count = 1 << bits, half = facts.is_signed ? count / 2 : count;
     const auto* bytes = static_cast<const std::uint8_t*>(codes.raw());
     for (std::size_t i = 0; i < values.size(); ++i) {
-      const int nibble = (i % 2 == 0 ? bytes[i / 2] : bytes[i / 2] >> 4) & 15;
-      values[i] = is_signed && nibble > 7 ? nibble - 16 : nibble;
+      const unsigned shift = bits * static_cast<unsigned>(i % in_a_byte);
+      const int code = (bytes[i / in_a_byte] >> shift) & (count - 1);
+      values[i] = code < half ? code : code - count;
     }
     return values;
   }
@@ -28,16 +32,15 @@ std::vector<std::int32_t> code_values(const Tensor& codes) {
 
 Tensor codes_of(std::span<const std::int32_t> values, const Shape& shape, DType dtype) {
   PARE_ASSERT(shape.elements() == static_cast<std::int64_t>(values.size()));
-  PARE_ASSERT(is_packed(dtype) || traits(dtype).bits == 8);
+  PARE_ASSERT(traits(dtype).bits <= 8);
   Tensor codes = Tensor::zeros(shape, dtype);
+  const auto bits = static_cast<unsigned>(traits(dtype).bits);
+  const std::size_t in_a_byte = 8 / bits;
   auto* bytes = static_cast<std::uint8_t*>(codes.mutable_raw());
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (is_packed(dtype)) {
-      const auto nibble = static_cast<unsigned>(values[i]) & 15U;
-      bytes[i / 2] = static_cast<std::uint8_t>(bytes[i / 2] | nibble << (i % 2 == 0 ? 0U : 4U));
-    } else {
-      bytes[i] = static_cast<std::uint8_t>(values[i]);
-    }
+    const unsigned code = static_cast<unsigned>(values[i]) & ((1U << bits) - 1);
+    const unsigned shift = bits * static_cast<unsigned>(i % in_a_byte);
+    bytes[i / in_a_byte] = static_cast<std::uint8_t>(bytes[i / in_a_byte] | code << shift);
   }
   return codes;
 }

@@ -1,4 +1,4 @@
-// Packed 4-bit codes, two in a byte, the first in the lower half (ONNX's order).
+// Packed codes of 4 or 2 bits, several in a byte, the first in its lowest bits (ONNX's order).
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace pare {
 
-/// i4 or u4.
+/// i4, u4, i2 or u2.
 bool is_packed(DType dtype);
 
 /// Integers of any dtype as numbers, row-major; packed ones are unpacked.
 std::vector<std::int32_t> code_values(const Tensor& codes);
-/// Codes of i8, u8, i4 or u4, packed where the dtype is. What they hold must fit.
+/// Codes of 8, 4 or 2 bits, packed where the dtype is. What they hold must fit.
 Tensor codes_of(std::span<const std::int32_t> values, const Shape& shape, DType dtype);
 
 }  // namespace pare

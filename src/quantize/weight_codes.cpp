@@ -71,12 +71,14 @@ bool is_table(const Graph::Node& node) {
 }
 
 CodeRange code_range(int bits, bool symmetric) {
-  const bool small = bits <= 4;
   const std::int64_t count = std::int64_t{1} << bits;
-  if (!symmetric) return {small ? DType::u4 : DType::u8, 0, count - 1};
+  const auto smallest = [bits](DType two, DType four, DType eight) {
+    return bits == 2 ? two : bits <= 4 ? four : eight;
+  };
+  if (!symmetric) return {smallest(DType::u2, DType::u4, DType::u8), 0, count - 1};
   // A code more on one side is half a step; of 8 bits it is not worth its special case elsewhere.
   const std::int64_t qmax = count / 2 - 1;
-  return {small ? DType::i4 : DType::i8, bits == 8 ? -qmax : -qmax - 1, qmax};
+  return {smallest(DType::i2, DType::i4, DType::i8), bits == 8 ? -qmax : -qmax - 1, qmax};
 }
 
 ScaleLayout scale_layout(const Graph::Node& node, const WeightPlace& place, const Shape& weight,

@@ -39,7 +39,7 @@ void add_stored_weights(Samples& samples) {
                                    {{9, 3}, {3, 3}, 0, 4},    {{4, 5, 3, 3}, {4, 2, 3, 3}, 1, 3},
                                    {{4, 5, 3, 3}, {5}, 1, 0}, {{0, 4}, {0, 1}, 1, 4}};
   for (const Case& c : cases)
-    for (const DType dtype : {DType::i8, DType::u8, DType::i4, DType::u4}) {
+    for (const DType dtype : {DType::i8, DType::u8, DType::i4, DType::u4, DType::i2, DType::u2}) {
       // Packed codes have one order.
       if (traits(dtype).bits < 8 && c.codes.rank() > 2) continue;
       const Call call{&kDequantizeWeight,

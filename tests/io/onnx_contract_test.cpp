@@ -142,7 +142,7 @@ std::vector<NBits> stored_products() {
       codes.push_back(low + static_cast<std::int32_t>(g.below(1U << traits(dtype).bits)));
     return codes_of(codes, shape, dtype);
   };
-  for (const DType dtype : {DType::i8, DType::u8, DType::i4, DType::u4})
+  for (const DType dtype : {DType::i8, DType::u8, DType::i4, DType::u4, DType::i2, DType::u2})
     for (const std::int64_t block : {0, 8, 16, 32, 48, 256})
       for (const bool turned : {false, true}) {
         NBits one;

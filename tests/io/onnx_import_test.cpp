@@ -305,9 +305,9 @@ TEST(OnnxImport, RefusesWhatContradictsItself) {
 TEST(OnnxImport, RefusesOtherOpsets) {
   OnnxGraph g = x_to_y();
   g.node(onnx_node("Relu", {"x"}, {"y"}));
-  EXPECT_ERROR(parse(onnx_model(g.proto, 5).span()), unsupported, "expected opset 6 to 23, got 5");
-  EXPECT_ERROR(parse(onnx_model(g.proto, 24).span()), unsupported,
-               "expected opset 6 to 23, got 24");
+  EXPECT_ERROR(parse(onnx_model(g.proto, 5).span()), unsupported, "expected opset 6 to 25, got 5");
+  EXPECT_ERROR(parse(onnx_model(g.proto, 26).span()), unsupported,
+               "expected opset 6 to 25, got 26");
   EXPECT_ERROR(parse(Proto().integer(1, 8).message(7, g.proto).span()), corrupt_data,
                "expected the opset of the model, got none");
 }

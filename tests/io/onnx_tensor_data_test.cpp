@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 
+#include "core/packed_codes.h"
 #include "expect_error.h"
 #include "temporary_folder.h"
 
@@ -50,6 +51,11 @@ TEST(OnnxTensorData, TypedData) {
   const Tensor packed = read(p);
   EXPECT_EQ(packed.dtype(), DType::u4);
   EXPECT_EQ(static_cast<const std::uint8_t*>(packed.raw())[0], 0x21);
+  p = proto(ElementType::i2, {5});
+  p.int32s = {0xe4, 0x02};
+  const Tensor four_in_a_byte = read(p);
+  EXPECT_EQ(four_in_a_byte.dtype(), DType::i2);
+  EXPECT_EQ(code_values(four_in_a_byte), (std::vector<std::int32_t>{0, 1, -2, -1, -2}));
 }
 
 TEST(OnnxTensorData, RawDataOfEveryType) {

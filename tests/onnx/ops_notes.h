@@ -35,7 +35,7 @@ inline constexpr Note kNotes[] = {
     {"", "QuantizeLinear", "per tensor, per axis, blocked; to 8, 16 and 32 bits"},
     {"", "Resize", "without `tf_crop_and_resize` and `tf_half_pixel_for_nn`"},
     {"", "Softmax", "before opset 13 over all axes from `axis` on"},
-    {"com.microsoft", "MatMulNBits", "4 and 8 bits, constant codes and scales, without `g_idx`"},
+    {"com.microsoft", "MatMulNBits", "2, 4 and 8 bits, constant codes and scales, without `g_idx`"},
     {"com.microsoft", "QLinearGlobalAveragePool", "channels first"},
     {"com.microsoft", "QLinearAveragePool", "channels first"},
 };

@@ -39,7 +39,7 @@ std::string page() {
     taken[std::string(op.domain)].insert(std::string(op.op_type));
   std::string out =
       "# ONNX ops\n\n"
-      "What `pare::onnx::load` reads, of opsets 6 to 23. Written from the tables of the importers "
+      "What `pare::onnx::load` reads, of opsets 6 to 25. Written from the tables of the importers "
       "by\n"
       "`cmake --build build/release --target onnx_ops_page`; a test keeps it true. Half types are\n"
       "computed in f32 where pare's op knows that alone. Shapes, bounds, axes and counts may be\n"

@@ -107,7 +107,7 @@ TEST(WeightOnly, GroupsAreThoseOfNumPyAndOnnxRuntime) {
                                              .symmetric = c.symmetric,
                                              .weight_observer = WeightObserver::min_max});
     const Tensor codes = int_repr(q.graph, "fc.weight");
-    EXPECT_EQ(traits(codes.dtype()).bits, c.bits <= 4 ? 4 : 8) << what;
+    EXPECT_EQ(traits(codes.dtype()).bits, c.bits == 2 ? 2 : c.bits <= 4 ? 4 : 8) << what;
     EXPECT_EQ(code_values(codes), integers(c.codes, values.size())) << what;
     const std::int64_t groups = (golden::kColumns + c.group - 1) / c.group;
     EXPECT_EQ(scale(q.graph, "fc.weight").shape(), (Shape{golden::kRows, groups})) << what;
@@ -453,7 +453,7 @@ TEST(DequantizeWeight, ChecksShapesAndTypes) {
                            const DequantizeWeightAttributes& a) {
     expect_error(code, words, [&] { dequantize_weight(codes, scale, zero, a); });
   };
-  refuses(ErrorCode::dtype_mismatch, {"dequantize_weight", "i4 or u4", "i32"},
+  refuses(ErrorCode::dtype_mismatch, {"dequantize_weight", "i2 or u2", "i32"},
           Tensor::zeros({3}, DType::i32), Tensor::scalar(1), {}, {});
   refuses(ErrorCode::shape_mismatch, {"[3, 3]", "blocks of 16 along axis 1", "[3, 2]"}, q,
           Tensor::ones({3, 2}), {}, {.axis = 1, .block = 16});

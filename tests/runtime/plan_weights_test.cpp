@@ -102,7 +102,8 @@ Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias) {
   return y;
 }
 
-constexpr DType kTypes[] = {DType::i8, DType::u8, DType::i4, DType::u4, DType::f16, DType::bf16};
+constexpr DType kTypes[] = {DType::i8, DType::u8, DType::i4,  DType::u4,
+                            DType::i2, DType::u2, DType::f16, DType::bf16};
 
 TEST(PlanWeights, MatrixIsTheDequantizedOneAndComesBack) {
   ContextScope scope;

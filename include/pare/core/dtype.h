@@ -21,8 +21,10 @@ enum class DType : std::uint8_t {
   boolean,
   i4,
   u4,
+  i2,
+  u2,
 };
-inline constexpr int kDTypeCount = 13;
+inline constexpr int kDTypeCount = 15;
 
 /// One row of facts per element type.
 struct DTypeTraits {
@@ -30,7 +32,7 @@ struct DTypeTraits {
   const char* numpy;        ///< numpy's descriptor without byte order ("f4"), or null
   const char* safetensors;  ///< safetensors' name ("F32"), or null
   int onnx;                 ///< number of ONNX's TensorProto.DataType
-  int bits;                 ///< bits per element (4 for the packed types)
+  int bits;                 ///< bits per element (4 or 2 for the packed types)
   bool floating;
   bool is_signed;
   double lowest;   ///< smallest finite value

@@ -11,7 +11,7 @@
 
 namespace pare::onnx {
 
-/// Reads a file of opset 6 to 23. Initializers of floating type become parameters (those of rank 0,
+/// Reads a file of opset 6 to 25. Initializers of floating type become parameters (those of rank 0,
 /// which exporters write for numbers, stay constants), the others constants; symbols, names of
 /// values and nodes and the metadata stay. Axes that the file says nothing about get symbols of
 /// their own. Quantized operators become quantize_linear / dequantize_linear around float ones.
@@ -23,9 +23,9 @@ PARE_API Graph load(const std::filesystem::path& path);
 PARE_API Graph parse(std::span<const std::byte> bytes);
 
 struct SaveOptions {
-  int opset = 0;  ///< 13 to 21; 0: the lowest that holds the graph
+  int opset = 0;  ///< 13 to 25; 0: the lowest that holds the graph
   /// linear and matmul whose weights are codes (dequantize_weight) as com.microsoft's MatMulNBits,
-  /// which ONNX Runtime runs on the codes: 4 and 8 bits, in blocks of 16 to 256 that are powers
+  /// which ONNX Runtime runs on the codes: 2, 4 and 8 bits, in blocks of 16 to 256 that are powers
   /// of two or with one scale for each output. Others, and embeddings, stay DequantizeLinear.
   bool matmul_nbits = false;
   /// Initializers go into <file>.data beside it where they are more than this in all.

@@ -25,7 +25,8 @@ struct WeightOnlyOptions {
   /// f16 and bf16 round each weight to the nearest, with no scales: of what follows ops, names,
   /// exclude, progress and, for the report, data count then.
   WeightFormat format = WeightFormat::codes;
-  /// 2 to 8. Codes are stored in 4 bits, two in a byte, or in 8: the others as a part of those.
+  /// 2 to 8. Codes are stored in 2 bits, four in a byte, in 4, two in a byte, or in 8: the others
+  /// as a part of those.
   int bits = 4;
   /// Of tables that are looked up (embedding, gather), also where a layer reads the same: their
   /// errors enter the net whole, none averages out in a sum, and the tables are small beside the
@@ -94,17 +95,18 @@ struct WeightOnly {
 };
 
 /// A copy of a float graph whose weights are codes behind dequantize_weight (or f16 or bf16 behind
-/// a cast): packed 4-bit or 8-bit integers, with scales per tensor, per channel or per group.
-/// Layers compute in float. Exported to ONNX they are DequantizeLinear nodes (opset 21 for groups
-/// and 4 bits). GPTQ (Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative
-/// Pre-trained Transformers", 2023) takes the second moments of a layer's input, from the layers
-/// before it as they are quantized, and codes column by column, those with the largest moments
-/// first, each making up for the errors of those before; then single codes are changed while that
-/// helps. A row is never worse, by its own quadratic form, than with nearest codes. Throws
-/// invalid_argument for options out of range, GPTQ without data, ops and names that match nothing
-/// (with the nearest), and, naming the layer, for weights or inputs that are NaN or infinite and
-/// weights beyond f16; invalid_state for a graph that is prepared or quantized already, unsupported
-/// where nothing can be quantized, and what running the graph throws. `graph` is unchanged.
+/// a cast): packed 2-bit,
+/// 4-bit or 8-bit integers, with scales per tensor, per channel or per group. Layers compute in
+/// float. Exported to ONNX they are DequantizeLinear nodes (opset 21 for groups and 4 bits). GPTQ
+/// (Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
+/// Transformers", 2023) takes the second moments of a layer's input, from the layers before it as
+/// they are quantized, and codes column by column, those with the largest moments first, each
+/// making up for the errors of those before; then single codes are changed while that helps. A row
+/// is never worse, by its own quadratic form, than with nearest codes. Throws invalid_argument for
+/// options out of range, GPTQ without data, ops and names that match nothing (with the nearest),
+/// and, naming the layer, for weights or inputs that are NaN or infinite and weights beyond f16;
+/// invalid_state for a graph that is prepared or quantized already, unsupported where nothing can
+/// be quantized, and what running the graph throws. `graph` is unchanged.
 PARE_API WeightOnly weight_only(const Graph& graph, const WeightOnlyOptions& options = {});
 
 }  // namespace pare::quantize

@@ -1,4 +1,4 @@
-// dequantize_weight: codes of 8 or 4 bits, by blocks, as the floats that they stand for.
+// dequantize_weight: codes of 8, 4 or 2 bits, by blocks, as the floats that they stand for.
 #include "pare/core/ops/dequantize_weight.h"
 
 #include "core/check.h"
@@ -37,7 +37,7 @@ void check_blocks(const InferArgs& args, const DequantizeWeightAttributes& a) {
 void infer(InferArgs& args) {
   const DequantizeWeightAttributes& a = attributes_of(args.call);
   PARE_CHECK(is_weight_code(args.dtype(0)), dtype_mismatch, "dequantize_weight",
-             "expected codes of i8, u8, i4 or u4, got {}", args.dtype(0));
+             "expected codes of i8, u8, i4, u4, i2 or u2, got {}", args.dtype(0));
   PARE_CHECK(a.block >= 0, invalid_argument, "dequantize_weight",
              "expected a block of 1 or more, or 0 for none, got {}", a.block);
   if (a.block > 0)
@@ -101,6 +101,8 @@ void emit(const Call& call, OnnxEmitter& e) {
   PARE_CHECK((a.block == 0 && !is_packed(dtype)) || e.opset() >= 21, unsupported,
              "dequantize_weight", "expected ONNX opset 21 for blocks and codes of 4 bits, got {}",
              e.opset());
+  PARE_CHECK(traits(dtype).bits > 2 || e.opset() >= 25, unsupported, "dequantize_weight",
+             "expected ONNX opset 25 for codes of 2 bits, got {}", e.opset());
   std::vector<std::string> inputs{e.input(0), e.input(1)};
   if (e.has_input(2)) {
     inputs.push_back(e.input(2));

@@ -18,13 +18,16 @@ namespace pare::onnx {
 namespace {
 
 constexpr int kLowestOpset = 13;
-constexpr int kHighestOpset = 21;
+constexpr int kHighestOpset = 25;
+/// No op needs more than this, 2-bit codes apart.
+constexpr int kUsualOpset = 21;
 
 /// The version of the file format that came with an opset.
 std::int64_t ir_version_of(int opset) {
   if (opset <= 14) return 7;
   if (opset <= 18) return 8;
-  return opset <= 20 ? 9 : 10;
+  if (opset <= 20) return 9;
+  return opset <= 22 ? 10 : opset - 12;
 }
 
 /// The first opset in which an op takes a type; what is not here always did.
@@ -355,12 +358,12 @@ int lowest_opset(const Graph& graph, const NBitsProducts& nbits) {
   int lowest = kLowestOpset;
   for (const Graph::Node& node : graph.nodes())
     if (node.call.op->onnx.op_type)
-      lowest = std::max(lowest, std::min(node.call.op->onnx.opset, kHighestOpset));
+      lowest = std::max(lowest, std::min(node.call.op->onnx.opset, kUsualOpset));
   const auto written = [&](int reader) { return !nbits.needless.contains(reader); };
   for (int v = 0; v < static_cast<int>(graph.values().size()); ++v)
     if (const Graph::Value& value = graph.value(v);
         traits(value.dtype).bits < 8 && std::ranges::any_of(graph.readers(v), written))
-      lowest = kHighestOpset;
+      lowest = std::max(lowest, traits(value.dtype).bits < 4 ? kHighestOpset : kUsualOpset);
   return lowest;
 }
 
@@ -411,7 +414,7 @@ ModelProto export_graph(const Graph& graph, int opset, const std::string& file, 
   ordered.verify();
   const NBitsProducts nbits(ordered, matmul_nbits);
   const int first = opset == 0 ? lowest_opset(ordered, nbits) : opset;
-  const int last = opset == 0 ? kHighestOpset : opset;
+  const int last = opset == 0 ? std::max(first, kUsualOpset) : opset;
   for (int version = first;; ++version) {
     Refusals refusals;
     ModelProto model = Exporter(ordered, version, nbits).run(refusals);

@@ -153,7 +153,7 @@ void import_matmul_to_float(NodeImport& node) {
 
 /// Numbers of a few bits, several in a byte.
 std::vector<std::int32_t> unpacked_bytes(const Tensor& packed, std::int64_t bits) {
-  const DType dtype = bits == 8 ? DType::u8 : DType::u4;
+  const DType dtype = bits == 8 ? DType::u8 : bits == 4 ? DType::u4 : DType::u2;
   const Tensor bytes = packed.to(MemoryFormat::row_major);
   Tensor codes = Tensor::empty({bytes.elements() * 8 / bits}, dtype);
   std::memcpy(codes.mutable_raw(), bytes.raw(), bytes.bytes());
@@ -162,10 +162,11 @@ std::vector<std::int32_t> unpacked_bytes(const Tensor& packed, std::int64_t bits
 
 /// The types that hold codes of so many bits around 0, and from 0 up.
 std::pair<DType, DType> code_types(std::int64_t bits) {
-  return bits == 8 ? std::pair{DType::i8, DType::u8} : std::pair{DType::i4, DType::u4};
+  if (bits == 8) return {DType::i8, DType::u8};
+  return bits == 4 ? std::pair{DType::i4, DType::u4} : std::pair{DType::i2, DType::u2};
 }
 
-/// A [..., K] times a weight [N, K] of 4- or 8-bit codes with a scale for each block along K.
+/// A [..., K] times a weight [N, K] of 2-, 4- or 8-bit codes with a scale for each block along K.
 void import_matmul_nbits(NodeImport& node) {
   const std::int64_t k = node.integer("K", 0);
   const std::int64_t n = node.integer("N", 0);
@@ -173,7 +174,8 @@ void import_matmul_nbits(NodeImport& node) {
   const std::int64_t block = node.integer("block_size", 32);
   node.ignore("accuracy_level");
   constexpr std::int64_t kMost = std::int64_t{1} << 28;
-  if ((bits != 4 && bits != 8) || std::min({k, n, block}) < 1 || std::max({k, n, block}) > kMost)
+  if ((bits != 2 && bits != 4 && bits != 8) || std::min({k, n, block}) < 1 ||
+      std::max({k, n, block}) > kMost)
     node.refuse(fmt::format("bits = {}, K = {}, N = {}, block_size = {}", bits, k, n, block));
   if (node.has(4)) node.refuse("g_idx");
   const Tensor* packed = node.constant(1);

@@ -21,7 +21,7 @@ constexpr std::size_t kFreeBytes = std::size_t{64} << 20;
 constexpr std::size_t kMaxNodes = 100'000;
 constexpr std::size_t kFreeNodes = 10'000;
 constexpr std::int64_t kLowestOpset = 6;
-constexpr std::int64_t kHighestOpset = 23;
+constexpr std::int64_t kHighestOpset = 25;
 
 class ModelImporter {
  public:

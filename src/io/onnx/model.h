@@ -37,6 +37,9 @@ enum class ElementType : std::int32_t {
   u4 = 21,
   i4 = 22,
   f4e2m1 = 23,
+  f8e8m0 = 24,
+  u2 = 25,
+  i2 = 26,
 };
 
 /// A TensorProto. Its elements lie in exactly one of the members below `dims`.

@@ -12,10 +12,12 @@ namespace pare::onnx {
 namespace {
 
 constexpr const char* kNames[] = {
-    "UNDEFINED",      "FLOAT",      "UINT8",          "INT8",       "UINT16",   "INT16",
-    "INT32",          "INT64",      "STRING",         "BOOL",       "FLOAT16",  "DOUBLE",
-    "UINT32",         "UINT64",     "COMPLEX64",      "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN",
-    "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4",      "INT4",     "FLOAT4E2M1"};
+    "UNDEFINED",      "FLOAT",    "UINT8",        "INT8",           "UINT16",
+    "INT16",          "INT32",    "INT64",        "STRING",         "BOOL",
+    "FLOAT16",        "DOUBLE",   "UINT32",       "UINT64",         "COMPLEX64",
+    "COMPLEX128",     "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2",
+    "FLOAT8E5M2FNUZ", "UINT4",    "INT4",         "FLOAT4E2M1",     "FLOAT8E8M0",
+    "UINT2",          "INT2"};
 
 /// How often the regions of one file may be asked for in all.
 constexpr std::uint64_t kReads = 4;
@@ -54,7 +56,12 @@ void copy_values(const std::vector<From>& from, To* out, const std::string& plac
   }
 }
 
-/// One byte per pair of elements, as raw data has it.
+std::size_t packed_bytes(std::size_t elements, int bits) {
+  const auto in_a_byte = static_cast<std::size_t>(8 / bits);
+  return (elements + in_a_byte - 1) / in_a_byte;
+}
+
+/// A byte in each number, as raw data has it.
 void copy_packed(const std::vector<std::int32_t>& from, std::byte* out) {
   for (std::size_t i = 0; i < from.size(); ++i)
     out[i] = static_cast<std::byte>(static_cast<std::uint32_t>(from[i]) & 0xffU);
@@ -92,7 +99,10 @@ class TypedData {
         return;
       case DType::i4:
       case DType::u4:
-        expect(proto_.int32s.size(), (elements_ + 1) / 2, "int32_data");
+      case DType::i2:
+      case DType::u2:
+        expect(proto_.int32s.size(), packed_bytes(elements_, traits(out.dtype()).bits),
+               "int32_data");
         return copy_packed(proto_.int32s, static_cast<std::byte*>(out.mutable_raw()));
     }
   }
@@ -218,9 +228,9 @@ Tensor to_tensor(const TensorProto& p, const std::string& place, ExternalData* e
              name_of(p.type));
   // What the data must hold before memory for the elements is asked for.
   if (!apart) {
-    const bool is_packed = traits(*dtype).bits == 4;
-    const std::size_t stored = is_packed ? static_cast<std::size_t>((elements + 1) / 2)
-                                         : static_cast<std::size_t>(elements);
+    const auto count = static_cast<std::size_t>(elements);
+    const std::size_t stored =
+        traits(*dtype).bits < 8 ? packed_bytes(count, traits(*dtype).bits) : count;
     const int bits = p.type == ElementType::u32 ? 32 : traits(*dtype).bits;
     PARE_CHECK(
         p.raw.empty() ? typed_count(p) == stored : p.raw.size() == byte_count(elements, bits),
