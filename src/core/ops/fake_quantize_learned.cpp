@@ -130,7 +130,7 @@ PARE_INLINE void take(float x, float dy, float* dx, const Space& s, float& step,
   const float part = inside ? (code - v) * s.within : bound;
   step += dy * part;
   zero += inside ? 0.0F : dy;
-  if (Write) *dx = inside & (x > s.floor) ? dy : 0.0F;
+  if (Write) *dx = (inside & (x > s.floor)) ? dy : 0.0F;
 }
 
 template <bool Write>
