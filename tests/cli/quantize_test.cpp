@@ -226,6 +226,20 @@ TEST_F(QuantizeCommandTest, CorrectsBiasesFromBatchNorms) {
   EXPECT_EQ(json["bias_correction"][1]["name"], "fc");
 }
 
+// All codes of a constant's range are one: a model that is good for nothing else, but no error.
+TEST_F(QuantizeCommandTest, ConstantCalibrationDataGivesFiniteScales) {
+  for (const float value : {0.0F, 0.7F}) {
+    const std::string x = save("same.npy", Tensor::full({4, 1, 8, 8}, value));
+    const auto json = pare_json({"quantize", model_, "-o", out_, "--calibration", x});
+    for (const auto& range : json["ranges"]) {
+      EXPECT_GT(range["scale"], 0) << range;
+      EXPECT_LE(range["min"], range["seen_min"]) << range;
+    }
+    const auto same = run_graph(out_, Tensor::full({2, 1, 8, 8}, value)).to_vector<float>();
+    for (const float y : same) EXPECT_TRUE(std::isfinite(y)) << value;
+  }
+}
+
 TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   const std::string x = save("x.npy", pictures(4));
   const auto expect = [&](int code, std::vector<std::string> more,
@@ -240,6 +254,8 @@ TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   Tensor bad = pictures(4).clone();
   bad.mutable_data<float>()[70] = std::numeric_limits<float>::quiet_NaN();
   expect(1, {"--calibration", save("nan.npy", bad)}, {"input_observer", "got nan at element 70"});
+  bad.mutable_data<float>()[70] = std::numeric_limits<float>::infinity();
+  expect(1, {"--calibration", save("inf.npy", bad)}, {"input_observer", "got inf at element 70"});
   expect(1, {"--calibration", save("wide.npy", Tensor::zeros({2, 1, 8, 9}))}, {"[2, 1, 8, 9]"});
   expect(1, {"--calibration", save("none.npy", Tensor::zeros({0, 1, 8, 8}))}, {"expected"});
   expect(1, {"--calibration", x, "--exclude", "convv"}, {"'convv'", "'conv'"});
