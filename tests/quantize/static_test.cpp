@@ -346,6 +346,21 @@ TEST(Static, RefusesWeightsThatAByteDoesNotHold) {
   expect_error(ErrorCode::unsupported, {"fc", "codes that i8 holds"}, [&] { convert(prepared); });
 }
 
+TEST(Static, RefusesSumsBeyond32Bits) {
+  constexpr std::int64_t kLength = 80000;  // · 127 · 255 is more
+  Graph graph;
+  const int x = graph.add_input("x", {1, kLength}, DType::f32);
+  const int weight =
+      graph.add_leaf(Graph::Kind::parameter, "fc.weight", Tensor::full({2, kLength}, 1), true);
+  const int n = graph.add_node("fc", {&kLinear, {}}, {x, weight});
+  graph.set_outputs({graph.node(n).outputs[0]});
+  const NoGrad no_grad;
+  Graph prepared = prepare(graph, QConfig::x86(Isa::avx512_vnni));
+  prepared(Tensor::full({1, kLength}, 1));
+  expect_error(ErrorCode::unsupported, {"fc", "sums that fit 32 bits", "exclude this layer"},
+               [&] { convert(prepared); });
+}
+
 TEST(Static, KeepsMasksAsZeros) {
   Branchy net;
   Graph graph = graph_of(net, Tensor::zeros(kShape));
