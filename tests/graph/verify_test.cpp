@@ -108,7 +108,7 @@ TEST_F(Verify, OnlyParametersAreTrained) {
 
 TEST_F(Verify, StateIsABuffer) {
   graph.edit_value(mean).kind = Graph::Kind::constant;
-  expect_broken("a buffer for the state of 'norm'");
+  expect_broken("a buffer or parameter for the state of 'norm'");
 }
 
 TEST_F(Verify, OutputsExist) {
