@@ -1,13 +1,10 @@
 // convert: observers become quantize_linear and dequantize_linear, weights become integers.
 #include "pare/quantize/convert.h"
 
-#include <cmath>
 #include <map>
-#include <optional>
 #include <utility>
 
 #include "core/check.h"
-#include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
@@ -17,6 +14,7 @@
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
 #include "quantize/report.h"
+#include "quantize/weight_reader.h"
 #include "quantize/weights.h"
 
 namespace pare::quantize {
@@ -44,6 +42,7 @@ class Converter {
         uses_(before_),
         leaf_(leaf_values(before_)),
         evaluate_(before_),
+        weights_(before_, evaluate_),
         options_(options),
         report_(prepared) {}
 
@@ -52,7 +51,7 @@ class Converter {
     find_parameters();
     find_wanted();
     for (int n = 0; n < nodes(); ++n)
-      if (weight_quantizer(n) >= 0) convert_layer(n);
+      if (weights_.quantizer(n) >= 0) convert_layer(n);
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
     std::erase_if(graph_.metadata(), [](const auto& entry) {
       return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey) ||
@@ -90,34 +89,6 @@ class Converter {
         "expected calibrated observers (run the prepared graph on data first), got none that "
         "has seen anything at {}",
         missing);
-  }
-
-  // The fake_quantize node that gives node n its weight; −1: its weight stays float, or is an
-  // activation.
-  int weight_quantizer(int n) const {
-    const Graph::Node& node = before_.node(n);
-    const int weight = node.call.op->quantization.weight_input;
-    if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0 ||
-        !leaf_[at(node.inputs[at(weight)])])
-      return -1;
-    const int producer = before_.value(node.inputs[at(weight)]).producer;
-    if (producer < 0) return -1;
-    if (quantizes_weights(producer)) return producer;
-    // Of a weight that was quantized with its batch norm's factor the factor is taken back.
-    if (before_.node(producer).call.op != &kDiv) return -1;
-    const int below = before_.value(before_.node(producer).inputs[0]).producer;
-    return below >= 0 && quantizes_weights(below) ? below : -1;
-  }
-
-  bool quantizes_weights(int n) const {
-    return before_.node(n).call.op == &kFakeQuantize || is_learned(before_.node(n));
-  }
-
-  // Whether node n's quantized weight has its batch norm's factor already.
-  bool is_folded(int n) const {
-    const Graph::Node& node = before_.node(n);
-    const int weight = node.inputs[at(node.call.op->quantization.weight_input)];
-    return before_.node(before_.value(weight).producer).call.op == &kDiv;
   }
 
   // An observer of an activation, or its learned steps.
@@ -196,7 +167,7 @@ class Converter {
       const bool fused =
           before_.node(n).call.op->quantization.kind == QuantizationFact::Kind::fused_activation;
       if (rounded[at(out)] && fused) rounded[at(node.inputs[0])] = true;
-      if (weight_quantizer(n) >= 0 || multiplies_codes(n) || rounded[at(out)] ||
+      if (weights_.quantizer(n) >= 0 || multiplies_codes(n) || rounded[at(out)] ||
           (passes && wanted_[at(out)]))
         for (int v : node.inputs)
           if (v >= 0) wanted_[at(v)] = true;
@@ -264,127 +235,29 @@ class Converter {
     }
   }
 
-  // Of the batch norm after node n that it is quantized with, −1: none.
-  int batch_norm_after(int n) const {
-    const int reader = uses_.only_reader(before_.node(n).outputs[0]);
-    return reader >= 0 && absorbed_into(before_, uses_, before_.node(reader)) == n ? reader : -1;
-  }
-
-  std::vector<double> doubles(int value) {
-    const std::vector<float> v = evaluate_(value).to_vector<float>();
-    return {v.begin(), v.end()};
-  }
-
-  void fold(const Graph::Node& norm, LayerWeights& layer) {
-    const auto epsilon = norm.call.attributes.as<BatchNormAttributes>().epsilon;
-    const auto gamma = doubles(norm.inputs[1]), beta = doubles(norm.inputs[2]);
-    const auto mean = doubles(norm.inputs[3]), variance = doubles(norm.inputs[4]);
-    layer.bias.resize(gamma.size(), 0);
-    layer.factor.resize(gamma.size());
-    for (std::size_t c = 0; c < gamma.size(); ++c) {
-      layer.factor[c] = gamma[c] / std::sqrt(variance[c] + epsilon);
-      layer.bias[c] = (layer.bias[c] - mean[c]) * layer.factor[c] + beta[c];
-    }
-  }
-
-  static FakeQuantizeAttributes attributes_of(const Graph::Node& quantizer) {
-    if (!is_learned(quantizer)) return quantizer.call.attributes.as<FakeQuantizeAttributes>();
-    const auto& a = quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>();
-    return {.qmin = a.qmin, .qmax = a.qmax, .axis = a.axis};
-  }
-
-  // Scales and zero points of a weight, one for each channel of its axis.
-  void read_weight(const Graph::Node& node, const Graph::Node& quantizer, LayerWeights& layer) {
-    const FakeQuantizeAttributes a = attributes_of(quantizer);
-    const Shape& weight = before_.value(quantizer.inputs[0]).shape;
-    const Shape& scale = before_.value(quantizer.inputs[1]).shape;
-    const int axis =
-        normalize_axis(node.call.op->quantization.weight_axis, weight.rank(), "convert");
-    layer.one_scale = scale.rank() == 0;
-    const bool per_channel = a.axis == axis && scale.rank() == 1 && scale[0] == weight[axis];
-    PARE_CHECK((layer.one_scale || per_channel) && a.qmin >= -128 && a.qmax <= 127, unsupported,
-               layer.name,
-               "expected a weight in codes that i8 holds, with one scale or one for each output "
-               "channel, got codes {} to {}{}",
-               a.qmin, a.qmax, layer.one_scale || per_channel ? "" : " with other scales");
-    layer.weight = evaluate_(quantizer.inputs[0]);
-    layer.axis = axis;
-    layer.qmin = a.qmin;
-    layer.qmax = a.qmax;
-    const auto channels = at(static_cast<int>(weight[axis]));
-    const bool has_zero = quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0;
-    if (is_learned(quantizer)) {
-      for (const ScaleAndZeroPoint& p : learned_parameters(
-               evaluate_(quantizer.inputs[1]), has_zero ? evaluate_(quantizer.inputs[2]) : Tensor(),
-               quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>())) {
-        layer.scales.push_back(p.scale);
-        layer.zero_points.push_back(p.zero_point);
-      }
-    } else {
-      layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
-      layer.zero_points.assign(layer.scales.size(), 0);
-    }
-    if (has_zero && !is_learned(quantizer))
-      layer.zero_points = evaluate_(quantizer.inputs[2]).to(DType::i32).to_vector<std::int32_t>();
-    if (layer.one_scale) {
-      layer.scales.assign(channels, layer.scales[0]);
-      layer.zero_points.assign(channels, layer.zero_points[0]);
-    }
-  }
-
-  // The name of the parameter that a weight comes from, however many calls (a mask, a batch norm's
-  // factor) stand in between: "conv1.weight".
-  std::string weight_name(int value) const {
-    int above = -1;
-    while (before_.value(value).producer >= 0) {
-      above = before_.value(value).producer;
-      value = before_.node(above).inputs[0];
-    }
-    const std::string& leaf = before_.value(value).name;
-    if (above < 0) return leaf;
-    // trace names a step of a parameter's expression after the parameter and the op, and the leaf
-    // after the parameter and a suffix of the method's: "conv1.weight.mul", "conv1.weight_orig".
-    const Graph::Node& step = before_.node(above);
-    const std::size_t end = step.name.rfind(std::string(".") + step.call.op->name);
-    if (end == std::string::npos) return leaf;
-    const std::string parameter = step.name.substr(0, end);
-    return leaf.starts_with(parameter) ? parameter : leaf;
-  }
-
   void convert_layer(int n) {
     const Graph::Node& node = before_.node(n);
-    const QuantizationFact& fact = node.call.op->quantization;
-    const Graph::Node& quantizer = before_.node(weight_quantizer(n));
     const auto source = parameters_.find(node.inputs[0]);
     PARE_CHECK(source != parameters_.end(), invalid_state, "convert",
                "expected an observed input of '{}', got '{}'", node.name,
                before_.value(node.inputs[0]).name);
-    LayerWeights layer;
-    layer.name = node.name;
-    read_weight(node, quantizer, layer);
-    if (is_conv_transpose(node.call.op)) layer.groups = groups_of(node.call);
-    layer.source_scale = source->second.number.scale;
-    const bool has_bias = fact.bias_input >= 0 && at(fact.bias_input) < node.inputs.size() &&
-                          node.inputs[at(fact.bias_input)] >= 0;
-    if (has_bias) layer.bias = doubles(node.inputs[at(fact.bias_input)]);
-    const int norm = batch_norm_after(n);
+    const int norm = batch_norm_after(before_, uses_, n);
+    const LayerWeights layer = weights_.read(n, norm, source->second.number.scale);
     if (norm >= 0) {
-      fold(before_.node(norm), layer);
-      if (is_folded(n)) layer.factor.clear();
       graph_.replace_uses(before_.node(norm).outputs[0], node.outputs[0]);
       report_.add_folded(before_.node(norm).name, node.name);
     }
     const LayerCodes codes = code_layer(layer);
-    set_weight(n, weight_name(quantizer.inputs[0]), codes, layer.axis);
+    set_weight(n, weights_.name(n), codes, layer.axis);
     if (codes.bias.defined()) {
-      int bias = has_bias ? node.inputs[at(fact.bias_input)] : -1;
+      int bias = WeightReader::bias_of(node);
       if (bias >= 0 && !before_.value(bias).is_leaf() &&
           before_.node(before_.value(bias).producer).call.op == &kRoundBias)
         bias = before_.node(before_.value(bias).producer).inputs[0];
       const bool own = bias >= 0 && before_.value(bias).is_leaf();
       set_bias(n, own ? before_.value(bias).name : node.name + ".bias", codes);
     }
-    report_.add_layer(node.name, layer, has_bias, codes);
+    report_.add_layer(node.name, layer, WeightReader::bias_of(node) >= 0, codes);
   }
 
   int constant(const std::string& name, const Tensor& value) {
@@ -430,6 +303,7 @@ class Converter {
   const Uses uses_;
   const std::vector<bool> leaf_;  // per value
   LeafEvaluator evaluate_;
+  WeightReader weights_;
   const ConvertOptions& options_;
   ReportBuilder report_;
   std::map<int, Observed> observed_;      // by the observer's output

@@ -296,6 +296,11 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
   return weighted ? before : -1;
 }
 
+int batch_norm_after(const Graph& graph, const Uses& uses, int n) {
+  const int reader = uses.only_reader(graph.node(n).outputs[0]);
+  return reader >= 0 && absorbed_into(graph, uses, graph.node(reader)) == n ? reader : -1;
+}
+
 bool selects(const Call& call) {
   if (call.op == &kPad) return call.attributes.as<PadAttributes>().value == 0;
   return call.op->channels.kind == ChannelFact::Kind::movement || is_max_pool(call.op) ||

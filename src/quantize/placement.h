@@ -38,6 +38,9 @@ Placement place(const Graph& graph, const QConfig& config);
 /// two are quantized as one; −1 if `node` is no such batch norm.
 int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node);
 
+/// The batch norm that `absorbed_into` node n; −1: none.
+int batch_norm_after(const Graph& graph, const Uses& uses, int n);
+
 /// Whether the call's output holds nothing but elements of its inputs (and zeros), so that it has
 /// their codes. Dropout counts: it is gone in inference.
 bool selects(const Call& call);

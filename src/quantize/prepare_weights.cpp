@@ -1,0 +1,150 @@
+// Fake-quantized weights: by their own values, by moving averages, by learned steps.
+#include "quantize/prepare_weights.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/check.h"
+#include "core/ops/line_as_picture.h"
+#include "graph/leaf_evaluator.h"
+#include "pare/core/ops.h"
+#include "pare/core/ops/learned_steps.h"
+#include "quantize/added_leaves.h"
+#include "quantize/batch_norm_factor.h"
+#include "quantize/learned_attributes.h"
+#include "quantize/settings.h"
+
+namespace pare::quantize {
+namespace {
+
+class WeightPreparer {
+ public:
+  WeightPreparer(Graph& graph, const QConfig& config, const QATConfig* qat)
+      : graph_(graph), config_(config), qat_(qat ? *qat : QATConfig{}), training_(qat != nullptr) {}
+
+  void run(int n, int norm) {
+    const int input = graph_.node(n).call.op->quantization.weight_input;
+    const int w = graph_.node(n).inputs[static_cast<std::size_t>(input)];
+    const NodeSettings settings = settings_of(config_, graph_.node(n));
+    const bool one = settings.weight_granularity == Granularity::per_tensor;
+    const bool folds = norm >= 0 && (qat_.batch_norm == BatchNormForm::folded ||
+                                     (qat_.batch_norm == BatchNormForm::automatic && one));
+    const std::string name = graph_.value(w).name;
+    if (!folds) {
+      graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = fake_quantized(n, w, name);
+      return;
+    }
+    // FQ(W·f) / f: the division belongs to the weight, not to the layer's far larger result.
+    const int factor = batch_norm_factor(graph_, n, norm);
+    const int folded = output_of(graph_.add_node(name + "_folded", {&kMul, {}}, {w, factor}));
+    const int quantized = fake_quantized(n, folded, name);
+    graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] =
+        output_of(graph_.add_node(name + "_unfolded", {&kDiv, {}}, {quantized, factor}));
+  }
+
+ private:
+  std::int64_t weight_qmax(const Graph::Node& node, const Shape& weight) const {
+    const bool depthwise = is_picture_convolution(node.call.op) && weight[1] == 1 &&
+                           picture_attributes(node.call).groups == weight[0] && weight[0] > 1;
+    return settings_of(config_, node)
+        .weight_qmax.value_or(depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax);
+  }
+
+  // The value w, the weight `name` of node n or that times its batch norm's factor, rounded.
+  int fake_quantized(int n, int w, const std::string& name) {
+    const Shape shape = graph_.value(w).shape;
+    const NodeSettings settings = settings_of(config_, graph_.node(n));
+    const int axis = settings.weight_granularity == Granularity::per_tensor
+                         ? -1
+                         : normalize_axis(graph_.node(n).call.op->quantization.weight_axis,
+                                          shape.rank(), "prepare");
+    const std::int64_t qmax = weight_qmax(graph_.node(n), shape);
+    const ObserveWeightAttributes a{
+        .qmin = config_.full_weight_range ? -qmax - 1 : -qmax,
+        .qmax = qmax,
+        .axis = axis,
+        .symmetric = settings.symmetric_weights,
+        .averaging = training_ && settings.weight_observer == WeightObserver::moving_average
+                         ? config_.averaging
+                         : 1,
+        .least_squares = settings.weight_observer == WeightObserver::mse};
+    if (training_ && weight_method() != TrainingMethod::moving_average)
+      return learned_weight(name, w, a);
+    const auto [scale, zero] = weight_parameters(name, w, a);
+    return output_of(graph_.add_node(
+        name + "_fake_quantize",
+        {&kFakeQuantize,
+         Attributes::of(FakeQuantizeAttributes{.qmin = a.qmin, .qmax = a.qmax, .axis = axis})},
+        {w, scale, zero}));
+  }
+
+  TrainingMethod weight_method() const { return qat_.weight_method.value_or(qat_.method); }
+
+  // A weight's steps start from its values.
+  int learned_weight(const std::string& name, int w, const ObserveWeightAttributes& observed) {
+    FakeQuantizeLearnedAttributes a =
+        learned_attributes(weight_method(), qat_.start, observed.qmin, observed.qmax);
+    a.axis = observed.axis;
+    if (qat_.start == StepStart::paper && a.form == "clip") a.start = "largest";
+    const NoGrad no_grad;
+    const StartingSteps start = starting_steps(LeafEvaluator(graph_)(w), a, !observed.symmetric);
+    std::vector<int> inputs{w, add_parameter(graph_, name + "_step", start.step)};
+    if (start.zero_point.defined())
+      inputs.push_back(add_parameter(graph_, name + "_offset", start.zero_point));
+    return output_of(graph_.add_node(name + "_fake_quantize",
+                                     {&kFakeQuantizeLearned, Attributes::of(a)}, inputs));
+  }
+
+  // The values of a weight's scales and zero points.
+  std::pair<int, int> weight_parameters(const std::string& name, int w,
+                                        const ObserveWeightAttributes& a) {
+    const Shape scales =
+        a.axis < 0 ? Shape{} : Shape{graph_.value(w).shape[static_cast<int>(a.axis)]};
+    const auto constant = [&](const char* suffix, const Tensor& value) {
+      return graph_.add_leaf(Graph::Kind::constant, name + suffix, value);
+    };
+    if (a.symmetric && a.qmin == -a.qmax && a.averaging == 1 && !a.least_squares) {
+      const Call call{&kSymmetricScale,
+                      Attributes::of(SymmetricScaleAttributes{.qmax = a.qmax, .axis = a.axis})};
+      return {output_of(graph_.add_node(name + "_scale", call, {w})),
+              constant("_zero_point", Tensor::zeros(scales, DType::i32))};
+    }
+    // A search is worth repeating only where the weight moves.
+    if (a.least_squares && !training_) {
+      const NoGrad no_grad;
+      const Tensors found = observe_weight(LeafEvaluator(graph_)(w), {}, a);
+      return {constant("_scale", found[0]), constant("_zero_point", found[1])};
+    }
+    std::vector<int> inputs{w};
+    if (a.averaging < 1) inputs.push_back(add_state(graph_, name + "_range", empty_ranges(scales)));
+    const int node = graph_.add_node(name + "_scale", {&kObserveWeight, Attributes::of(a)}, inputs);
+    return {graph_.node(node).outputs[0], graph_.node(node).outputs[1]};
+  }
+
+  static Tensor empty_ranges(Shape shape) {
+    shape.append(2);
+    Tensor ranges = Tensor::empty(shape);
+    float* ends = ranges.mutable_data<float>();
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    for (std::int64_t i = 0; i < ranges.elements(); ++i)
+      ends[i] = i % 2 == 0 ? kInfinity : -kInfinity;
+    return ranges;
+  }
+
+  int output_of(int node) const { return graph_.node(node).outputs[0]; }
+
+  Graph& graph_;
+  const QConfig& config_;
+  const QATConfig qat_;
+  const bool training_;
+};
+
+}  // namespace
+
+void prepare_weight(Graph& graph, int n, int norm, const QConfig& config, const QATConfig* qat) {
+  WeightPreparer(graph, config, qat).run(n, norm);
+}
+
+}  // namespace pare::quantize

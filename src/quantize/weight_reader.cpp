@@ -1,0 +1,146 @@
+// What the fake-quantizer of a layer's weight says: values, scales, and the batch norm behind.
+#include "quantize/weight_reader.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/ops/convolution.h"
+#include "pare/core/ops.h"
+#include "pare/core/ops/learned_steps.h"
+#include "quantize/placement.h"
+#include "quantize/ranges.h"
+
+namespace pare::quantize {
+namespace {
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+static FakeQuantizeAttributes attributes_of(const Graph::Node& quantizer) {
+  if (!is_learned(quantizer)) return quantizer.call.attributes.as<FakeQuantizeAttributes>();
+  const auto& a = quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>();
+  return {.qmin = a.qmin, .qmax = a.qmax, .axis = a.axis};
+}
+
+}  // namespace
+
+int WeightReader::quantizer(int n) const {
+  const Graph::Node& node = graph_.node(n);
+  const int weight = node.call.op->quantization.weight_input;
+  if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0 ||
+      !leaf_[at(node.inputs[at(weight)])])
+    return -1;
+  const int producer = graph_.value(node.inputs[at(weight)]).producer;
+  if (producer < 0) return -1;
+  if (quantizes_weights(producer)) return producer;
+  // Of a weight that was quantized with its batch norm's factor the factor is taken back.
+  if (graph_.node(producer).call.op != &kDiv) return -1;
+  const int below = graph_.value(graph_.node(producer).inputs[0]).producer;
+  return below >= 0 && quantizes_weights(below) ? below : -1;
+}
+
+bool WeightReader::quantizes_weights(int n) const {
+  return graph_.node(n).call.op == &kFakeQuantize || is_learned(graph_.node(n));
+}
+
+bool WeightReader::is_folded(int n) const {
+  const Graph::Node& node = graph_.node(n);
+  const int weight = node.inputs[at(node.call.op->quantization.weight_input)];
+  return graph_.node(graph_.value(weight).producer).call.op == &kDiv;
+}
+
+std::vector<double> WeightReader::doubles(int value) {
+  const std::vector<float> v = evaluate_(value).to_vector<float>();
+  return {v.begin(), v.end()};
+}
+
+void WeightReader::fold(const Graph::Node& norm, LayerWeights& layer) {
+  const auto epsilon = norm.call.attributes.as<BatchNormAttributes>().epsilon;
+  const auto gamma = doubles(norm.inputs[1]), beta = doubles(norm.inputs[2]);
+  const auto mean = doubles(norm.inputs[3]), variance = doubles(norm.inputs[4]);
+  layer.bias.resize(gamma.size(), 0);
+  layer.factor.resize(gamma.size());
+  for (std::size_t c = 0; c < gamma.size(); ++c) {
+    layer.factor[c] = gamma[c] / std::sqrt(variance[c] + epsilon);
+    layer.bias[c] = (layer.bias[c] - mean[c]) * layer.factor[c] + beta[c];
+  }
+}
+
+void WeightReader::read_weight(const Graph::Node& node, const Graph::Node& quantizer,
+                               LayerWeights& layer) {
+  const FakeQuantizeAttributes a = attributes_of(quantizer);
+  const Shape& weight = graph_.value(quantizer.inputs[0]).shape;
+  const Shape& scale = graph_.value(quantizer.inputs[1]).shape;
+  const int axis = normalize_axis(node.call.op->quantization.weight_axis, weight.rank(), "convert");
+  layer.one_scale = scale.rank() == 0;
+  const bool per_channel = a.axis == axis && scale.rank() == 1 && scale[0] == weight[axis];
+  PARE_CHECK((layer.one_scale || per_channel) && a.qmin >= -128 && a.qmax <= 127, unsupported,
+             layer.name,
+             "expected a weight in codes that i8 holds, with one scale or one for each output "
+             "channel, got codes {} to {}{}",
+             a.qmin, a.qmax, layer.one_scale || per_channel ? "" : " with other scales");
+  layer.weight = evaluate_(quantizer.inputs[0]);
+  layer.axis = axis;
+  layer.qmin = a.qmin;
+  layer.qmax = a.qmax;
+  const auto channels = at(static_cast<int>(weight[axis]));
+  const bool has_zero = quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0;
+  if (is_learned(quantizer)) {
+    for (const ScaleAndZeroPoint& p : learned_parameters(
+             evaluate_(quantizer.inputs[1]), has_zero ? evaluate_(quantizer.inputs[2]) : Tensor(),
+             quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>())) {
+      layer.scales.push_back(p.scale);
+      layer.zero_points.push_back(p.zero_point);
+    }
+  } else {
+    layer.scales = evaluate_(quantizer.inputs[1]).to_vector<float>();
+    layer.zero_points.assign(layer.scales.size(), 0);
+  }
+  if (has_zero && !is_learned(quantizer))
+    layer.zero_points = evaluate_(quantizer.inputs[2]).to(DType::i32).to_vector<std::int32_t>();
+  if (layer.one_scale) {
+    layer.scales.assign(channels, layer.scales[0]);
+    layer.zero_points.assign(channels, layer.zero_points[0]);
+  }
+}
+
+std::string WeightReader::name(int n) const {
+  int value = graph_.node(quantizer(n)).inputs[0];
+  int above = -1;
+  while (graph_.value(value).producer >= 0) {
+    above = graph_.value(value).producer;
+    value = graph_.node(above).inputs[0];
+  }
+  const std::string& leaf = graph_.value(value).name;
+  if (above < 0) return leaf;
+  // trace names a step of a parameter's expression after the parameter and the op, and the leaf
+  // after the parameter and a suffix of the method's: "conv1.weight.mul", "conv1.weight_orig".
+  const Graph::Node& step = graph_.node(above);
+  const std::size_t end = step.name.rfind(std::string(".") + step.call.op->name);
+  if (end == std::string::npos) return leaf;
+  const std::string parameter = step.name.substr(0, end);
+  return leaf.starts_with(parameter) ? parameter : leaf;
+}
+
+LayerWeights WeightReader::read(int n, int norm, float source_scale) {
+  const Graph::Node& node = graph_.node(n);
+  LayerWeights layer;
+  layer.name = node.name;
+  layer.source_scale = source_scale;
+  read_weight(node, graph_.node(quantizer(n)), layer);
+  if (is_conv_transpose(node.call.op)) layer.groups = groups_of(node.call);
+  const int bias = bias_of(node);
+  if (bias >= 0) layer.bias = doubles(bias);
+  if (norm < 0) return layer;
+  fold(graph_.node(norm), layer);
+  if (is_folded(n)) layer.factor.clear();
+  return layer;
+}
+
+int WeightReader::bias_of(const Graph::Node& node) {
+  const int input = node.call.op->quantization.bias_input;
+  return input >= 0 && at(input) < node.inputs.size() ? node.inputs[at(input)] : -1;
+}
+
+}  // namespace pare::quantize
