@@ -5,19 +5,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "core/check.h"
 #include "graph/leaf_evaluator.h"
-#include "graph/names.h"
 #include "graph/rewrites.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dynamic_quantize.h"
 #include "quantize/dynamic_layers.h"
 #include "quantize/float_graph.h"
-#include "quantize/round_codes.h"
-#include "quantize/settings.h"
+#include "quantize/layer_choice.h"
 
 namespace pare::quantize {
 namespace {
@@ -47,40 +44,16 @@ void check_options(const Graph& graph, const DynamicOptions& options) {
   const int bits = options.embedding_bits;
   PARE_CHECK(bits == 0 || (bits >= 2 && bits <= 8), invalid_argument, kWhere,
              "expected 2 to 8 embedding_bits, or 0, got {}", bits);
-  std::vector<std::string> names;
-  std::set<std::string> ops;
-  for (const Graph::Node& node : graph.nodes()) {
-    names.push_back(node.name);
-    if (form_of(node)) ops.insert(node.call.op->name);
-  }
-  for (const std::string& op : options.ops)
-    PARE_CHECK(ops.contains(op), invalid_argument, kWhere,
-               "expected an op of the graph that can be quantized, got '{}'; there are {}", op,
-               ops.empty() ? "none" : fmt::format("'{}'", fmt::join(ops, "', '")));
-  for (const std::string& name : options.names) check_name(name, names, "quantize", kWhere);
-  for (const std::string& name : options.exclude) check_name(name, names, "exclude", kWhere);
-}
-
-bool reads_weights(const DynamicEdit& edit, const Graph::Node& node) {
-  return std::ranges::any_of(node.inputs, [&](int v) {
-    return v >= 0 && edit.of_leaves(v) && is_floating(edit.graph().value(v).dtype) &&
-           edit.graph().value(v).shape.rank() >= 2;
-  });
+  LayerChoice(options).check(
+      graph, [](const Graph::Node& node) { return form_of(node) != nullptr; },
+      "that can be quantized", kWhere);
 }
 
 // Empty: nothing is against it.
 std::string why_not(const DynamicEdit& edit, const Graph::Node& node, const DynamicForm* form) {
-  const DynamicOptions& options = edit.options();
-  const std::string op = node.call.op->name;
-  if (!form) return fmt::format("{} has no form that is quantized as it runs", op);
-  if (!options.ops.empty() && std::ranges::find(options.ops, op) == options.ops.end())
-    return fmt::format("{} is not among the ops", op);
-  const auto matched = [&](const std::string& pattern) { return matches(pattern, node.name); };
-  if (!options.names.empty() && std::ranges::none_of(options.names, matched))
-    return "not chosen by name";
-  const auto excluded = std::ranges::find_if(options.exclude, matched);
-  if (excluded != options.exclude.end()) return fmt::format("excluded by name ('{}')", *excluded);
-  return form->why_not(edit, node);
+  if (!form) return fmt::format("{} has no form that is quantized as it runs", node.call.op->name);
+  const std::string reason = LayerChoice(edit.options()).why_not(node);
+  return reason.empty() ? form->why_not(edit, node) : reason;
 }
 
 // A copy in which the steps of LSTMs that exporters wrote out are `lstm`: the graph's own nodes
@@ -91,20 +64,16 @@ Graph with_layers(const Graph& graph, const DynamicOptions& options) {
   recognize_lstm_cells(found, report);
   if (report.done.empty()) return found;
   found.compact();
-  const auto is_named = [&](const std::string& name) {
-    const auto matched = [&](const std::string& pattern) { return matches(pattern, name); };
-    return std::ranges::any_of(options.names, matched) ||
-           std::ranges::any_of(options.exclude, matched);
-  };
+  const LayerChoice choice(options);
   for (const Graph::Node& node : graph.nodes())
-    if (found.find_node(node.name) < 0 && is_named(node.name)) return graph.copy();
+    if (found.find_node(node.name) < 0 && choice.is_named(node.name)) return graph.copy();
   return found;
 }
 
 // Whether the report says why it stays float: layers with weights, and products of activations.
 bool worth_a_line(const DynamicEdit& edit, const Graph::Node& node, const DynamicForm* form) {
   if (node.call.op == &kMatmul || node.call.op == &kScaledDotProductAttention) return true;
-  return (form || node.call.op->quantization.weight_input >= 0) && reads_weights(edit, node);
+  return (form || node.call.op->quantization.weight_input >= 0) && edit.reads_weights(node);
 }
 
 void choose(DynamicEdit& edit, std::vector<std::string>& chosen) {
@@ -126,6 +95,10 @@ DynamicEdit::DynamicEdit(Graph graph, const DynamicOptions& options)
   report_.bytes_before = graph_.bytes();
 }
 
+bool DynamicEdit::reads_weights(const Graph::Node& node) const {
+  return quantize::reads_weights(graph_, node, of_leaves_);
+}
+
 int DynamicEdit::quantized_input(int x) {
   if (const auto known = inputs_.find(x); known != inputs_.end()) return known->second;
   const std::string name = graph_.value(x).name;
@@ -142,33 +115,34 @@ CodeRange DynamicEdit::product_range() const {
   return {DType::i8, -options_.weight_qmax, options_.weight_qmax};
 }
 
-RowCodes DynamicEdit::codes(const Graph::Node& node, const std::vector<double>& rows,
-                            const ScaleLayout& layout, const CodeRange& range) const {
+const DynamicEdit::Coded& DynamicEdit::coded(const Graph::Node& node, const WeightPlace& place,
+                                             int value, const CodeRange& range,
+                                             const OpDef& dequantize, DynamicReport::Layer& line) {
+  const auto [known, is_new] = coded_.try_emplace({value, place.channel_axis});
+  Coded& result = known->second;
+  if (!is_new) return result;
+  const Tensor weight = LeafEvaluator(graph_)(value);
+  const ScaleLayout layout = scale_layout(node, place, weight.shape(),
+                                          {.group_size = 0, .granularity = options_.granularity});
+  const std::vector<double> rows = weight_rows(node, weight);
   PARE_CHECK(std::ranges::all_of(rows, [](double w) { return std::isfinite(w); }), invalid_argument,
              node.name, "expected finite weights, got NaN or infinity");
-  return nearest_codes(rows, layout, range, options_.weight_observer);
-}
-
-int DynamicEdit::constant(int value, const char* suffix, const Tensor& tensor) {
-  return graph_.add_leaf(Graph::Kind::constant, graph_.value(value).name + suffix, tensor);
-}
-
-void DynamicEdit::describe(DynamicReport::Layer& line, const std::vector<double>& rows,
-                           const ScaleLayout& layout, const RowCodes& codes, std::int64_t scales,
-                           std::size_t bytes) {
-  double signal = 0, noise = 0;
-  for (std::int64_t r = 0; r < layout.rows; ++r)
-    for (std::int64_t c = 0; c < layout.columns; ++c) {
-      const double w = rows[static_cast<std::size_t>(r * layout.columns + c)];
-      const double error = codes.value(layout, r, c) - w;
-      signal += w * w;
-      noise += error * error;
-    }
-  line.weight_sqnr_db = decibels(signal, noise);
-  line.weights += static_cast<std::int64_t>(rows.size());
-  line.scales += scales;
+  const RowCodes codes = nearest_codes(rows, layout, range, options_.weight_observer);
+  StoredWeight tensors = stored(node, weight.shape(), codes, layout, range);
+  Attributes attributes = Attributes::of(layout.attributes);
+  if (&dequantize == &kDequantizeLinear) {
+    const int axis = layout.one ? -1 : place.channel_axis;
+    attributes = Attributes::of(DequantizeAttributes{.axis = axis});
+    tensors.zero_point = Tensor::zeros(tensors.scale.shape(), DType::i8);
+  }
+  const double sqnr = weight_sqnr(rows, layout, codes);
+  line.weight_sqnr_db = line.weights > 0 ? std::min(line.weight_sqnr_db, sqnr) : sqnr;
+  line.weights += weight.elements();
+  line.scales += tensors.scale.elements();
   line.bytes_before += rows.size() * sizeof(float);
-  line.bytes_after += bytes;
+  line.bytes_after += tensors.bytes();
+  result = {add_stored(graph_, value, tensors, {&dequantize, std::move(attributes)}), node.name};
+  return result;
 }
 
 std::string to_string(const DynamicReport& report) {
@@ -182,9 +156,7 @@ std::string to_string(const DynamicReport& report) {
   }
   text += fmt::format("{:<40} {:>10} {:>4} {:>10} {:>10}\n", "all", "", "", report.bytes_after,
                       report.bytes_before);
-  for (const PassReport::Line& line : report.left)
-    text += fmt::format("{:<40} stays float: {}\n", line.node, line.text);
-  return text;
+  return text + float_lines(report.left);
 }
 
 Dynamic dynamic(const Graph& graph, const DynamicOptions& options) {
@@ -196,10 +168,7 @@ Dynamic dynamic(const Graph& graph, const DynamicOptions& options) {
   DynamicEdit edit(std::move(layers), options);
   std::vector<std::string> chosen;
   choose(edit, chosen);
-  PARE_CHECK(!chosen.empty(), unsupported, kWhere,
-             "expected a layer that can be quantized, got none{}{}",
-             edit.report().left.empty() ? "" : ": ",
-             edit.report().left.empty() ? "" : PassReport{{}, edit.report().left}.to_string());
+  check_any(chosen, edit.report().left, "a layer that can be quantized", kWhere);
   for (const DynamicForm& form : kForms)
     for (const std::string& name : chosen) {
       const int n = edit.graph().find_node(name);

@@ -23,33 +23,32 @@ class DynamicEdit {
   /// Whether a value depends on leaves alone, in the graph as it was given.
   bool of_leaves(int value) const { return of_leaves_[static_cast<std::size_t>(value)]; }
 
+  /// Whether it has an input that depends on leaves alone and is a weight.
+  bool reads_weights(const Graph::Node& node) const;
+
   /// dequantize_linear(dynamic_quantize_linear(x)): made once for each x.
   int quantized_input(int x);
   /// Of products: i8, −qmax … qmax.
   CodeRange product_range() const;
-  /// Nearest codes. Throws invalid_argument naming `node` for NaN or infinity.
-  RowCodes codes(const Graph::Node& node, const std::vector<double>& rows,
-                 const ScaleLayout& layout, const CodeRange& range) const;
-  /// A constant of the graph, named after `value`.
-  int constant(int value, const char* suffix, const Tensor& tensor);
-  /// Adds a weight and its codes to the numbers of a line.
-  static void describe(DynamicReport::Layer& line, const std::vector<double>& rows,
-                       const ScaleLayout& layout, const RowCodes& codes, std::int64_t scales,
-                       std::size_t bytes);
 
-  /// A weight that has codes already, by value and channel axis.
-  struct Done {
+  /// The value that gives a weight anew, and the layer that it got its codes for.
+  struct Coded {
     int value = -1;
     std::string reader;
   };
-  std::map<std::pair<int, int>, Done> done;
+  /// Gives a weight the nearest codes, once for each value and channel axis, and adds it to the
+  /// numbers of the line then. `dequantize`: dequantize_linear (products of codes) or
+  /// dequantize_weight. Throws invalid_argument naming `node` for NaN or infinity.
+  const Coded& coded(const Graph::Node& node, const WeightPlace& place, int value,
+                     const CodeRange& range, const OpDef& dequantize, DynamicReport::Layer& line);
 
  private:
   DynamicOptions options_;
   Graph graph_;
   DynamicReport report_;
   std::vector<bool> of_leaves_;
-  std::map<int, int> inputs_;  // by x
+  std::map<int, int> inputs_;                   // by x
+  std::map<std::pair<int, int>, Coded> coded_;  // by value and channel axis
 };
 
 /// How one op is quantized. dynamic.cpp lists them all.

@@ -1,16 +1,11 @@
 // quantize::dynamic of recurrent layers: weights as codes by rows, rows rounded as they come.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "core/byte_product.h"
 #include "core/check.h"
 #include "core/ops/recurrent.h"
-#include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "quantize/dynamic_layers.h"
-#include "quantize/round_codes.h"
 
 namespace pare::quantize {
 namespace {
@@ -36,38 +31,6 @@ template <class A> Attributes rounding(const Call& call) {
   return Attributes::of(attributes);
 }
 
-/// The value that gives the weight anew, from codes.
-int coded(DynamicEdit& edit, const Graph::Node& node, int value, DynamicReport::Layer& line) {
-  const auto key = std::pair{value, kRows.channel_axis};
-  if (const auto known = edit.done.find(key); known != edit.done.end()) {
-    if (known->second.reader != node.name)
-      line.note = fmt::format("reads codes of '{}'", known->second.reader);
-    return known->second.value;
-  }
-  const Tensor weight = LeafEvaluator(edit.graph())(value);
-  const ScaleLayout layout = scale_layout(
-      node, kRows, weight.shape(), {.group_size = 0, .granularity = edit.options().granularity});
-  const CodeRange range = edit.product_range();
-  const std::vector<float> elements = weight.to_vector<float>();
-  const std::vector<double> rows(elements.begin(), elements.end());
-  const RowCodes codes = edit.codes(node, rows, layout, range);
-  const StoredWeight tensors = stored(node, weight.shape(), codes, layout, range);
-  const Tensor zero = Tensor::zeros(tensors.scale.shape(), DType::i8);
-  const std::vector<int> inputs{edit.constant(value, "_quantized", tensors.codes),
-                                edit.constant(value, "_scale", tensors.scale),
-                                edit.constant(value, "_zero_point", zero)};
-  const Call call{&kDequantizeLinear,
-                  Attributes::of(DequantizeAttributes{.axis = layout.one ? -1 : 0})};
-  Graph& graph = edit.graph();
-  const int made = graph.add_node(graph.value(value).name + "_dequantize", call, inputs);
-  const double others = line.weights > 0 ? line.weight_sqnr_db : HUGE_VAL;
-  DynamicEdit::describe(line, rows, layout, codes, tensors.scale.elements(),
-                        tensors.codes.bytes() + tensors.scale.bytes() + zero.bytes());
-  line.weight_sqnr_db = std::min(line.weight_sqnr_db, others);
-  edit.done[key] = {graph.node(made).outputs[0], node.name};
-  return edit.done[key].value;
-}
-
 }  // namespace
 
 std::string why_no_recurrent(const DynamicEdit& edit, const Graph::Node& node) {
@@ -86,8 +49,12 @@ void quantize_recurrent(DynamicEdit& edit, int n) {
   const Graph::Node node = edit.graph().node(n);
   DynamicReport::Layer line{.name = node.name, .op = node.call.op->name};
   std::vector<int> inputs = node.inputs;
-  for (const std::size_t input : weight_inputs(node))
-    inputs[input] = coded(edit, node, inputs[input], line);
+  for (const std::size_t input : weight_inputs(node)) {
+    const auto& [weight, reader] =
+        edit.coded(node, kRows, inputs[input], edit.product_range(), kDequantizeLinear, line);
+    inputs[input] = weight;
+    if (reader != node.name) line.note = fmt::format("reads codes of '{}'", reader);
+  }
   edit.graph().edit_node(n).inputs = std::move(inputs);
   Call& call = edit.graph().edit_node(n).call;
   call.attributes = call.op == &kLstm  ? rounding<LstmAttributes>(call)

@@ -2,10 +2,8 @@
 #include <fmt/format.h>
 
 #include "core/check.h"
-#include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "quantize/dynamic_layers.h"
-#include "quantize/round_codes.h"
 
 namespace pare::quantize {
 
@@ -26,32 +24,15 @@ void quantize_table(DynamicEdit& edit, int n) {
   const Graph::Node node = edit.graph().node(n);
   const WeightPlace place = weight_place(node);
   const auto input = static_cast<std::size_t>(place.input);
-  const int value = node.inputs[input];
   DynamicReport::Layer line{.name = node.name, .op = node.call.op->name};
-  const auto key = std::pair{value, place.channel_axis};
-  if (const auto known = edit.done.find(key); known != edit.done.end()) {
-    edit.graph().edit_node(n).inputs[input] = known->second.value;
-    line.note = fmt::format("reads the codes of '{}'", known->second.reader);
-    edit.report().layers.push_back(std::move(line));
-    return;
-  }
-  const Tensor table = LeafEvaluator(edit.graph())(value);
-  const ScaleLayout layout = scale_layout(
-      node, place, table.shape(), {.group_size = 0, .granularity = edit.options().granularity});
-  const CodeRange range = code_range(edit.options().embedding_bits, true);
-  const std::vector<double> rows = weight_rows(node, table);
-  const RowCodes codes = edit.codes(node, rows, layout, range);
-  const StoredWeight tensors = stored(node, table.shape(), codes, layout, range);
-  const std::vector<int> inputs{edit.constant(value, "_quantized", tensors.codes),
-                                edit.constant(value, "_scale", tensors.scale)};
-  Graph& graph = edit.graph();
-  const int made = graph.add_node(graph.value(value).name + "_dequantize",
-                                  {&kDequantizeWeight, Attributes::of(layout.attributes)}, inputs);
-  edit.done[key] = {graph.node(made).outputs[0], node.name};
-  graph.edit_node(n).inputs[input] = edit.done[key].value;
-  DynamicEdit::describe(line, rows, layout, codes, tensors.scale.elements(),
-                        tensors.codes.bytes() + tensors.scale.bytes());
-  line.bits = edit.options().embedding_bits;
+  const int bits = edit.options().embedding_bits;
+  const auto& [table, reader] =
+      edit.coded(node, place, node.inputs[input], code_range(bits, true), kDequantizeWeight, line);
+  edit.graph().edit_node(n).inputs[input] = table;
+  if (reader != node.name)
+    line.note = fmt::format("reads the codes of '{}'", reader);
+  else
+    line.bits = bits;
   edit.report().layers.push_back(std::move(line));
 }
 

@@ -16,6 +16,7 @@
 #include "pare/graph/statistics.h"
 #include "pare/quantize/sensitivity.h"
 #include "pare/runtime/compile.h"
+#include "quantize/layer_choice.h"
 #include "quantize/mixed_layers.h"
 #include "quantize/output_noise.h"
 
@@ -271,8 +272,7 @@ std::string to_string(const SearchReport& report) {
     text += fmt::format("{:<40} {:>18} {:>8} {:>10} {:>10.2f} {:>9} {:>10}\n", layer.name, layer.op,
                         bits_text(layer.weight_bits), layer.weights, layer.alone_sqnr_db,
                         number(layer.sqnr_db, 2), number(layer.metric, 4));
-  for (const PassReport::Line& left : report.left)
-    text += fmt::format("{:<40} stays float: {}\n", left.node, left.text);
+  text += float_lines(report.left);
   text += fmt::format("\n{:>4} {:<40} {:>8} {:>9} {:>10}\n", "net", "changed", "to", "SQNR dB",
                       report.float_metric ? "metric" : "");
   std::int64_t number_of_net = 0;

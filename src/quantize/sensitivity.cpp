@@ -13,6 +13,7 @@
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "pare/runtime/compile.h"
+#include "quantize/layer_choice.h"
 #include "quantize/metadata.h"
 #include "quantize/output_noise.h"
 #include "quantize/placement.h"
@@ -169,9 +170,7 @@ std::string to_string(const SensitivityReport& report) {
   text += line("all", "", report.all_sqnr_db, report.all_metric);
   if (report.float_metric)
     text += line("none", "", std::numeric_limits<double>::infinity(), report.float_metric);
-  for (const PassReport::Line& left : report.left)
-    text += fmt::format("{:<40} stays float: {}\n", left.node, left.text);
-  return text;
+  return text + float_lines(report.left);
 }
 
 SensitivityReport sensitivity(const Graph& graph, const Batches& calibration,

@@ -180,6 +180,23 @@ RowCodes gptq_codes(const std::vector<double>& weight, const ScaleLayout& layout
   return result;
 }
 
+double weight_sqnr(const std::vector<double>& weight, const ScaleLayout& layout,
+                   const RowCodes& codes) {
+  double signal = 0, noise = 0;
+  for (std::int64_t r = 0; r < layout.rows; ++r)
+    for (std::int64_t c = 0; c < layout.columns; ++c) {
+      const double w = weight[at(r * layout.columns + c)];
+      const double error = codes.value(layout, r, c) - w;
+      signal += w * w;
+      noise += error * error;
+    }
+  return decibels(signal, noise);
+}
+
+std::size_t StoredWeight::bytes() const {
+  return codes.bytes() + scale.bytes() + (zero_point.defined() ? zero_point.bytes() : 0);
+}
+
 StoredWeight stored(const Graph::Node& node, const Shape& weight, const RowCodes& rows,
                     const ScaleLayout& layout, const CodeRange& range) {
   const bool columns_first = node.call.op == &kMatmul;
@@ -202,6 +219,17 @@ StoredWeight stored(const Graph::Node& node, const Shape& weight, const RowCodes
   StoredWeight result{codes_of(codes, weight, range.dtype), Tensor::from(scales, layout.shape), {}};
   if (range.qmin >= 0) result.zero_point = codes_of(zeros, layout.shape, range.dtype);
   return result;
+}
+
+int add_stored(Graph& graph, int value, const StoredWeight& weight, Call dequantize) {
+  const std::string name = graph.value(value).name;
+  const auto constant = [&](const char* suffix, const Tensor& tensor) {
+    return graph.add_leaf(Graph::Kind::constant, name + suffix, tensor);
+  };
+  std::vector<int> inputs{constant("_quantized", weight.codes), constant("_scale", weight.scale)};
+  if (weight.zero_point.defined()) inputs.push_back(constant("_zero_point", weight.zero_point));
+  const int node = graph.add_node(name + "_dequantize", std::move(dequantize), std::move(inputs));
+  return graph.node(node).outputs[0];
 }
 
 }  // namespace pare::quantize

@@ -64,11 +64,19 @@ RowCodes gptq_codes(const std::vector<double>& weight, const ScaleLayout& layout
                     const CodeRange& range, const LayerMoments& moments, const RowCodes& nearest,
                     const WeightOnlyOptions& options);
 
+/// Of a weight [rows · columns] with those codes, in dB.
+double weight_sqnr(const std::vector<double>& weight, const ScaleLayout& layout,
+                   const RowCodes& codes);
+
 /// Codes, scales and zero points (undefined where all are 0) as dequantize_weight takes them.
 struct StoredWeight {
   Tensor codes, scale, zero_point;
+  std::size_t bytes() const;
 };
 StoredWeight stored(const Graph::Node& node, const Shape& weight, const RowCodes& rows,
                     const ScaleLayout& layout, const CodeRange& range);
+/// Adds its tensors as constants and the call that reads them, all named after `value`. Gives the
+/// value that takes its place.
+int add_stored(Graph& graph, int value, const StoredWeight& weight, Call dequantize);
 
 }  // namespace pare::quantize

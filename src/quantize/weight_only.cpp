@@ -6,19 +6,17 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "core/check.h"
 #include "graph/leaf_evaluator.h"
-#include "graph/names.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "pare/runtime/compile.h"
 #include "quantize/float_graph.h"
+#include "quantize/layer_choice.h"
 #include "quantize/layer_moments.h"
 #include "quantize/round_codes.h"
-#include "quantize/settings.h"
 #include "quantize/weight_codes.h"
 
 namespace pare::quantize {
@@ -29,11 +27,6 @@ constexpr const char* kWhere = "weight_only";
 constexpr std::int64_t kLargestColumns = 4096;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-bool one_of(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::ranges::any_of(patterns,
-                             [&](const std::string& pattern) { return matches(pattern, name); });
-}
 
 DType dtype_of(WeightFormat format) {
   return format == WeightFormat::f16 ? DType::f16 : DType::bf16;
@@ -59,18 +52,9 @@ void check_options(const Graph& graph, const WeightOnlyOptions& options) {
              "expected at least one batch of data for GPTQ, got none");
   PARE_CHECK(!options.data || has_data, invalid_argument, kWhere,
              "expected at least one batch of data, got none");
-  std::vector<std::string> names;
-  std::set<std::string> ops;
-  for (const Graph::Node& node : graph.nodes()) {
-    names.push_back(node.name);
-    if (weight_place(node).input >= 0) ops.insert(node.call.op->name);
-  }
-  for (const std::string& op : options.ops)
-    PARE_CHECK(ops.contains(op), invalid_argument, kWhere,
-               "expected an op of the graph whose weights can be quantized, got '{}'; there are {}",
-               op, ops.empty() ? "none" : fmt::format("'{}'", fmt::join(ops, "', '")));
-  for (const std::string& name : options.names) check_name(name, names, "quantize", kWhere);
-  for (const std::string& name : options.exclude) check_name(name, names, "exclude", kWhere);
+  LayerChoice(options).check(
+      graph, [](const Graph::Node& node) { return weight_place(node).input >= 0; },
+      "whose weights can be quantized", kWhere);
 }
 
 class WeightQuantizer {
@@ -82,10 +66,7 @@ class WeightQuantizer {
 
   WeightOnly run() {
     std::vector<std::string> chosen = choose();
-    PARE_CHECK(!chosen.empty(), unsupported, kWhere,
-               "expected a layer whose weight can be quantized, got none{}{}",
-               report_.left.empty() ? "" : ": ",
-               report_.left.empty() ? "" : PassReport{{}, report_.left}.to_string());
+    check_any(chosen, report_.left, "a layer whose weight can be quantized", kWhere);
     LayerProgress progress{"", 0, static_cast<std::int64_t>(chosen.size())};
     bool stopped = false;
     for (const std::string& name : chosen) {
@@ -127,17 +108,10 @@ class WeightQuantizer {
       const std::string reason = why_not(node, of_leaves);
       if (reason.empty())
         chosen.push_back(node.name);
-      else if (reads_weights(node, of_leaves))
+      else if (reads_weights(graph_, node, of_leaves))
         report_.left.push_back({node.name, reason});
     }
     return chosen;
-  }
-
-  bool reads_weights(const Graph::Node& node, const std::vector<bool>& of_leaves) const {
-    return std::ranges::any_of(node.inputs, [&](int v) {
-      return v >= 0 && of_leaves[at(v)] && is_floating(graph_.value(v).dtype) &&
-             graph_.value(v).shape.rank() >= 2;
-    });
   }
 
   // Empty: nothing is against it.
@@ -152,13 +126,7 @@ class WeightQuantizer {
     if (weight.shape.rank() != 2 && !taps)
       return fmt::format("its weight has {} axes", weight.shape.rank());
     if (weight.shape.elements() == 0) return "its weight has no elements";
-    if (!options_.ops.empty() &&
-        std::ranges::find(options_.ops, node.call.op->name) == options_.ops.end())
-      return fmt::format("{} is not among the ops", node.call.op->name);
-    if (!options_.names.empty() && !one_of(options_.names, node.name)) return "not chosen by name";
-    for (const std::string& pattern : options_.exclude)
-      if (matches(pattern, node.name)) return fmt::format("excluded by name ('{}')", pattern);
-    return "";
+    return LayerChoice(options_).why_not(node);
   }
 
   void quantize(int n) {
@@ -206,9 +174,14 @@ class WeightQuantizer {
                       ? fmt::format("nearest codes: {} columns are too many", form.columns)
                       : "nearest codes";
     const StoredWeight tensors = stored(node, weight.shape(), chosen, layout, range);
-    done_[key] = {add(value, tensors, layout), node.name};
+    const Call dequantize{&kDequantizeWeight, Attributes::of(layout.attributes)};
+    done_[key] = {add_stored(graph_, value, tensors, dequantize), node.name};
     graph_.edit_node(n).inputs[at(place.input)] = done_[key].value;
-    describe(line, rows, layout, chosen, tensors);
+    line.weight_sqnr_db = weight_sqnr(rows, layout, chosen);
+    line.weights = static_cast<std::int64_t>(rows.size());
+    line.scales = tensors.scale.elements();
+    line.bytes_before = rows.size() * sizeof(float);
+    line.bytes_after = tensors.bytes();
     report_.layers.push_back(std::move(line));
   }
 
@@ -279,38 +252,6 @@ class WeightQuantizer {
     return decibels(signal, noise);
   }
 
-  // The node that gives the weight anew.
-  int add(int value, const StoredWeight& tensors, const ScaleLayout& layout) {
-    const std::string name = graph_.value(value).name;
-    const auto constant = [&](const char* suffix, const Tensor& tensor) {
-      return graph_.add_leaf(Graph::Kind::constant, name + suffix, tensor);
-    };
-    std::vector<int> inputs{constant("_quantized", tensors.codes),
-                            constant("_scale", tensors.scale)};
-    if (tensors.zero_point.defined()) inputs.push_back(constant("_zero_point", tensors.zero_point));
-    const Call call{&kDequantizeWeight, Attributes::of(layout.attributes)};
-    return graph_.node(graph_.add_node(name + "_dequantize", call, std::move(inputs))).outputs[0];
-  }
-
-  static void describe(WeightOnlyReport::Layer& line, const std::vector<double>& weight,
-                       const ScaleLayout& layout, const RowCodes& codes,
-                       const StoredWeight& tensors) {
-    double signal = 0, noise = 0;
-    for (std::int64_t r = 0; r < layout.rows; ++r)
-      for (std::int64_t c = 0; c < layout.columns; ++c) {
-        const double w = weight[at(r * layout.columns + c)];
-        const double error = codes.value(layout, r, c) - w;
-        signal += w * w;
-        noise += error * error;
-      }
-    line.weight_sqnr_db = decibels(signal, noise);
-    line.weights = static_cast<std::int64_t>(weight.size());
-    line.scales = tensors.scale.elements();
-    line.bytes_before = weight.size() * sizeof(float);
-    line.bytes_after = tensors.codes.bytes() + tensors.scale.bytes() +
-                       (tensors.zero_point.defined() ? tensors.zero_point.bytes() : 0);
-  }
-
   const WeightOnlyOptions& options_;
   Graph graph_;
   std::map<std::pair<int, int>, Done> done_;  // by value and input axis
@@ -335,9 +276,7 @@ std::string to_string(const WeightOnlyReport& report) {
   }
   text += fmt::format("{:<40} {:>10} {:>4} {:>10} {:>10}\n", "all", "", "", report.bytes_after,
                       report.bytes_before);
-  for (const PassReport::Line& line : report.left)
-    text += fmt::format("{:<40} stays float: {}\n", line.node, line.text);
-  return text;
+  return text + float_lines(report.left);
 }
 
 WeightOnly weight_only(const Graph& graph, const WeightOnlyOptions& options) {
