@@ -1,11 +1,10 @@
 // pare compare: how far one model is from another, value by value.
-#include <fmt/format.h>
-
 #include <optional>
 #include <utility>
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/measured_data.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "cli/tensors.h"
@@ -63,12 +62,9 @@ void run(const Options& options, const Settings& settings) {
   scope->threads = settings.threads;
   std::optional<Progress> progress;
   progress.emplace(settings, "compare", inputs.samples() * (options.histograms > 0 ? 2 : 1));
-  const quantize::Batches data(inputs.batches(), [&](std::int64_t batch) {
-    progress->advance(inputs.samples_of(batch));
-    return inputs.get(batch);
-  });
-  const quantize::Comparison all = quantize::compare(
-      reference, other, data, {.isolated = options.isolated, .histogram_bins = options.histograms});
+  const quantize::Comparison all =
+      quantize::compare(reference, other, batches_of(inputs, *progress),
+                        {.isolated = options.isolated, .histogram_bins = options.histograms});
   progress.reset();
   print(settings, quantize::to_string(all), document_of(all));
 }

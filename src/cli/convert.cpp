@@ -1,8 +1,4 @@
 // pare convert: a model from one format to the other.
-#include <fmt/format.h>
-
-#include <filesystem>
-
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/model_file.h"
@@ -25,14 +21,10 @@ void run(const Options& options, const Settings& settings) {
     throw UsageError("--matmul-nbits: expected a model to write that ends in .onnx, got '" +
                      options.to + "'");
   const Graph graph = load_model(options.from);
-  const auto before = std::filesystem::file_size(options.from);
-  check_interrupt();
-  save_model(graph, options.to, {.opset = options.opset, .matmul_nbits = options.matmul_nbits});
-  const auto after = std::filesystem::file_size(options.to);
-  print(settings,
-        fmt::format("{}: {}\n{}: {}\n", options.from, bytes_text(before), options.to,
-                    bytes_text(after)),
-        {{"bytes_before", before}, {"bytes_after", after}});
+  const FileSizes files =
+      replace_model(options.from, graph, options.to,
+                    {.opset = options.opset, .matmul_nbits = options.matmul_nbits});
+  print(settings, to_string(files), {{"bytes_before", files.before}, {"bytes_after", files.after}});
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -12,6 +11,7 @@
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "cli/qconfig_options.h"
+#include "cli/report_json.h"
 #include "cli/scores.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
@@ -119,15 +119,14 @@ Graph prepared(const Graph& graph, const Options& options) {
   return quantize::prepare_qat(graph, config, {.method = method_of(options.method)});
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
+// A number that is not finite is null in JSON.
 Json epoch_json(const train::EpochRecord& epoch) {
   const train::Metrics& watched = epoch.validation ? *epoch.validation : epoch.train;
-  return {{"loss", number(watched.loss)},
-          {"top1", number(watched.accuracy)},
+  return {{"loss", watched.loss},
+          {"top1", watched.accuracy},
           {"seconds", epoch.train.seconds + (epoch.validation ? epoch.validation->seconds : 0)},
-          {"train_loss", number(epoch.train.loss)},
-          {"train_top1", number(epoch.train.accuracy)},
+          {"train_loss", epoch.train.loss},
+          {"train_top1", epoch.train.accuracy},
           {"learning_rate", epoch.learning_rate}};
 }
 
@@ -235,15 +234,8 @@ void run(const Options& options, const Settings& settings) {
   Json document{{"epochs", epochs}, {"best", best + 1}};
   if (options.qat || integers) {
     quantize::Converted converted = quantize::convert(graph);
-    std::int64_t quantized = 0;
-    Json left = Json::array();
-    for (const auto& node : converted.report.nodes) {
-      if (node.quantized)
-        ++quantized;
-      else
-        left.push_back({{"name", node.name}, {"op", node.op}, {"reason", node.note}});
-    }
-    document["quantized"] = quantized;
+    const Json left = left_of(converted.report);
+    document["quantized"] = converted.report.nodes.size() - left.size();
     document["float"] = left;
     graph = std::move(converted.graph);
   }

@@ -12,6 +12,13 @@ quantize::Batches batches_of(const Inputs& inputs) {
           }};
 }
 
+quantize::Batches batches_of(const Inputs& inputs, Progress& progress) {
+  return {inputs.batches(), [&](std::int64_t batch) {
+            progress.advance(inputs.samples_of(batch));
+            return inputs.get(batch);
+          }};
+}
+
 MeasuredData::MeasuredData(const Graph& graph, const std::vector<std::string>& paths,
                            const LabelOptions& labels, std::int64_t batch) {
   if (!labels.labels.empty() && paths.empty())

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/progress.h"
 #include "cli/scores.h"
 #include "cli/tensors.h"
 #include "pare/quantize/batches.h"
@@ -16,6 +17,8 @@ namespace pare::cli {
 
 /// Batches that end with the process on Ctrl-C; `inputs` must outlive them.
 quantize::Batches batches_of(const Inputs& inputs);
+/// That are counted, too, as they are taken; `progress` must outlive them.
+quantize::Batches batches_of(const Inputs& inputs, Progress& progress);
 
 /// Samples of `paths` and their labels, of which either may be none. Throws as Inputs and Labels,
 /// and UsageError for labels of nothing.

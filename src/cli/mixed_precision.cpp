@@ -1,11 +1,9 @@
 // Options of `pare quantize` that search which layers stay float or have fewer bits.
 #include "cli/mixed_precision.h"
 
-#include <memory>
-#include <utility>
-
 #include "cli/measured_data.h"
 #include "cli/progress.h"
+#include "cli/report_json.h"
 #include "pare/core/context.h"
 
 namespace pare::cli {
@@ -16,9 +14,6 @@ const char* name_of(quantize::SearchProgress::Stage stage) {
   if (stage == Stage::sensitivity) return "sensitivity";
   return stage == Stage::raise ? "search" : "give back";
 }
-
-// Without labels there is no top-1.
-Json json_of(const std::optional<double>& number) { return number ? Json(*number) : Json(nullptr); }
 
 }  // namespace
 
@@ -83,17 +78,9 @@ quantize::Searched run_search(const Graph& graph, const Inputs& calibration,
                                  .budget = {.evaluations = flags.evaluations,
                                             .weight_bytes = flags.weight_bytes,
                                             .float_macs = flags.float_macs}};
-  std::unique_ptr<Progress> progress;
-  quantize::SearchProgress last;
+  StagedProgress progress(settings);
   search.progress = [&](const quantize::SearchProgress& now) {
-    if (!progress || now.stage != last.stage || now.done < last.done) {
-      progress.reset();  // ends its line before the next begins
-      progress = std::make_unique<Progress>(settings, name_of(now.stage), now.layers);
-      last.done = 0;
-    }
-    progress->advance(now.done - last.done);
-    last = now;
-    return true;
+    return progress.show(name_of(now.stage), now.done, now.layers);
   };
   ContextScope scope;
   scope->grad = false;
@@ -102,7 +89,7 @@ quantize::Searched run_search(const Graph& graph, const Inputs& calibration,
 }
 
 Json search_document(const quantize::SearchReport& report) {
-  Json layers = Json::array(), steps = Json::array(), left = Json::array();
+  Json layers = Json::array(), steps = Json::array();
   for (const quantize::SearchReport::Layer& layer : report.layers)
     layers.push_back({{"name", layer.name},
                       {"op", layer.op},
@@ -118,8 +105,6 @@ Json search_document(const quantize::SearchReport& report) {
                      {"kept", step.kept},
                      {"sqnr_db", step.sqnr_db},
                      {"top1", json_of(step.metric)}});
-  for (const PassReport::Line& line : report.left)
-    left.push_back({{"name", line.node}, {"reason", line.text}});
   return {{"reached", report.reached},
           {"stopped", report.stopped},
           {"evaluations", report.evaluations},
@@ -130,7 +115,7 @@ Json search_document(const quantize::SearchReport& report) {
           {"float_macs", report.float_macs},
           {"layers", layers},
           {"steps", steps},
-          {"left", left}};
+          {"left", left_of(report.left)}};
 }
 
 }  // namespace pare::cli

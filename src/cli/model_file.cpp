@@ -1,6 +1,8 @@
 // Reads and writes models in the two formats.
 #include "cli/model_file.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -45,6 +47,20 @@ void save_model(const Graph& graph, const std::string& path, const SaveModelOpti
     return;
   }
   onnx::save(graph, path, {.opset = options.opset, .matmul_nbits = options.matmul_nbits});
+}
+
+FileSizes replace_model(const std::string& from, const Graph& graph, const std::string& to,
+                        const SaveModelOptions& options) {
+  FileSizes files{from, to, std::filesystem::file_size(from)};
+  check_interrupt();
+  save_model(graph, to, options);
+  files.after = std::filesystem::file_size(to);
+  return files;
+}
+
+std::string to_string(const FileSizes& files) {
+  return fmt::format("{}: {}\n{}: {}\n", files.from, bytes_text(files.before), files.to,
+                     bytes_text(files.after));
 }
 
 }  // namespace pare::cli

@@ -1,6 +1,7 @@
 // Model files: .pare and .onnx, told apart by their content.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "pare/graph/graph.h"
@@ -19,5 +20,17 @@ struct SaveModelOptions {
 };
 /// Writes what the path's ending says.
 void save_model(const Graph& graph, const std::string& path, const SaveModelOptions& options = {});
+
+/// A model's file and that of what was made of it, with their bytes.
+struct FileSizes {
+  std::string from, to;
+  std::uint64_t before = 0, after = 0;
+};
+/// Writes what was made of the model `from`, which may be the same file. Throws Interrupted, and as
+/// save_model.
+FileSizes replace_model(const std::string& from, const Graph& graph, const std::string& to,
+                        const SaveModelOptions& options = {});
+/// "net.onnx: 44.7 MB", and a second line.
+std::string to_string(const FileSizes& files);
 
 }  // namespace pare::cli

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace pare::cli {
 namespace {
@@ -59,6 +60,17 @@ void Progress::draw() {
   fmt::print(stderr, "\r\033[K{} [{}{}] {}", what_, std::string(full, '='),
              std::string(kWidth - full, ' '), numbers);
   std::fflush(stderr);
+}
+
+bool StagedProgress::show(const std::string& stage, std::int64_t done, std::int64_t total) {
+  if (!bar_ || stage != stage_ || done < done_) {
+    bar_.reset();  // ends its line before the next begins
+    bar_.emplace(settings_, stage, total);
+    stage_ = stage;
+    done_ = 0;
+  }
+  bar_->advance(done - std::exchange(done_, done));
+  return true;
 }
 
 }  // namespace pare::cli

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/settings.h"
@@ -29,6 +30,24 @@ class Progress {
   bool shown_, terminal_;
   bool drawn_ = false;
   Clock::time_point begin_, last_;
+};
+
+/// Of work that tells itself how far it is: a bar for each of its stages.
+class StagedProgress {
+ public:
+  /// The settings must outlive it.
+  explicit StagedProgress(const Settings& settings) : settings_(settings) {}
+  /// Another name, or fewer done than before, begins a bar. Gives true, to go on; throws
+  /// Interrupted.
+  bool show(const std::string& stage, std::int64_t done, std::int64_t total);
+  /// Ends the bar, before something is printed.
+  void end() { bar_.reset(); }
+
+ private:
+  const Settings& settings_;
+  std::optional<Progress> bar_;
+  std::string stage_;
+  std::int64_t done_ = 0;
 };
 
 }  // namespace pare::cli

@@ -1,7 +1,4 @@
 // pare quantize: an int8 model from a float one and calibration data; or its weights alone.
-#include <fmt/format.h>
-
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,10 +7,12 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/dynamic.h"
+#include "cli/measured_data.h"
 #include "cli/mixed_precision.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "cli/qconfig_options.h"
+#include "cli/report_json.h"
 #include "cli/tensors.h"
 #include "cli/weight_only.h"
 #include "pare/core/context.h"
@@ -63,11 +62,7 @@ quantize::SmoothReport smooth(Graph& graph, const Inputs& inputs, const Options&
   ContextScope scope;
   scope->threads = settings.threads;
   Progress progress(settings, "smooth", inputs.samples());
-  const quantize::Batches data(inputs.batches(), [&](std::int64_t batch) {
-    progress.advance(inputs.samples_of(batch));
-    return inputs.get(batch);
-  });
-  return quantize::smooth(graph, data,
+  return quantize::smooth(graph, batches_of(inputs, progress),
                           {.alpha = *options.smooth,
                            .steps = options.smooth_steps,
                            .convolutions = options.smooth_convolutions});
@@ -81,11 +76,8 @@ quantize::AbsorptionReport absorb(Graph& graph, const Inputs& inputs,
   ContextScope scope;
   scope->threads = settings.threads;
   Progress progress(settings, "absorb biases", inputs.samples());
-  const quantize::Batches data(inputs.batches(), [&](std::int64_t batch) {
-    progress.advance(inputs.samples_of(batch));
-    return inputs.get(batch);
-  });
-  return quantize::absorb_biases(graph, {.data = data, .statistics = &statistics});
+  return quantize::absorb_biases(graph,
+                                 {.data = batches_of(inputs, progress), .statistics = &statistics});
 }
 
 // Layer by layer, with progress in layers.
@@ -93,8 +85,6 @@ quantize::Rounded fit(const Graph& prepared, const Inputs& inputs, const Options
                       const Settings& settings) {
   ContextScope scope;
   scope->threads = settings.threads;
-  std::unique_ptr<Progress> progress;
-  std::int64_t done = 0;
   quantize::RoundingOptions rounding;
   rounding.round_weights = options.adaround;
   rounding.correct_bias = options.bias_correction;
@@ -103,31 +93,23 @@ quantize::Rounded fit(const Graph& prepared, const Inputs& inputs, const Options
     rounding.relaxation.iterations = options.relaxation;
   }
   rounding.seed = settings.seed;
+  StagedProgress progress(settings);
   rounding.progress = [&](const quantize::LayerProgress& now) {
-    if (!progress) progress = std::make_unique<Progress>(settings, "fit layers", now.layers);
-    progress->advance(now.done - std::exchange(done, now.done));
-    return true;
+    return progress.show("fit layers", now.done, now.layers);
   };
-  return quantize::round_weights(
-      prepared, {inputs.batches(), [&](std::int64_t batch) { return inputs.get(batch); }},
-      rounding);
+  return quantize::round_weights(prepared, batches_of(inputs), rounding);
 }
 
-Json document_of(const quantize::Report& report, std::uint64_t before, std::uint64_t after) {
-  std::size_t quantized = 0;
-  Json left = Json::array(), layers = Json::array();
-  for (const quantize::Report::Node& node : report.nodes) {
-    if (node.quantized)
-      ++quantized;
-    else
-      left.push_back({{"name", node.name}, {"op", node.op}, {"reason", node.note}});
+Json document_of(const quantize::Report& report, const FileSizes& files) {
+  const Json left = left_of(report);
+  Json layers = Json::array();
+  for (const quantize::Report::Node& node : report.nodes)
     layers.push_back({{"name", node.name},
                       {"op", node.op},
                       {"quantized", node.quantized},
                       {"bytes_before", node.bytes_before},
                       {"bytes_after", node.bytes_after},
                       {"note", node.note}});
-  }
   Json ranges = Json::array();
   for (const quantize::ActivationRange& a : report.activations)
     ranges.push_back({{"value", a.value},
@@ -137,8 +119,12 @@ Json document_of(const quantize::Report& report, std::uint64_t before, std::uint
                       {"max", a.max},
                       {"scale", a.scale},
                       {"zero_point", a.zero_point}});
-  return {{"quantized", quantized}, {"float", left},    {"bytes_before", before},
-          {"bytes_after", after},   {"layers", layers}, {"ranges", ranges},
+  return {{"quantized", report.nodes.size() - left.size()},
+          {"float", left},
+          {"bytes_before", files.before},
+          {"bytes_after", files.after},
+          {"layers", layers},
+          {"ranges", ranges},
           {"isa", report.isa}};
 }
 
@@ -167,13 +153,6 @@ Json layers_of(const quantize::BiasCorrectionReport& report) {
                       {"largest_bias_shift", layer.largest_shift},
                       {"note", layer.note}});
   return layers;
-}
-
-Json left_of(const std::vector<PassReport::Line>& lines) {
-  Json left = Json::array();
-  for (const PassReport::Line& line : lines)
-    left.push_back({{"name", line.node}, {"reason", line.text}});
-  return left;
 }
 
 Json document_of(const quantize::EqualizationReport& report) {
@@ -279,11 +258,8 @@ void run(const Options& options, const Settings& settings) {
     fitted = std::move(rounded.report);
   }
   const quantize::Converted converted = quantize::convert(prepared);
-  check_interrupt();
-  save_model(converted.graph, options.to);
-  const auto before = std::filesystem::file_size(options.from);
-  const auto after = std::filesystem::file_size(options.to);
-  Json document = document_of(converted.report, before, after);
+  const FileSizes files = replace_model(options.from, converted.graph, options.to);
+  Json document = document_of(converted.report, files);
   std::string text;
   if (options.equalize) {
     document["equalization"] = document_of(equalized);
@@ -309,9 +285,7 @@ void run(const Options& options, const Settings& settings) {
     document["rounding"] = layers_of(fitted);
     text += quantize::to_string(fitted) + "\n";
   }
-  text += quantize::to_string(converted.report) + fmt::format("\n{}: {}\n{}: {}\n", options.from,
-                                                              bytes_text(before), options.to,
-                                                              bytes_text(after));
+  text += quantize::to_string(converted.report) + "\n" + to_string(files);
   print(settings, text, document);
 }
 

@@ -1,11 +1,7 @@
 // pare sensitivity: what quantizing each layer alone costs.
 #include "pare/quantize/sensitivity.h"
 
-#include <fmt/format.h>
-
 #include <memory>
-#include <optional>
-#include <utility>
 
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -13,6 +9,7 @@
 #include "cli/model_file.h"
 #include "cli/progress.h"
 #include "cli/qconfig_options.h"
+#include "cli/report_json.h"
 #include "cli/scores.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
@@ -28,20 +25,15 @@ struct Options {
   LabelOptions labels;
 };
 
-// Without labels there is no top-1.
-Json json_of(const std::optional<double>& top1) { return top1 ? Json(*top1) : Json(nullptr); }
-
 Json document_of(const quantize::SensitivityReport& report) {
-  Json layers = Json::array(), left = Json::array();
+  Json layers = Json::array();
   for (const quantize::SensitivityReport::Layer& layer : report.layers)
     layers.push_back({{"name", layer.name},
                       {"op", layer.op},
                       {"sqnr_db", layer.sqnr_db},
                       {"top1", json_of(layer.metric)}});
-  for (const PassReport::Line& line : report.left)
-    left.push_back({{"name", line.node}, {"reason", line.text}});
   return {{"layers", layers},
-          {"float", left},
+          {"float", left_of(report.left)},
           {"all", {{"sqnr_db", report.all_sqnr_db}, {"top1", json_of(report.all_metric)}}},
           {"float_top1", json_of(report.float_metric)}};
 }
@@ -53,19 +45,16 @@ void run(const Options& options, const Settings& settings) {
   const Inputs calibration(graph, options.calibration, batch);
   quantize::SensitivityOptions sensitivity{
       .config = config_of(options.config), .data = measured.batches(), .metric = measured.metric()};
-  std::unique_ptr<Progress> progress;
-  std::int64_t done = 0;
+  StagedProgress progress(settings);
   sensitivity.progress = [&](const quantize::LayerProgress& now) {
-    if (!progress) progress = std::make_unique<Progress>(settings, "sensitivity", now.layers);
-    progress->advance(now.done - std::exchange(done, now.done));
-    return true;
+    return progress.show("sensitivity", now.done, now.layers);
   };
   ContextScope scope;
   scope->grad = false;
   scope->threads = settings.threads;
   const quantize::SensitivityReport report =
       quantize::sensitivity(graph, batches_of(calibration), sensitivity);
-  progress.reset();
+  progress.end();
   print(settings, quantize::to_string(report), document_of(report));
 }
 

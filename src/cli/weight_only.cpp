@@ -1,16 +1,14 @@
 // pare quantize --weight-only: weights as codes of a few bits, activations in float.
 #include "cli/weight_only.h"
 
-#include <fmt/format.h>
-
-#include <filesystem>
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "cli/command.h"
+#include "cli/measured_data.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
+#include "cli/report_json.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
 #include "pare/quantize/weight_only.h"
@@ -18,40 +16,22 @@
 namespace pare::cli {
 namespace {
 
-Json number(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
-
 Json document_of(const quantize::WeightOnlyReport& report, const Graph& graph,
-                 const WeightOnlyFlags& flags, std::uint64_t before, std::uint64_t after) {
-  Json layers = Json::array(), left = Json::array();
+                 const WeightOnlyFlags& flags, const FileSizes& files) {
+  Json document = coded_document(report, graph, files);
+  document["weights"] = flags.weights;
+  document["bits"] = flags.bits;
+  document["group"] = flags.group;
+  document["layers"] = Json::array();
   for (const quantize::WeightOnlyReport::Layer& layer : report.layers) {
-    const bool own = layer.bytes_before > 0;
-    layers.push_back({{"name", layer.name},
-                      {"op", layer.op},
-                      {"bits", layer.bits},
-                      {"weights", layer.weights},
-                      {"scales", layer.scales},
-                      {"bytes_before", layer.bytes_before},
-                      {"bytes_after", layer.bytes_after},
-                      {"weight_sqnr_db", own ? Json(layer.weight_sqnr_db) : Json(nullptr)},
-                      {"nearest_sqnr_db", number(layer.nearest_sqnr_db)},
-                      {"output_sqnr_db", number(layer.output_sqnr_db)},
-                      {"gptq", layer.gptq},
-                      {"note", layer.note}});
+    Json line = coded_layer(layer);
+    line["nearest_sqnr_db"] = json_of(layer.nearest_sqnr_db);
+    line["output_sqnr_db"] = json_of(layer.output_sqnr_db);
+    line["gptq"] = layer.gptq;
+    line["note"] = layer.note;
+    document["layers"].push_back(std::move(line));
   }
-  for (const PassReport::Line& line : report.left) {
-    const int node = graph.find_node(line.node);
-    left.push_back({{"name", line.node},
-                    {"op", node >= 0 ? graph.node(node).call.op->name : ""},
-                    {"reason", line.text}});
-  }
-  return {{"quantized", report.layers.size()},
-          {"float", left},
-          {"bytes_before", before},
-          {"bytes_after", after},
-          {"weights", flags.weights},
-          {"bits", flags.bits},
-          {"group", flags.group},
-          {"layers", layers}};
+  return document;
 }
 
 }  // namespace
@@ -119,28 +99,20 @@ void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
   std::optional<Inputs> inputs;
   if (!job.calibration.empty()) {
     inputs.emplace(graph, job.calibration, job.batch ? job.batch : batch_for(graph));
-    options.data.emplace(inputs->batches(), [&](std::int64_t batch) { return inputs->get(batch); });
+    options.data = batches_of(*inputs);
   }
   ContextScope scope;
   scope->threads = settings.threads;
-  std::unique_ptr<Progress> progress;
-  std::int64_t done = 0;
+  StagedProgress progress(settings);
   options.progress = [&](const quantize::LayerProgress& now) {
-    if (!progress) progress = std::make_unique<Progress>(settings, "quantize", now.layers);
-    progress->advance(now.done - std::exchange(done, now.done));
-    return true;
+    return progress.show("quantize", now.done, now.layers);
   };
   const quantize::WeightOnly result = quantize::weight_only(graph, options);
-  progress.reset();
-  check_interrupt();
-  save_model(result.graph, job.to, {.matmul_nbits = flags.matmul_nbits});
-  const auto before = std::filesystem::file_size(job.from);
-  const auto after = std::filesystem::file_size(job.to);
-  print(settings,
-        quantize::to_string(result.report) + fmt::format("\n{}: {}\n{}: {}\n", job.from,
-                                                         bytes_text(before), job.to,
-                                                         bytes_text(after)),
-        document_of(result.report, graph, flags, before, after));
+  progress.end();
+  const FileSizes files =
+      replace_model(job.from, result.graph, job.to, {.matmul_nbits = flags.matmul_nbits});
+  print(settings, quantize::to_string(result.report) + "\n" + to_string(files),
+        document_of(result.report, graph, flags, files));
 }
 
 }  // namespace pare::cli
