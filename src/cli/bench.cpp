@@ -158,6 +158,7 @@ void add_bench(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false)
       ->excludes(shape);
   command->add_option("--seconds", options->seconds, "How long to measure")
+      ->capture_default_str()
       ->check(CLI::Range(0.0, 86400.0));
   command->add_flag("--steps", options->steps, "The time of every step");
   add_precision_option(command, options->runner);

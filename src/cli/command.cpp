@@ -10,8 +10,9 @@ CLI::App* add_command(CLI::App& app, Settings& settings, const std::string& name
   CLI::App* const command = app.add_subcommand(name, what);
   command->footer("Example:\n  " + example);
   command->add_option("--threads", settings.threads, "Threads; 0: the cores the process may use")
-      ->check(CLI::Range(0, 4096));
-  command->add_option("--seed", settings.seed, "Of random numbers");
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  command->add_option("--seed", settings.seed, "Of random numbers")->capture_default_str();
   command->add_flag("--json", settings.json, "Print one JSON document and nothing else");
   command->add_flag("--quiet", settings.quiet, "No progress and no notes on stderr");
   return command;

@@ -83,7 +83,8 @@ void add_compare(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false);
   command
       ->add_option("--batch", options->batch,
-                   "Samples that run together; their values are in memory")
+                   "Samples that run together; their values are in memory: without, some 64 MiB, "
+                   "at most 32 samples")
       ->check(CLI::Range(1, 1 << 20));
   command->add_flag("--isolated", options->isolated,
                     "Also each value of B computed from A's values alone: the error of one step");

@@ -312,6 +312,7 @@ void add_dataset(CLI::App& app, Settings& settings) {
   command->add_option("--mean", options->mean, "0.485,0.456,0.406");
   command->add_option("--std", options->deviation, "0.229,0.224,0.225");
   command->add_option("--layout", options->layout, "Of pictures: nchw or nhwc")
+      ->capture_default_str()
       ->check(CLI::IsMember({"nchw", "nhwc"}));
   command->add_option("--shape", options->shape, "Of a sample: 1,49,10");
   command->add_option("--take", options->take, "Samples a:b or a:b:step, as in Python");

@@ -63,6 +63,7 @@ void add_evaluate(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false);
   add_label_options(command, options->labels)->required();
   command->add_option("--batch", options->batch, "Samples that run together")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
   add_runner_options(command, options->runner);
   command->callback([options, &settings] { run(*options, settings); });

@@ -262,33 +262,44 @@ void add_finetune(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false);
   command->add_option("--validation-labels", options->validation_labels, "Its classes");
   command->add_option("--epochs", options->epochs, "How often all samples are seen")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--batch", options->batch, "Samples of a step; 32 without")
+  command->add_option("--batch", options->batch, "Samples of a step")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--optimizer", options->optimizer, "sgd without")
+  command->add_option("--optimizer", options->optimizer, "Who takes the steps")
+      ->capture_default_str()
       ->check(CLI::IsMember({"sgd", "adam", "adamw"}));
   command->add_option("--lr", options->rate, "Rate; 1e-3 of sgd, 1e-4 of the others without")
       ->check(CLI::PositiveNumber);
-  command->add_option("--momentum", options->momentum, "Of sgd; 0.9 without")
+  command->add_option("--momentum", options->momentum, "Of sgd")
+      ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   command
       ->add_option("--weight-decay", options->weight_decay,
                    "Of matrices and kernels; 1e-4 of sgd, 1e-2 of adamw without")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--schedule", options->schedule, "Of the rate over the epochs")
+      ->capture_default_str()
       ->check(CLI::IsMember({"constant", "cosine", "step"}));
-  command->add_option("--clip-norm", options->clip_norm, "Largest norm of all gradients together")
+  command
+      ->add_option("--clip-norm", options->clip_norm,
+                   "Largest norm of all gradients together; 0: any")
+      ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   CLI::Option* const teacher =
       command->add_option("--teacher", options->teacher, "A model whose answers are learned too");
-  command->add_option("--temperature", options->temperature, "Softens both; 4 without")
+  command->add_option("--temperature", options->temperature, "Softens both")
+      ->capture_default_str()
       ->check(CLI::PositiveNumber)
       ->needs(teacher);
-  command->add_option("--alpha", options->alpha, "The teacher's share of the loss; 0.9 without")
+  command->add_option("--alpha", options->alpha, "The teacher's share of the loss")
+      ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->needs(teacher);
   command->add_flag("--qat", options->qat, "Trains with fake-quantization, writes the int8 model");
   command->add_option("--method", options->method, "With --qat: how ranges are found")
+      ->capture_default_str()
       ->check(CLI::IsMember({"moving-average", "lsq", "lsq-plus", "pact", "tqt"}));
   command->add_option("--weight-bits", options->weight_bits, "With --qat; as --config has them")
       ->check(CLI::Range(2, 8));

@@ -46,7 +46,7 @@ int run(int argc, char** argv) {
       "Makes trained neural networks smaller and faster; looks at them, runs and measures"
       " them.",
       "pare"};
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", version_text);
   app.require_subcommand(1);
   Settings settings;
   add_inspect(app, settings);

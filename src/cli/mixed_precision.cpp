@@ -38,10 +38,12 @@ std::vector<const char*> add_mixed_precision_options(CLI::App* command,
   command
       ->add_option("--evaluations", flags.evaluations,
                    "How many models the search measures at most; 0: as many as it takes")
+      ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--float-macs", flags.float_macs,
                    "Share of the multiply-accumulates that may stay float; 0: none")
+      ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   command
       ->add_option("--input", flags.inputs,

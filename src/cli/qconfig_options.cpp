@@ -62,6 +62,7 @@ void add_qconfig_options(CLI::App* command, QConfigOptions& options) {
   command
       ->add_option("--config", options.config,
                    "x86: for this CPU's instructions; portable: the same integers on every CPU")
+      ->capture_default_str()
       ->check(CLI::IsMember({"x86", "portable"}));
   std::vector<std::string> sets;
   for (const auto& [name, isa] : instruction_sets()) sets.push_back(name);

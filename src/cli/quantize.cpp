@@ -304,7 +304,10 @@ void add_quantize(CLI::App& app, Settings& settings) {
                    "--weight-only can do without")
       ->allow_extra_args(false);
   add_qconfig_options(command, options->config);
-  command->add_option("--batch", options->batch, "Samples that run together")
+  command
+      ->add_option("--batch", options->batch,
+                   "Samples that run together; without, so many that their values take some 64 "
+                   "MiB, at most 32")
       ->check(CLI::Range(1, 1 << 20));
   command->add_flag("--equalize", options->equalize,
                     "First trade factors of channels between layers that follow one another, so "

@@ -128,6 +128,7 @@ void add_run(CLI::App& app, Settings& settings) {
       ->allow_extra_args(false);
   command->add_option("--output", options->output, "A folder for <output>.npy")->required();
   command->add_option("--batch", options->batch, "Samples that run together")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
   add_runner_options(command, options->runner);
   command->callback([options, &settings] { run(*options, settings); });

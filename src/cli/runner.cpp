@@ -11,6 +11,7 @@ namespace pare::cli {
 
 void add_precision_option(CLI::App* command, RunnerOptions& options) {
   command->add_option("--precision", options.precision, "Of what is not quantized: f32 or bf16")
+      ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16"}));
 }
 

@@ -85,7 +85,8 @@ Tensor load_labels(const LabelOptions& options, std::int64_t samples) {
 CLI::Option* add_label_options(CLI::App* command, LabelOptions& options) {
   CLI::Option* const labels =
       command->add_option("--labels", options.labels, "Classes [N], or per token [N, T]");
-  command->add_option("--label-offset", options.offset, "Added to every label");
+  command->add_option("--label-offset", options.offset, "Added to every label")
+      ->capture_default_str();
   command->add_option("--output-name", options.output, "Of the logits; the first output without");
   return labels;
 }

@@ -80,7 +80,10 @@ void add_sensitivity(CLI::App& app, Settings& settings) {
   add_label_options(command, options->labels)
       ->description("Classes [N] of --input, or per token [N, T]: top-1 decides the order");
   add_qconfig_options(command, options->config);
-  command->add_option("--batch", options->batch, "Samples that run together")
+  command
+      ->add_option("--batch", options->batch,
+                   "Samples that run together; without, so many that their values take some 64 "
+                   "MiB, at most 32")
       ->check(CLI::Range(1, 1 << 20));
   command->callback([options, &settings] { run(*options, settings); });
 }

@@ -40,27 +40,32 @@ void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
   CLI::Option* const on = command->add_flag(
       "--weight-only", flags.on, "Weights alone become codes; the layers compute in float");
   const auto with_it = [&](CLI::Option* option) { return option->needs(on); };
-  with_it(command->add_option("--weights", flags.weights,
-                              "codes (integers with scales), bf16 or f16; codes"))
+  with_it(
+      command->add_option("--weights", flags.weights, "codes (integers with scales), bf16 or f16"))
+      ->capture_default_str()
       ->check(CLI::IsMember({"codes", "bf16", "f16"}));
   with_it(command->add_flag("--matmul-nbits", flags.matmul_nbits,
                             "Layers as ONNX Runtime's MatMulNBits where they have its form"));
-  with_it(command->add_option("--bits", flags.bits, "Of a weight: 2 to 8 (4)"))
+  with_it(command->add_option("--bits", flags.bits, "Of a weight: 2 to 8"))
+      ->capture_default_str()
       ->check(CLI::Range(2, 8));
   // Those that --dynamic takes too are checked by the command.
   command
       ->add_option("--embedding-bits", flags.embedding_bits,
-                   "Of tables that are looked up: 2 to 8 (8); with --dynamic 0 leaves them float")
+                   "Of tables that are looked up: 2 to 8; with --dynamic 0 leaves them float")
+      ->capture_default_str()
       ->check(CLI::Range(0, 8));
   with_it(command->add_option("--group", flags.group,
-                              "Weights along the input axis that share a scale (32); 0: one scale "
+                              "Weights along the input axis that share a scale; 0: one scale "
                               "for each output channel"))
+      ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
   with_it(command->add_flag("--affine", flags.affine, "Zero points: ranges that are not around 0"));
   with_it(command->add_flag("--gptq", flags.gptq,
                             "Codes by GPTQ, with --calibration, instead of the nearest"));
   with_it(command->add_option("--damping", flags.damping,
-                              "Of GPTQ: the part of the moments' mean that is added to them"));
+                              "Of GPTQ: the part of the moments' mean that is added to them"))
+      ->capture_default_str();
   command->add_option("--op", flags.ops, "Ops whose weights are quantized: linear, …; all")
       ->allow_extra_args(false);
   command

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "core/check.h"
 #include "core/multiversion.h"
 #include "pare/core/parallel.h"
 
@@ -41,9 +42,10 @@ Isa of_cpu() {
 }
 
 Isa cap_of_environment() {
-  const char* text = std::getenv("ONEDNN_MAX_CPU_ISA");
-  if (!text) text = std::getenv("DNNL_MAX_CPU_ISA");
-  if (!text) return Isa::avx512_amx;
+  const char* variable = "ONEDNN_MAX_CPU_ISA";
+  const char* text = std::getenv(variable);
+  if (!text) text = std::getenv(variable = "DNNL_MAX_CPU_ISA");
+  if (!text || !*text) return Isa::avx512_amx;
   std::string name;
   for (const char* c = text; *c; ++c)
     name += static_cast<char>(std::toupper(static_cast<unsigned char>(*c)));
@@ -51,6 +53,7 @@ Isa cap_of_environment() {
     const char* name;
     Isa isa;
   };
+  // All that oneDNN knows: it takes no notice of other words, and nobody would see that.
   static constexpr Row rows[] = {
       {"SSE41", Isa::baseline},
       {"AVX", Isa::baseline},
@@ -61,10 +64,22 @@ Isa cap_of_environment() {
       {"AVX512_CORE_VNNI", Isa::avx512_vnni},
       {"AVX512_CORE_BF16", Isa::avx512_bf16},
       {"AVX512_CORE_FP16", Isa::avx512_bf16},
+      {"AVX10_1_512", Isa::avx512_bf16},
+      {"AVX10_2_512", Isa::avx512_bf16},
+      {"AVX512_CORE_AMX", Isa::avx512_amx},
+      {"AVX512_CORE_AMX_FP16", Isa::avx512_amx},
+      {"AVX10_1_512_AMX", Isa::avx512_amx},
+      {"AVX10_1_512_AMX_FP16", Isa::avx512_amx},
+      {"AVX10_2_512_AMX_2", Isa::avx512_amx},
+      {"ALL", Isa::avx512_amx},
+      {"DEFAULT", Isa::avx512_amx},
   };
-  for (const Row& row : rows)
+  std::string names;
+  for (const Row& row : rows) {
     if (name == row.name) return row.isa;
-  return Isa::avx512_amx;
+    names += (names.empty() ? "" : ", ") + std::string(row.name);
+  }
+  fail(ErrorCode::invalid_argument, variable, "expected one of {}, got '{}'", names, text);
 }
 
 }  // namespace

@@ -1,6 +1,10 @@
 // What all sub-commands have in common: help, version, wrong usage, exit codes, Ctrl-C.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <regex>
+#include <string>
+
 #include "cli/models.h"
 #include "cli/run_command.h"
 
@@ -22,6 +26,40 @@ TEST(CommandTest, HelpNamesEveryCommandAndEachHasAnExample) {
     for (const char* option : {"--json", "--quiet", "--threads", "--seed"})
       EXPECT_NE(one.out.find(option), std::string::npos) << command << " " << option;
   }
+}
+
+TEST(CommandTest, HelpShowsDefaults) {
+  const auto shows = [](const std::string& command, const std::string& option,
+                        const std::string& value) {
+    const std::string help = pare({command, "--help"}).out;
+    // "--bits INT:INT in [2 - 8]=4", or " [4]" of later versions of the parser.
+    const std::regex line("\n  (-o,)?" + option + " [^\n]*[=[]" + value + "\\]?[ \n]");
+    EXPECT_TRUE(std::regex_search(help, line)) << option << " " << value << "\n" << help;
+  };
+  shows("quantize", "--bits", "4");
+  shows("quantize", "--group", "32");
+  shows("quantize", "--damping", "0.01");
+  shows("quantize", "--config", "x86");
+  shows("quantize", "--float-macs", "1");
+  shows("finetune", "--optimizer", "sgd");
+  shows("finetune", "--momentum", "0.9");
+  shows("bench", "--seconds", "5");
+  shows("run", "--batch", "32");
+  shows("dataset", "--layout", "nchw");
+  shows("inspect", "--threads", "0");
+}
+
+TEST(CommandTest, AnUnknownInstructionSetIsAnError) {
+  const char* const before = std::getenv("DNNL_MAX_CPU_ISA");
+  const std::string kept = before ? before : "";
+  ::setenv("DNNL_MAX_CPU_ISA", "AVX3", 1);
+  expect_failure(1, {"--version"}, {"DNNL_MAX_CPU_ISA: expected one of", "AVX2", "got 'AVX3'"});
+  ::setenv("DNNL_MAX_CPU_ISA", "avx2", 1);
+  EXPECT_EQ(pare({"--version"}).code, 0);
+  if (before)
+    ::setenv("DNNL_MAX_CPU_ISA", kept.c_str(), 1);
+  else
+    ::unsetenv("DNNL_MAX_CPU_ISA");
 }
 
 TEST(CommandTest, VersionTellsPareOneDnnAndTheCpu) {
