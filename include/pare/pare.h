@@ -127,6 +127,7 @@
 #include "pare/quantize/correct_biases.h"
 #include "pare/quantize/dynamic.h"
 #include "pare/quantize/equalize.h"
+#include "pare/quantize/fake_quantizer.h"
 #include "pare/quantize/inspect.h"
 #include "pare/quantize/observer.h"
 #include "pare/quantize/prepare.h"

@@ -44,6 +44,8 @@ struct Options {
   bool qat = false;
   std::string method = "moving-average";
   int weight_bits = 0, activation_bits = 0;  // as the config has them
+  quantize::FreezeSchedule freeze;
+  std::vector<std::string> dynamic_ops;
   QConfigOptions config;
 };
 
@@ -116,7 +118,8 @@ Graph prepared(const Graph& graph, const Options& options) {
         (std::int64_t{1} << (options.weight_bits - 1)) - 1;
     config.full_weight_range = options.method != "moving-average";
   }
-  return quantize::prepare_qat(graph, config, {.method = method_of(options.method)});
+  return quantize::prepare_qat(
+      graph, config, {.method = method_of(options.method), .dynamic_ops = options.dynamic_ops});
 }
 
 // A number that is not finite is null in JSON.
@@ -176,6 +179,9 @@ train::History learn(Graph& graph, const Options& options, const Settings& setti
                      .clip_norm = options.clip_norm,
                      .validation = validation ? &*validation : nullptr,
                      .seed = settings.seed,
+                     .begin_epoch = options.freeze.observers || options.freeze.batch_norm
+                                        ? quantize::freeze_schedule(graph, options.freeze)
+                                        : nullptr,
                      .progress =
                          [&](const train::Progress& now) {
                            if (!now.finite)
@@ -211,9 +217,13 @@ void run(const Options& options, const Settings& settings) {
   check_model_output(options.to);
   if (options.validation_inputs.empty() != options.validation_labels.empty())
     throw UsageError("--validation-input and --validation-labels: expected both or neither");
-  if (!options.qat && (options.method != "moving-average" || options.weight_bits > 0 ||
-                       options.activation_bits > 0))
-    throw UsageError("--method, --weight-bits and --activation-bits: expected --qat");
+  const bool trains_so = options.method != "moving-average" || options.weight_bits > 0 ||
+                         options.activation_bits > 0 || options.freeze.observers ||
+                         options.freeze.batch_norm || !options.dynamic_ops.empty();
+  if (!options.qat && trains_so)
+    throw UsageError(
+        "--method, --weight-bits, --activation-bits, --freeze-observers, --freeze-batch-norm and "
+        "--dynamic-op: expected --qat");
   Graph graph = load_model(options.from);
   // Codes in the model survive: they train as fake-quantization and are integers again at the end.
   const bool integers = std::ranges::any_of(
@@ -305,6 +315,19 @@ void add_finetune(CLI::App& app, Settings& settings) {
       ->check(CLI::Range(2, 8));
   command->add_option("--activation-bits", options->activation_bits, "With --qat; 8 without")
       ->check(CLI::Range(2, 8));
+  command
+      ->add_option("--freeze-observers", options->freeze.observers,
+                   "With --qat: epochs after which ranges stay as they are")
+      ->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--freeze-batch-norm", options->freeze.batch_norm,
+                   "With --qat: epochs after which batch norms' statistics stay")
+      ->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--dynamic-op", options->dynamic_ops,
+                   "With --qat: an op that trains for dynamic int8; given again for more")
+      ->check(CLI::IsMember({"embedding", "gather", "gru", "lstm", "rnn"}))
+      ->allow_extra_args(false);
   add_qconfig_options(command, options->config);
   command->callback([options, &settings] { run(*options, settings); });
 }

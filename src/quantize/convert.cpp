@@ -8,9 +8,13 @@
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/round_bias.h"
 #include "pare/graph/passes.h"
+#include "quantize/dynamic_layers.h"
+#include "quantize/dynamic_training.h"
 #include "quantize/metadata.h"
+#include "quantize/own_rounding.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
 #include "quantize/report.h"
@@ -51,11 +55,12 @@ class Converter {
     find_parameters();
     find_wanted();
     for (int n = 0; n < nodes(); ++n)
-      if (weights_.quantizer(n) >= 0) convert_layer(n);
+      if (has_codes(n)) convert_layer(n);
+    for (int n = 0; n < nodes(); ++n) convert_rows(n);
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
     std::erase_if(graph_.metadata(), [](const auto& entry) {
       return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey) ||
-             entry.first.starts_with(kRangeKey);
+             entry.first.starts_with(kRangeKey) || entry.first.starts_with(kOwnKey);
     });
     graph_.compact();
     Graph result = fold_constants(graph_).graph;
@@ -71,7 +76,7 @@ class Converter {
     bool any = false;
     std::string missing;
     for (const Graph::Node& node : before_.nodes()) {
-      any = any || finds_range(node) || is_fixed(node);
+      any = any || finds_range(node) || node.call.op == &kFakeQuantize || is_learned(node);
       if (!finds_range(node)) continue;
       const Observed seen = observed(before_, node, options_.searches);
       const std::string name = activation_name(before_, node);
@@ -91,6 +96,12 @@ class Converter {
         missing);
   }
 
+  // A layer that multiplies codes by codes.
+  bool has_codes(int n) const {
+    return before_.node(n).call.op->quantization.kind != QuantizationFact::Kind::none &&
+           weights_.quantizer(n) >= 0;
+  }
+
   // An observer of an activation, or its learned steps.
   bool finds_range(const Graph::Node& node) const {
     return is_observer(node) || (is_learned(node) && !leaf_[at(node.inputs[0])]);
@@ -106,7 +117,7 @@ class Converter {
 
   // A fake_quantize of an activation (a fixed range).
   bool is_fixed(const Graph::Node& node) const {
-    return node.call.op == &kFakeQuantize && before_.value(node.inputs[1]).is_leaf() &&
+    return node.call.op == &kFakeQuantize && leaf_[at(node.inputs[1])] &&
            !leaf_[at(node.inputs[0])];
   }
 
@@ -162,13 +173,12 @@ class Converter {
       const Graph::Node& node = before_.node(n);
       const int out = node.outputs[0];
       const bool again = parameters_.count(out) != 0 && is_quantizer(node);
-      if (again) rounded[at(node.inputs[0])] = true;
+      if (again) rounded[at(rounded_by(before_, n))] = true;
       const bool passes = parameters_.count(out) != 0 && !is_quantizer(node);
       const bool fused =
           before_.node(n).call.op->quantization.kind == QuantizationFact::Kind::fused_activation;
       if (rounded[at(out)] && fused) rounded[at(node.inputs[0])] = true;
-      if (weights_.quantizer(n) >= 0 || multiplies_codes(n) || rounded[at(out)] ||
-          (passes && wanted_[at(out)]))
+      if (has_codes(n) || multiplies_codes(n) || rounded[at(out)] || (passes && wanted_[at(out)]))
         for (int v : node.inputs)
           if (v >= 0) wanted_[at(v)] = true;
     }
@@ -225,11 +235,12 @@ class Converter {
     const auto found = parameters_.find(out);
     if (found == parameters_.end()) return;
     if (is_quantizer(node)) {
-      const std::string name = activation_name(before_, node);
-      int x = graph_.node(n).inputs[0];
+      const std::string name = has_relu(node) ? activation_name(before_, node)
+                                              : before_.value(rounded_by(before_, n)).name;
+      int x = rounded_by(graph_, n);
       if (has_relu(node)) x = output_of(graph_.add_node(name, {&kRelu, {}}, {x}));
       round_trip(out, x, found->second, name);
-      if (!has_relu(node)) quantize_before_pooling(node.inputs[0], found->second);
+      if (!has_relu(node)) quantize_before_pooling(rounded_by(before_, n), found->second);
     } else if (wanted_[at(out)]) {
       round_trip(out, out, found->second, node.name);
     }
@@ -248,7 +259,8 @@ class Converter {
       report_.add_folded(before_.node(norm).name, node.name);
     }
     const LayerCodes codes = code_layer(layer);
-    set_weight(n, weights_.name(n), codes, layer.axis);
+    const auto weight = at(node.call.op->quantization.weight_input);
+    graph_.edit_node(n).inputs[weight] = add_weight(weights_.name(n), codes, layer.axis);
     if (codes.bias.defined()) {
       int bias = WeightReader::bias_of(node);
       if (bias >= 0 && !before_.value(bias).is_leaf() &&
@@ -258,6 +270,34 @@ class Converter {
       set_bias(n, own ? before_.value(bias).name : node.name + ".bias", codes);
     }
     report_.add_layer(node.name, layer, WeightReader::bias_of(node) >= 0, codes);
+  }
+
+  // Weights of recurrent layers and tables that trained for `dynamic`.
+  void convert_rows(int n) {
+    const Graph::Node& node = before_.node(n);
+    for (const std::size_t input : row_weights(node)) {
+      const int quantizer = weights_.rows_quantizer(node.inputs[input]);
+      if (quantizer < 0) continue;
+      auto [found, fresh] = rows_.emplace(std::pair{quantizer, is_table(node)}, -1);
+      if (fresh) {
+        const LayerWeights layer = weights_.read_rows(node.name, quantizer);
+        const LayerCodes codes = code_layer(layer);
+        const std::string name = weights_.name_of(before_.node(quantizer).inputs[0]);
+        found->second = is_table(node) ? add_table(name, codes) : add_weight(name, codes, 0);
+        report_.add_rows(node.name, layer, codes);
+      }
+      graph_.edit_node(n).inputs[input] = found->second;
+    }
+  }
+
+  int add_table(const std::string& name, const LayerCodes& codes) {
+    std::vector<int> inputs{constant(name + "_quantized", codes.weight),
+                            constant(name + "_scale", codes.scale)};
+    if (codes.zero_point.defined())
+      inputs.push_back(constant(name + "_zero_point", codes.zero_point));
+    const DequantizeWeightAttributes a{.axis = codes.scale.rank() == 0 ? -1 : 0};
+    return output_of(
+        graph_.add_node(name + "_dequantize", {&kDequantizeWeight, Attributes::of(a)}, inputs));
   }
 
   int constant(const std::string& name, const Tensor& value) {
@@ -275,16 +315,13 @@ class Converter {
     return found->second;
   }
 
-  void set_weight(int n, const std::string& name, const LayerCodes& codes, int axis) {
+  int add_weight(const std::string& name, const LayerCodes& codes, int axis) {
     const int q = constant(name + "_quantized", codes.weight);
     const int scale = constant(name + "_scale", codes.scale);
     const Shape& shape = codes.scale.shape();
     const int zero = codes.zero_point.defined() ? constant(name + "_zero_point", codes.zero_point)
                                                 : zeros(shape);
-    const int result =
-        dequantize(name + "_dequantize", q, scale, zero, shape.rank() == 0 ? -1 : axis);
-    const int weight = before_.node(n).call.op->quantization.weight_input;
-    graph_.edit_node(n).inputs[at(weight)] = result;
+    return dequantize(name + "_dequantize", q, scale, zero, shape.rank() == 0 ? -1 : axis);
   }
 
   void set_bias(int n, const std::string& name, const LayerCodes& codes) {
@@ -310,6 +347,7 @@ class Converter {
   std::map<int, Parameters> parameters_;  // by value
   std::vector<bool> wanted_;              // per value
   std::map<std::int64_t, int> zeros_;
+  std::map<std::pair<int, bool>, int> rows_;  // by quantizer, for tables and for others
 };
 
 }  // namespace

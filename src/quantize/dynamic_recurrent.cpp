@@ -13,8 +13,15 @@ namespace {
 // Rows are output channels, as in a linear layer.
 constexpr WeightPlace kRows{.channel_axis = 0, .input_axis = 1};
 
-/// Of both directions, as far as they are there.
-std::vector<std::size_t> weight_inputs(const Graph::Node& node) {
+template <class A> Attributes rounding(const Call& call) {
+  A attributes = call.attributes.as<A>();
+  attributes.dynamic_quantize = true;
+  return Attributes::of(attributes);
+}
+
+}  // namespace
+
+std::vector<std::size_t> recurrent_weights(const Graph::Node& node) {
   std::vector<std::size_t> there;
   for (const int i :
        {static_cast<int>(kWeightIh), static_cast<int>(kWeightHh), kWeightIh + kDirectionInputs,
@@ -25,16 +32,14 @@ std::vector<std::size_t> weight_inputs(const Graph::Node& node) {
   return there;
 }
 
-template <class A> Attributes rounding(const Call& call) {
-  A attributes = call.attributes.as<A>();
-  attributes.dynamic_quantize = true;
-  return Attributes::of(attributes);
+void round_rows(Call& call) {
+  call.attributes = call.op == &kLstm  ? rounding<LstmAttributes>(call)
+                    : call.op == &kGru ? rounding<GruAttributes>(call)
+                                       : rounding<RnnAttributes>(call);
 }
 
-}  // namespace
-
 std::string why_no_recurrent(const DynamicEdit& edit, const Graph::Node& node) {
-  for (const std::size_t input : weight_inputs(node)) {
+  for (const std::size_t input : recurrent_weights(node)) {
     const int v = node.inputs[input];
     const Shape& shape = edit.graph().value(v).shape;
     if (!edit.of_leaves(v)) return "a weight of it is computed from the inputs";
@@ -49,17 +54,14 @@ void quantize_recurrent(DynamicEdit& edit, int n) {
   const Graph::Node node = edit.graph().node(n);
   DynamicReport::Layer line{.name = node.name, .op = node.call.op->name};
   std::vector<int> inputs = node.inputs;
-  for (const std::size_t input : weight_inputs(node)) {
+  for (const std::size_t input : recurrent_weights(node)) {
     const auto& [weight, reader] =
         edit.coded(node, kRows, inputs[input], edit.product_range(), kDequantizeLinear, line);
     inputs[input] = weight;
     if (reader != node.name) line.note = fmt::format("reads codes of '{}'", reader);
   }
   edit.graph().edit_node(n).inputs = std::move(inputs);
-  Call& call = edit.graph().edit_node(n).call;
-  call.attributes = call.op == &kLstm  ? rounding<LstmAttributes>(call)
-                    : call.op == &kGru ? rounding<GruAttributes>(call)
-                                       : rounding<RnnAttributes>(call);
+  round_rows(edit.graph().edit_node(n).call);
   const auto add_note = [&](const std::string& note) {
     line.note += (line.note.empty() ? "" : "; ") + note;
   };

@@ -8,6 +8,9 @@ inline constexpr const char* kIsaKey = "quantize.isa";
 inline constexpr const char* kFloatKey = "quantize.float.";
 /// Followed by an observer's name; the value says how its range is chosen (range_rule.h).
 inline constexpr const char* kRangeKey = "quantize.range.";
+/// Followed by the name of a fake_quantize node of an activation behind a FakeQuantizer; the value
+/// is "<input> <node>": where that reads the activation (own_rounding.h).
+inline constexpr const char* kOwnKey = "quantize.own.";
 /// Followed by the name of a batch norm that is no more; the value says what became of it.
 inline constexpr const char* kFoldedKey = "quantize.folded.";
 

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "pare/graph/passes.h"
+#include "quantize/dynamic_training.h"
 #include "quantize/float_graph.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
@@ -27,9 +28,10 @@ class Preparer {
     bool any = false;
     for (int n = 0; n < nodes; ++n) {
       const Placement::NodeChoice& choice = placement_.nodes[static_cast<std::size_t>(n)];
-      if (!choice.quantized && !choice.reason.empty())
-        graph_.metadata()[kFloatKey + graph_.node(n).name] = choice.reason;
-      if (!choice.quantized) continue;
+      if (!choice.quantized) {
+        any = prepared_dynamic(n, choice.reason) || any;
+        continue;
+      }
       any = any || choice.weighted || choice.product;
       if (!choice.weighted) continue;
       const int norm = qat_ ? batch_norm_after(graph_, uses_, n) : -1;
@@ -47,6 +49,17 @@ class Preparer {
   }
 
  private:
+  // Notes why node n stays float, unless it trains for `dynamic`; gives whether it does.
+  bool prepared_dynamic(int n, std::string reason) {
+    const bool asked = reason.empty() || settings_of(config_, graph_.node(n)).excluded.empty();
+    if (qat_ && asked && trains_dynamically(graph_, n, *qat_, reason)) {
+      prepare_dynamic(graph_, n, config_, *qat_);
+      return true;
+    }
+    if (!reason.empty()) graph_.metadata()[kFloatKey + graph_.node(n).name] = reason;
+    return false;
+  }
+
   std::string why_not() const {
     std::string text;
     for (std::size_t n = 0; n < placement_.nodes.size(); ++n)
@@ -83,11 +96,7 @@ Graph prepare(const Graph& graph, const QConfig& config) {
 Graph prepare_qat(const Graph& graph, const QConfig& config, const QATConfig& qat) {
   check_float(graph, "prepare_qat");
   check_config(graph, config, "prepare_qat");
-  PARE_CHECK(
-      !config.symmetric_activations || qat.method != TrainingMethod::moving_average, unsupported,
-      "prepare_qat",
-      "expected activations with zero points where ranges are moving averages, got symmetric "
-      "ones; learned steps may be symmetric");
+  check_dynamic_ops(graph, qat);
   Graph result = graph.copy();
   Preparer(result, config, &qat).run("prepare_qat");
   return result;

@@ -12,6 +12,7 @@
 #include "quantize/added_leaves.h"
 #include "quantize/learned_attributes.h"
 #include "quantize/metadata.h"
+#include "quantize/own_rounding.h"
 #include "quantize/range_search.h"
 #include "quantize/ranges.h"
 #include "quantize/settings.h"
@@ -35,6 +36,7 @@ class ActivationPreparer {
     }
     if (range.fixed && !choice.overridden)
       return fix(range, fixed_by_fact(range.sources[0], choice.codes), choice.codes);
+    if (training_ && qat_.fake_quantizer) return round_as_own(range, choice);
     if (training_ && qat_.method != TrainingMethod::moving_average) return learn(range, choice);
     const Observer kind = training_ ? Observer(Observer::moving_average) : choice.observer;
     if (kind == Observer::min_max || kind == Observer::moving_average) {
@@ -99,6 +101,7 @@ class ActivationPreparer {
     return {.qmin = codes.qmin,
             .qmax = codes.qmax,
             .even_zero_point = codes.even_zero_point,
+            .symmetric = codes.symmetric,
             .averaging = averaging};
   }
 
@@ -154,6 +157,23 @@ class ActivationPreparer {
     else
       with_relu(node.call.attributes.as<ObserveAttributes>());
     node.inputs[0] = graph_.node(producer).inputs[0];
+  }
+
+  // All sources of a range with the same leaves.
+  void round_as_own(const Placement::Range& range, const Choice& choice) {
+    const FakeQuantizer& own = *qat_.fake_quantizer;
+    FakeQuantizerPlace place{.qmin = choice.codes.qmin, .qmax = choice.codes.qmax};
+    std::vector<int> leaves;
+    for (const Placement::Source& source : range.sources) {
+      const bool first = place.name.empty();
+      place.name = graph_.value(source.value).name;
+      if (first) leaves = add_own_leaves(graph_, own, place);
+      const auto before = static_cast<int>(graph_.nodes().size());
+      const int rounded = output_of(add_own_rounding(graph_, source.value, leaves, own, place));
+      graph_.replace_uses(source.value, rounded);
+      for (int n = before; n < static_cast<int>(graph_.nodes().size()); ++n)
+        std::ranges::replace(graph_.edit_node(n).inputs, rounded, source.value);
+    }
   }
 
   // All sources of a range by one step. It starts with the first of them that is seen.

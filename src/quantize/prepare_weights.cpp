@@ -14,6 +14,7 @@
 #include "quantize/added_leaves.h"
 #include "quantize/batch_norm_factor.h"
 #include "quantize/learned_attributes.h"
+#include "quantize/own_rounding.h"
 #include "quantize/settings.h"
 
 namespace pare::quantize {
@@ -32,16 +33,23 @@ class WeightPreparer {
     const bool folds = norm >= 0 && (qat_.batch_norm == BatchNormForm::folded ||
                                      (qat_.batch_norm == BatchNormForm::automatic && one));
     const std::string name = graph_.value(w).name;
+    const int axis = graph_.node(n).call.op->quantization.weight_axis;
     if (!folds) {
-      graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = fake_quantized(n, w, name);
+      graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] =
+          fake_quantized(n, w, name, axis);
       return;
     }
     // FQ(W·f) / f: the division belongs to the weight, not to the layer's far larger result.
     const int factor = batch_norm_factor(graph_, n, norm);
     const int folded = output_of(graph_.add_node(name + "_folded", {&kMul, {}}, {w, factor}));
-    const int quantized = fake_quantized(n, folded, name);
+    const int quantized = fake_quantized(n, folded, name, axis);
     graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] =
         output_of(graph_.add_node(name + "_unfolded", {&kDiv, {}}, {quantized, factor}));
+  }
+
+  void run_rows(int n, std::size_t input) {
+    const int w = graph_.node(n).inputs[input];
+    graph_.edit_node(n).inputs[input] = fake_quantized(n, w, graph_.value(w).name, 0);
   }
 
  private:
@@ -52,14 +60,14 @@ class WeightPreparer {
         .weight_qmax.value_or(depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax);
   }
 
-  // The value w, the weight `name` of node n or that times its batch norm's factor, rounded.
-  int fake_quantized(int n, int w, const std::string& name) {
+  // The value w, the weight `name` of node n or that times its batch norm's factor, rounded with a
+  // scale for each channel of an axis, or with one.
+  int fake_quantized(int n, int w, const std::string& name, int channel_axis) {
     const Shape shape = graph_.value(w).shape;
     const NodeSettings settings = settings_of(config_, graph_.node(n));
     const int axis = settings.weight_granularity == Granularity::per_tensor
                          ? -1
-                         : normalize_axis(graph_.node(n).call.op->quantization.weight_axis,
-                                          shape.rank(), "prepare");
+                         : normalize_axis(channel_axis, shape.rank(), "prepare");
     const std::int64_t qmax = weight_qmax(graph_.node(n), shape);
     const ObserveWeightAttributes a{
         .qmin = config_.full_weight_range ? -qmax - 1 : -qmax,
@@ -70,6 +78,7 @@ class WeightPreparer {
                          ? config_.averaging
                          : 1,
         .least_squares = settings.weight_observer == WeightObserver::mse};
+    if (training_ && qat_.weight_fake_quantizer) return own_weight(name, w, a);
     if (training_ && weight_method() != TrainingMethod::moving_average)
       return learned_weight(name, w, a);
     const auto [scale, zero] = weight_parameters(name, w, a);
@@ -81,6 +90,17 @@ class WeightPreparer {
   }
 
   TrainingMethod weight_method() const { return qat_.weight_method.value_or(qat_.method); }
+
+  int own_weight(const std::string& name, int w, const ObserveWeightAttributes& observed) {
+    const FakeQuantizer& own = *qat_.weight_fake_quantizer;
+    const NoGrad no_grad;
+    const FakeQuantizerPlace place{.name = name,
+                                   .qmin = observed.qmin,
+                                   .qmax = observed.qmax,
+                                   .axis = static_cast<int>(observed.axis),
+                                   .weight = LeafEvaluator(graph_)(w)};
+    return output_of(add_own_rounding(graph_, w, add_own_leaves(graph_, own, place), own, place));
+  }
 
   // A weight's steps start from its values.
   int learned_weight(const std::string& name, int w, const ObserveWeightAttributes& observed) {
@@ -145,6 +165,11 @@ class WeightPreparer {
 
 void prepare_weight(Graph& graph, int n, int norm, const QConfig& config, const QATConfig* qat) {
   WeightPreparer(graph, config, qat).run(n, norm);
+}
+
+void prepare_rows(Graph& graph, int n, std::size_t input, const QConfig& config,
+                  const QATConfig& qat) {
+  WeightPreparer(graph, config, &qat).run_rows(n, input);
 }
 
 }  // namespace pare::quantize

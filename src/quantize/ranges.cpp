@@ -23,8 +23,7 @@ Codes codes_of(const Graph::Node& node) {
     const auto& a = node.call.attributes.as<FakeQuantizeLearnedAttributes>();
     return {.qmin = a.qmin, .qmax = a.qmax};
   }
-  const auto& a = node.call.attributes.as<ObserveAttributes>();
-  return {.qmin = a.qmin, .qmax = a.qmax, .even_zero_point = a.even_zero_point};
+  return codes_of(node.call.attributes.as<ObserveAttributes>());
 }
 
 bool has_relu(const Graph::Node& node) {

@@ -34,6 +34,14 @@ void ReportBuilder::add_layer(const std::string& node, const LayerWeights& layer
   layers_[node] = {before, after, codes.note};
 }
 
+void ReportBuilder::add_rows(const std::string& node, const LayerWeights& layer,
+                             const LayerCodes& codes) {
+  Layer& line = layers_[node];
+  line.before += layer.weight.bytes();
+  line.after += codes.weight.bytes() + codes.scale.bytes();
+  if (line.note.empty()) line.note = codes.note;
+}
+
 void ReportBuilder::add_folded(const std::string& norm, const std::string& into) {
   folded_[norm] = "folded into " + into;
 }
@@ -51,7 +59,8 @@ Report ReportBuilder::finish(const Graph& result) const {
       report.nodes.push_back({activation_name(prepared_, node), kRelu.name, true, "", 0, 0});
     if (leaf[static_cast<std::size_t>(node.outputs[0])] || observer) continue;
     if (node.call.op->quantization.kind == QuantizationFact::Kind::none &&
-        metadata.count(kFloatKey + node.name) == 0 && folded_.count(node.name) == 0)
+        metadata.count(kFloatKey + node.name) == 0 && folded_.count(node.name) == 0 &&
+        layers_.count(node.name) == 0)
       continue;  // put there by prepare
     Report::Node line{node.name, node.call.op->name, true, "", 0, 0};
     if (const auto layer = layers_.find(node.name); layer != layers_.end()) {

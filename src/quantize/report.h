@@ -22,12 +22,14 @@ class ReportBuilder {
   void add_activation(ActivationRange range) { activations_.push_back(std::move(range)); }
   void add_layer(const std::string& node, const LayerWeights& layer, bool had_bias,
                  const LayerCodes& codes);
+  /// A weight of the node that has codes, of which there may be several.
+  void add_rows(const std::string& node, const LayerWeights& layer, const LayerCodes& codes);
   void add_folded(const std::string& norm, const std::string& into);
   Report finish(const Graph& result) const;
 
  private:
   struct Layer {
-    std::size_t before, after;
+    std::size_t before = 0, after = 0;
     std::string note;
   };
   const Graph& prepared_;

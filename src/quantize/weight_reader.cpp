@@ -67,12 +67,12 @@ void WeightReader::fold(const Graph::Node& norm, LayerWeights& layer) {
   }
 }
 
-void WeightReader::read_weight(const Graph::Node& node, const Graph::Node& quantizer,
+void WeightReader::read_weight(int channel_axis, const Graph::Node& quantizer,
                                LayerWeights& layer) {
   const FakeQuantizeAttributes a = attributes_of(quantizer);
   const Shape& weight = graph_.value(quantizer.inputs[0]).shape;
   const Shape& scale = graph_.value(quantizer.inputs[1]).shape;
-  const int axis = normalize_axis(node.call.op->quantization.weight_axis, weight.rank(), "convert");
+  const int axis = normalize_axis(channel_axis, weight.rank(), "convert");
   layer.one_scale = scale.rank() == 0;
   const bool per_channel = a.axis == axis && scale.rank() == 1 && scale[0] == weight[axis];
   PARE_CHECK((layer.one_scale || per_channel) && a.qmin >= -128 && a.qmax <= 127, unsupported,
@@ -105,8 +105,9 @@ void WeightReader::read_weight(const Graph::Node& node, const Graph::Node& quant
   }
 }
 
-std::string WeightReader::name(int n) const {
-  int value = graph_.node(quantizer(n)).inputs[0];
+std::string WeightReader::name(int n) const { return name_of(graph_.node(quantizer(n)).inputs[0]); }
+
+std::string WeightReader::name_of(int value) const {
   int above = -1;
   while (graph_.value(value).producer >= 0) {
     above = graph_.value(value).producer;
@@ -123,12 +124,24 @@ std::string WeightReader::name(int n) const {
   return leaf.starts_with(parameter) ? parameter : leaf;
 }
 
+int WeightReader::rows_quantizer(int weight) const {
+  const int producer = graph_.value(weight).producer;
+  return producer >= 0 && leaf_[at(weight)] && quantizes_weights(producer) ? producer : -1;
+}
+
+LayerWeights WeightReader::read_rows(const std::string& layer, int quantizer) {
+  LayerWeights rows;
+  rows.name = layer;
+  read_weight(0, graph_.node(quantizer), rows);
+  return rows;
+}
+
 LayerWeights WeightReader::read(int n, int norm, float source_scale) {
   const Graph::Node& node = graph_.node(n);
   LayerWeights layer;
   layer.name = node.name;
   layer.source_scale = source_scale;
-  read_weight(node, graph_.node(quantizer(n)), layer);
+  read_weight(node.call.op->quantization.weight_axis, graph_.node(quantizer(n)), layer);
   if (is_conv_transpose(node.call.op)) layer.groups = groups_of(node.call);
   const int bias = bias_of(node);
   if (bias >= 0) layer.bias = doubles(bias);

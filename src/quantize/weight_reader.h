@@ -22,9 +22,14 @@ class WeightReader {
   /// naming the layer, for codes that i8 does not hold and for other scales than one or one for
   /// each output channel.
   LayerWeights read(int n, int norm, float source_scale);
+  /// The node that fake-quantizes the rows of a weight, the value `weight`; −1: none.
+  int rows_quantizer(int weight) const;
+  /// The weight that it rounds; `layer` is the reader's name, for errors. Throws as read.
+  LayerWeights read_rows(const std::string& layer, int quantizer);
   /// The name of the parameter that node n's weight comes from, however many calls (a mask, a batch
   /// norm's factor) stand in between: "conv1.weight".
   std::string name(int n) const;
+  std::string name_of(int value) const;
   /// The value that is the node's bias; −1: none.
   static int bias_of(const Graph::Node& node);
 
@@ -34,7 +39,7 @@ class WeightReader {
   bool is_folded(int n) const;
   std::vector<double> doubles(int value);
   void fold(const Graph::Node& norm, LayerWeights& layer);
-  void read_weight(const Graph::Node& node, const Graph::Node& quantizer, LayerWeights& layer);
+  void read_weight(int channel_axis, const Graph::Node& quantizer, LayerWeights& layer);
 
   const Graph& graph_;
   const std::vector<bool> leaf_;  // per value

@@ -176,6 +176,7 @@ class Fit {
 
  private:
   void run_epoch() {
+    if (options_.begin_epoch) options_.begin_epoch(epoch_);
     if (options_.schedule)
       for (int g = 0; g < optimizer_->groups(); ++g)
         optimizer_->set_learning_rate(

@@ -443,9 +443,6 @@ TEST(Settings, RefuseNumbersOutOfRange) {
   refused([](QConfig& c) { c.observer = FixedQParams{.scale = 0}; }, {"a fixed scale", "got 0"});
   refused([](QConfig& c) { c.observer = FixedQParams{.scale = 1, .zero_point = 256}; },
           {"a fixed zero point of 0 to 255, got 256"});
-  QConfig symmetric;
-  symmetric.symmetric_activations = true;
-  EXPECT_ERROR(prepare_qat(branchy(), symmetric), unsupported, "prepare_qat", "symmetric");
 }
 
 TEST(Settings, AFixedScaleIsThatOne) {

@@ -2,9 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "pare/graph/graph.h"
+#include "pare/quantize/fake_quantizer.h"
 
 namespace pare::quantize {
 
@@ -41,6 +46,36 @@ struct QATConfig {
   std::optional<TrainingMethod> weight_method = {};  ///< of weights; empty: as `method`
   StepStart start = StepStart::paper;
   BatchNormForm batch_norm = BatchNormForm::automatic;
+  /// Ops that train for what `dynamic` makes of them: "lstm", "gru", "rnn", "embedding", "gather"
+  /// of a table. Weights and tables are rounded by rows, or with one scale, as the config says of
+  /// weights; recurrent layers round the rows of x and h as they come. convert gives them codes.
+  std::vector<std::string> dynamic_ops = {};
+  /// A rounding of your own for activations, and for weights, in place of the methods. Ranges that
+  /// are known (of softmax, Observer::fixed) stay as they are.
+  std::shared_ptr<const FakeQuantizer> fake_quantizer = {};
+  std::shared_ptr<const FakeQuantizer> weight_fake_quantizer = {};
 };
+
+/// From now on the ranges that training moved (of activations, and moving ranges of weights) stay
+/// as they are, whatever context().observing says, and learned steps are learned no more; scales
+/// that are weights' own go on following them. With `on` false they move again. Module::train() and
+/// eval() change nothing of it; it is kept where the graph is saved. Throws invalid_state for a
+/// graph that is not from prepare_qat, and, naming it, for an activation that has seen nothing yet.
+PARE_API void freeze_observers(Graph& prepared, bool on = true);
+/// From now on batch norms normalize by their running statistics in training too, which stay; their
+/// weights and biases still learn. Otherwise as freeze_observers; a graph without batch norms is as
+/// it was.
+PARE_API void freeze_batch_norm(Graph& prepared, bool on = true);
+
+/// When they freeze: numbers of epochs, counted from 0. Empty: never.
+struct FreezeSchedule {
+  std::optional<std::int64_t> observers = {};
+  std::optional<std::int64_t> batch_norm = {};
+};
+/// For train::FitOptions::begin_epoch: freezes what is due from its epoch on, and thaws it before.
+/// `prepared` is borrowed. Throws invalid_argument for epochs below 0, and invalid_state as the two
+/// above.
+PARE_API std::function<void(std::int64_t epoch)> freeze_schedule(Graph& prepared,
+                                                                 const FreezeSchedule& schedule);
 
 }  // namespace pare::quantize

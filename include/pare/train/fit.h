@@ -67,6 +67,9 @@ struct FitOptions {
   /// followed. Give the same module, options and data; `epochs` is still the number of all.
   bool resume = false;
   std::uint64_t seed = 0;  ///< of dropout
+  /// Is called with the number of an epoch, from 0, before it begins; when training is resumed
+  /// with that of the epoch it goes on with.
+  std::function<void(std::int64_t epoch)> begin_epoch = {};
   /// Is shown how far the training is, and returns whether to go on.
   std::function<bool(const Progress&)> progress = {};
 };

@@ -18,6 +18,9 @@ NormLayout layout_of(const Shape& x, MemoryFormat format) {
   return {x[0], x[1], pixels, format == MemoryFormat::channels_last || pixels == 1};
 }
 
+// Whether the running statistics are used in training too, and stay.
+bool stays(const BatchNormAttributes& a) { return a.frozen || a.fixed; }
+
 void infer_batch_norm(InferArgs& args) {
   const Shape& x = args.shape(kX);
   PARE_CHECK(x.rank() >= 2 && (x.symbolic(1) || x[1] > 0), shape_mismatch, "batch_norm",
@@ -34,7 +37,7 @@ void infer_batch_norm(InferArgs& args) {
                x.symbolic(1) ? x.symbol(1) : std::to_string(x[1]), x, shape);
   }
   args.output(kY, x, DType::f32);
-  if (!args.training || args.call.attributes.as<BatchNormAttributes>().frozen) return;
+  if (!args.training || stays(args.call.attributes.as<BatchNormAttributes>())) return;
   const Shape& channels = args.shape(kWeight);
   for (const int o : {kSavedMean, kSavedInverse, kNewMean, kNewVariance})
     args.output(o, channels, DType::f32);
@@ -69,7 +72,7 @@ void forward_batch_norm(const Call& call, std::span<const Tensor> inputs, std::s
   const auto& attr = call.attributes.as<BatchNormAttributes>();
   const Tensor& x = inputs[kX];
   const NormLayout layout = layout_of(x.shape(), x.format());
-  if (!context.training || attr.frozen) {
+  if (!context.training || stays(attr)) {
     if (x.elements() == 0) return;
     normalize(layout, inputs, inputs[kRunningMean].data<float>(),
               running_inverse(inputs[kRunningVariance], attr.epsilon).data(), outputs[kY]);
@@ -101,7 +104,7 @@ void forward_batch_norm(const Call& call, std::span<const Tensor> inputs, std::s
 
 void backward_batch_norm(BackwardArgs& args) {
   const auto& attr = args.call().attributes.as<BatchNormAttributes>();
-  const bool batch = args.training() && !attr.frozen;
+  const bool batch = args.training() && !stays(attr);
   const Tensor& x = args.input(kX);
   const Tensor g = in_format(args.grad_output(kY), x.format());
   const NormLayout layout = layout_of(x.shape(), x.format());

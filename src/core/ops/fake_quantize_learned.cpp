@@ -239,6 +239,7 @@ void backward(BackwardArgs& args) {
     zeros[c] = static_cast<float>(-static_cast<double>(space.scale) * sum.zero * factor);
   }
   if (dx) args.set(0, std::move(result));
+  if (a.fixed) return;
   if (args.needs(1)) args.set(1, std::move(step));
   if (args.has_input(2) && args.needs(2)) args.set(2, std::move(zero));
 }

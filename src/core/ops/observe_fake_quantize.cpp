@@ -9,7 +9,7 @@
 #include "core/ops/observing.h"
 #include "core/quantize_math.h"
 #include "core/value_range.h"
-#include "pare/core/ops/observe.h"
+#include "pare/core/ops/observers.h"
 
 namespace pare {
 namespace {
@@ -89,8 +89,7 @@ void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor>
     *passing = {a.relu ? kPositive : -kAny, kAny, a.relu ? 0.0F : 1.0F};
     return;
   }
-  const ScaleAndZeroPoint p =
-      affine_parameters(range.min, range.max, a.qmin, a.qmax, a.even_zero_point);
+  const ScaleAndZeroPoint p = affine_parameters(range.min, range.max, codes_of(a));
   const auto first = static_cast<float>(a.qmin - p.zero_point);
   const auto high = static_cast<float>(a.qmax - p.zero_point);
   // The code of relu(x) is the code of x, but at least that of 0.
@@ -140,7 +139,8 @@ constinit const OpDef kObserveFakeQuantize = {
           for (int i = 1; i < args.inputs(); ++i) check_range_input(args, i);
           args.output(0, args.shape(0), DType::f32);
           args.output(1, Shape{kPassing}, DType::f32);
-          if (context().observing) args.output(2, args.shape(1), DType::f32);
+          if (context().observing && !args.call.attributes.as<ObserveAttributes>().fixed)
+            args.output(2, args.shape(1), DType::f32);
         },
     .forward = forward,
     .backward = backward,

@@ -112,7 +112,7 @@ void infer(InferArgs& args) {
   PARE_CHECK(args.dtype(1) == DType::f32 && args.shape(1) == range, shape_mismatch,
              "observe_weight", "expected ranges f32 {}, got {} {}", range, args.dtype(1),
              args.shape(1));
-  if (context().observing) args.output(2, range, DType::f32);
+  if (context().observing && !a.fixed) args.output(2, range, DType::f32);
 }
 
 void forward(const Call& call, std::span<const Tensor> inputs, std::span<Tensor> outputs,

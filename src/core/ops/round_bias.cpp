@@ -29,7 +29,7 @@ void forward_range_scale(const Call& call, std::span<const Tensor> inputs,
   *outputs[0].mutable_data<float>() =
       range.empty()
           ? std::numeric_limits<float>::quiet_NaN()
-          : affine_parameters(range.min, range.max, a.qmin, a.qmax, a.even_zero_point).scale;
+          : affine_parameters(range.min, range.max, codes_of(a)).scale;
 }
 
 void infer_step_scale(InferArgs& args) {

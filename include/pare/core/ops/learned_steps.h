@@ -29,6 +29,7 @@ struct FakeQuantizeLearnedAttributes {
   /// μ ± 3σ cut to what was seen (LSQ+, TQT), "largest" the largest magnitude, "least_squares" the
   /// least square error of 100 parts of that.
   std::string start = "mean";
+  bool fixed = false;  ///< step and zero point get no gradient
   void fields(AttributeVisitor& visit) {
     visit("qmin", qmin);
     visit("qmax", qmax);
@@ -39,6 +40,7 @@ struct FakeQuantizeLearnedAttributes {
     visit("gradient_factor", gradient_factor);
     visit("relu", relu);
     visit("start", start);
+    visit("fixed", fixed);
   }
 };
 

@@ -11,10 +11,12 @@ struct BatchNormAttributes {
   double epsilon = 1e-5;
   double momentum = 0.1;  ///< PyTorch's: running = (1 − momentum)·running + momentum·batch
   bool frozen = false;    ///< running statistics also in training, and no update
+  bool fixed = false;     ///< the same, which Module::train() and eval() leave as it is
   void fields(AttributeVisitor& visit) {
     visit("epsilon", epsilon);
     visit("momentum", momentum);
     visit("frozen", frozen);
+    visit("fixed", fixed);
   }
 };
 struct DropoutAttributes {
@@ -26,8 +28,9 @@ struct DropoutAttributes {
   }
 };
 
-/// x [N, C, …], all others [C]. In training (context().training, not frozen) normalizes by the
-/// batch's statistics and moves the running ones (unbiased variance); else by the running ones.
+/// x [N, C, …], all others [C]. In training (context().training, neither frozen nor fixed)
+/// normalizes by the batch's statistics and moves the running ones (unbiased variance); else by the
+/// running ones.
 PARE_API Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                            const Tensor& running_mean, const Tensor& running_variance,
                            const Attributes& attributes);

@@ -15,17 +15,21 @@ struct ObserveAttributes {
   std::int64_t qmin = 0;
   std::int64_t qmax = 255;
   bool even_zero_point = true;  ///< even zero points, where all rounding orders agree on ties
+  bool symmetric = false;       ///< of observe_fake_quantize: as Codes::symmetric
   /// 0: the range is that of all values seen. Else the first batch's range, and from then on
   /// range += averaging · (batch's range − range). Histograms ignore it.
   double averaging = 0;
   /// observe_fake_quantize takes relu(x) for x, in the same pass. The other observers ignore it.
   bool relu = false;
+  bool fixed = false;  ///< of observe_fake_quantize: the range stays, whatever is observed
   void fields(AttributeVisitor& visit) {
     visit("qmin", qmin);
     visit("qmax", qmax);
     visit("even_zero_point", even_zero_point);
+    visit("symmetric", symmetric);
     visit("averaging", averaging);
     visit("relu", relu);
+    visit("fixed", fixed);
   }
 };
 struct SymmetricScaleAttributes {

@@ -20,6 +20,12 @@ struct Codes {
   /// code: 0 of signed codes, 128 of 0 … 255.
   bool symmetric = false;
 };
+inline Codes codes_of(const ObserveAttributes& a) {
+  return {.qmin = a.qmin,
+          .qmax = a.qmax,
+          .even_zero_point = a.even_zero_point,
+          .symmetric = a.symmetric};
+}
 /// The one rule for ranges: the range is widened to hold 0 (to both sides of it, if symmetric);
 /// s = max((max − min) / (qmax − qmin), 2⁻²³), z = qmin − min/s rounded (to an even number if
 /// asked) and clamped; if symmetric the middle code. Throws invalid_argument for a range that is
@@ -60,6 +66,7 @@ struct ObserveWeightAttributes {
   double averaging = 1;
   /// Of 80 ranges, 1 to 0.21 of the weight's own, the one that loses least in the square.
   bool least_squares = false;
+  bool fixed = false;  ///< a range that follows the weight's own stays, whatever is observed
   void fields(AttributeVisitor& visit) {
     visit("qmin", qmin);
     visit("qmax", qmax);
@@ -67,6 +74,7 @@ struct ObserveWeightAttributes {
     visit("symmetric", symmetric);
     visit("averaging", averaging);
     visit("least_squares", least_squares);
+    visit("fixed", fixed);
   }
 };
 /// The scales (f32) and zero points (i32), [C] or of rank 0, of w (f32) by its own values; a
