@@ -15,7 +15,7 @@ import wave
 
 import numpy as np
 
-WAYS = {"static": ["--calibration"], "static, best": ["--calibration", "--adaround", "--bias-correction", "--smooth", "0.5", "--smooth-steps", "10"],
+WAYS = {"static": ["--calibration"], "static, 25 dB": ["--calibration", "--min-sqnr", "25"], "static, best": ["--calibration", "--adaround", "--bias-correction", "--smooth", "0.5", "--smooth-steps", "10"],
         "dynamic": ["--dynamic"], "weights, 8 bits": ["--weight-only", "--bits", "8", "--group", "0"], "weights, 4 bits": ["--weight-only"]}
 
 

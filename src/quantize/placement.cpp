@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "core/check.h"
-#include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
-#include "graph/moves.h"
+#include "graph/uses.h"
 #include "pare/core/ops.h"
 #include "quantize/settings.h"
 
@@ -41,16 +41,18 @@ class Placer {
         after_weighted_(graph.values().size(), false),
         internal_(graph.values().size(), false),
         unobserved_(graph.values().size(), false),
-        main_(graph.values().size(), -1) {
-    placement_.nodes.resize(graph.nodes().size());
-  }
+        main_(graph.values().size(), -1),
+        apart_(graph.nodes().size(), false) {}
 
   Placement run() {
     for (const int v : graph_.inputs())
       unobserved_[at(v)] =
           observer_of(settings_of_input(config_, graph_.value(v).name)) == Observer::none;
-    for (int n = 0; n < nodes(); ++n) choose(n);
-    keep_what_is_needed();
+    do {
+      placement_.nodes.assign(graph_.nodes().size(), {});
+      for (int n = 0; n < nodes(); ++n) choose(n);
+      keep_what_is_needed();
+    } while (take_inputs_apart());
     for (int n = nodes() - 1; n >= 0; --n) form_group(n);
     join_ranges();
     return std::move(placement_);
@@ -137,6 +139,10 @@ class Placer {
       choice.reason = "the layer before it stays float";
       return;
     }
+    if (apart_[at(n)]) {
+      choice.reason = "parts of an input have ranges of their own";
+      return;
+    }
     const bool continues = kind == Role::absorbed || kind == Role::activation;
     unobserved_[at(node.outputs[0])] = observer_of(settings_of(config_, node)) == Observer::none;
     for_each_activation(node, [&](int v) {
@@ -184,6 +190,59 @@ class Placer {
       }
       for_each_activation(node, [&](int v) { needed[at(v)] = true; });
     }
+  }
+
+  bool takes_part(const Graph::Node& node) const {
+    return node.call.op == &kSlice &&
+           graph_.value(node.inputs[0]).shape != graph_.value(node.outputs[0]).shape;
+  }
+
+  // What becomes of a value by movement alone: the slices that take parts of it, whether something
+  // else reads codes of it.
+  struct Pieces {
+    std::vector<int> slices;
+    bool whole = false;
+  };
+  void find_pieces(int value, Pieces& pieces) const {
+    for (const int reader : uses_.reads(value)) {
+      const Graph::Node& node = graph_.node(reader);
+      if (takes_part(node))
+        pieces.slices.push_back(reader);
+      else if (role(reader) == Role::select)
+        find_pieces(node.outputs[0], pieces);
+      else
+        pieces.whole = pieces.whole || quantized(reader);
+    }
+    pieces.whole = pieces.whole || (config_.quantize_outputs && uses_.is_output(value));
+  }
+
+  // An input of the graph is rounded by a step of its own, which may as well stand behind the
+  // slices that take it apart: each part then has its own range (an LSTM's h and c in one state),
+  // and what nothing quantized reads has none. Says whether that changes what stays float.
+  bool take_inputs_apart() {
+    bool changed = false;
+    for (const int input : graph_.inputs()) {
+      Pieces pieces;
+      find_pieces(input, pieces);
+      if (pieces.whole || are_joined_again(pieces.slices)) continue;
+      for (const int slice : pieces.slices) {
+        if (!quantized(slice)) continue;
+        apart_[at(slice)] = true;
+        changed = true;
+      }
+    }
+    return changed;
+  }
+
+  // All parts come together in one range (pixels that are made channels): then codes are moved.
+  bool are_joined_again(const std::vector<int>& slices) const {
+    std::vector<int> parent = shared_ranges(slices);
+    std::set<int> ranges;
+    for (const int slice : slices) {
+      if (!quantized(slice)) return false;
+      ranges.insert(root(parent, graph_.node(slice).outputs[0]));
+    }
+    return slices.size() > 1 && ranges.size() == 1;
   }
 
   bool takes_residual(int add, int sum) const {
@@ -247,22 +306,32 @@ class Placer {
     return source;
   }
 
-  void join_ranges() {
+  static int root(std::vector<int>& parent, int v) {
+    while (parent[at(v)] != v) v = parent[at(v)] = parent[at(parent[at(v)])];
+    return v;
+  }
+
+  // Per value the next one of its set, of those that movement and concatenation put on one scale
+  // (but for the nodes `without`).
+  std::vector<int> shared_ranges(const std::vector<int>& without) const {
     std::vector<int> parent(graph_.values().size());
     std::iota(parent.begin(), parent.end(), 0);
-    const auto root = [&](int v) {
-      while (parent[at(v)] != v) v = parent[at(v)] = parent[at(parent[at(v)])];
-      return v;
-    };
     for (int n = 0; n < nodes(); ++n)
-      if (role(n) == Role::select || role(n) == Role::share)
-        for_each_activation(graph_.node(n),
-                            [&](int v) { parent[at(root(v))] = root(graph_.node(n).outputs[0]); });
+      if ((role(n) == Role::select || role(n) == Role::share) &&
+          std::ranges::find(without, n) == without.end())
+        for_each_activation(graph_.node(n), [&](int v) {
+          parent[at(root(parent, v))] = root(parent, graph_.node(n).outputs[0]);
+        });
+    return parent;
+  }
+
+  void join_ranges() {
+    std::vector<int> parent = shared_ranges({});
     const std::vector<bool> source = find_sources();
     std::map<int, std::size_t> range_of;
     for (int v = 0; v < static_cast<int>(source.size()); ++v) {
       if (!source[at(v)]) continue;
-      const auto [found, fresh] = range_of.emplace(root(v), placement_.ranges.size());
+      const auto [found, fresh] = range_of.emplace(root(parent, v), placement_.ranges.size());
       if (fresh) placement_.ranges.emplace_back();
       placement_.ranges[found->second].sources.push_back({v, main_[at(v)]});
     }
@@ -279,41 +348,11 @@ class Placer {
   std::vector<bool> internal_;        // per value: stays within a group, never rounded
   std::vector<bool> unobserved_;      // per value: stays float by Observer::none
   std::vector<int> main_;             // per value: the op of the group whose result it is
+  std::vector<bool> apart_;           // per node: a slice of an input, before what rounds it
   Placement placement_;
 };
 
 }  // namespace
-
-int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node) {
-  if (node.call.op != &kBatchNorm) return -1;
-  const int before = graph.value(node.inputs[0]).producer;
-  if (before < 0 || uses.only_reader(node.inputs[0]) < 0) return -1;
-  const OpDef* op = graph.node(before).call.op;
-  // Their channels are an axis of the weight and the output's second, as batch norm's are.
-  const bool weighted = is_convolution(op) ||
-                        (is_conv_transpose(op) && groups_of(graph.node(before).call) == 1) ||
-                        (op == &kLinear && graph.value(node.inputs[0]).shape.rank() == 2);
-  return weighted ? before : -1;
-}
-
-int batch_norm_after(const Graph& graph, const Uses& uses, int n) {
-  const int reader = uses.only_reader(graph.node(n).outputs[0]);
-  return reader >= 0 && absorbed_into(graph, uses, graph.node(reader)) == n ? reader : -1;
-}
-
-bool selects(const Call& call) {
-  if (call.op == &kPad) return call.attributes.as<PadAttributes>().value == 0;
-  return call.op->channels.kind == ChannelFact::Kind::movement || is_max_pool(call.op) ||
-         call.op == &kDropout || call.op == &kDetach || call.op == &kToFormat ||
-         moves_elements(call);
-}
-
-bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i) {
-  const QuantizationFact& fact = node.call.op->quantization;
-  const int index = static_cast<int>(i);
-  return node.inputs[i] >= 0 && index != fact.weight_input && index != fact.bias_input &&
-         graph.value(node.inputs[i]).dtype == DType::f32;
-}
 
 Placement place(const Graph& graph, const QConfig& config) { return Placer(graph, config).run(); }
 

@@ -1,6 +1,8 @@
 // Where Q and DQ stand: whole groups, no islands, shared ranges, and a report of every node.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <string>
@@ -151,6 +153,153 @@ TEST(Placement, MovementAndConcatHaveTheirInputsScales) {
     }
     EXPECT_EQ(moved, 2);
   }
+}
+
+/// What an exporter makes of an LSTM's step: h and c are parts of one input [N, 2, 8].
+struct OneState : nn::Module {
+  nn::Linear gate{{.in = 8, .out = 8}};
+  nn::Linear out{{.in = 8, .out = 4}};
+  void members(nn::Members& m) override { m("gate", gate)("out", out); }
+  Tensor forward(const Tensor& state) override {
+    const Tensor h = reshape(slice(state, 1, 0, 1), {-1, 8});
+    const Tensor c = reshape(slice(state, 1, 1, 2), {-1, 8});
+    return out(tanh(mul(sigmoid(gate(h)), c)));
+  }
+};
+
+/// x read as it is, from its left half and from its right half, as asked for.
+struct Halves : nn::Module {
+  Halves(bool whole, bool left, bool right) : whole_(whole), left_(left), right_(right) {}
+  nn::Linear of_all{{.in = 8, .out = 4}};
+  nn::Linear of_left{{.in = 4, .out = 4}};
+  nn::Linear of_right{{.in = 4, .out = 4}};
+  void members(nn::Members& m) override {
+    if (whole_) m("of_all", of_all);
+    if (left_) m("of_left", of_left);
+    if (right_) m("of_right", of_right);
+  }
+  Tensor forward(const Tensor& x) override {
+    Tensors sums;
+    if (whole_) sums.push_back(of_all(x));
+    if (left_) sums.push_back(of_left(slice(x, 1, 0, 4)));
+    if (right_) sums.push_back(of_right(slice(x, 1, 4, 8)));
+    return concat(sums, 1);
+  }
+
+ private:
+  bool whole_, left_, right_;
+};
+
+/// Pixels made channels: the four parts of x come together again.
+struct Focus : nn::Module {
+  nn::Conv2d conv{{.in = 12, .out = 4, .kernel = 1}};
+  void members(nn::Members& m) override { m("conv", conv); }
+  Tensor forward(const Tensor& x) override {
+    Tensors parts;
+    for (const std::int64_t row : {0, 1})
+      for (const std::int64_t column : {0, 1})
+        parts.push_back(slice(slice(x, 2, row, 8, 2), 3, column, 8, 2));
+    return conv(concat(parts, 1));
+  }
+};
+
+/// Rows of 8, of which the last four are 500 times larger.
+Tensor uneven(std::uint64_t seed, const Shape& shape) {
+  Tensor x = Generator(seed).uniform(shape, -1, 1);
+  float* values = x.mutable_data<float>();
+  for (std::int64_t i = 0; i < x.elements(); ++i)
+    if (i % 8 >= 4) values[i] *= 500;
+  return x;
+}
+
+/// The largest value seen by each observer.
+std::vector<float> largest_seen(const Graph& prepared) {
+  std::vector<float> largest;
+  for (const ActivationRange& r : observed_ranges(prepared))
+    largest.push_back(std::max(std::fabs(r.seen_min), std::fabs(r.seen_max)));
+  return largest;
+}
+
+TEST(Placement, PartsOfAnInputHaveRangesOfTheirOwn) {
+  OneState net;
+  const Graph graph = test::graph_of(net, Tensor::zeros({4, 2, 8}));
+  Tensor state = Generator(2).uniform({64, 2, 8}, -1, 1);
+  float* values = state.mutable_data<float>();
+  for (std::int64_t i = 0; i < state.elements(); ++i)
+    if (i / 8 % 2 == 1) values[i] *= 500;
+  for (const bool training : {false, true}) {
+    Graph prepared = training ? prepare_qat(graph) : prepare(graph);
+    {
+      const NoGrad no_grad;
+      prepared(state);
+    }
+    // h has a range, and so has what tanh gives; c, which only mul reads, has none.
+    for (const float seen : largest_seen(prepared)) EXPECT_LE(seen, 1);
+    const Converted converted = convert(prepared);
+    const auto lines = lines_of(converted.report);
+    int slices = 0;
+    for (const Graph::Node& node : graph.nodes()) {
+      if (node.call.op == &kLinear) {
+        EXPECT_TRUE(lines.at(node.name)->quantized);
+      }
+      if (node.call.op == &kMul) {
+        EXPECT_FALSE(lines.at(node.name)->quantized);
+      }
+      if (node.call.op != &kSlice) continue;
+      EXPECT_EQ(lines.at(node.name)->note, "parts of an input have ranges of their own");
+      ++slices;
+    }
+    EXPECT_EQ(slices, 2);
+    // One range over h and c would leave h one code, and the gates none of it.
+    const NoGrad no_grad;
+    const Tensor expected = graph.copy()(state), found = converted.graph.copy()(state);
+    double signal = 0, noise = 0;
+    for (std::int64_t i = 0; i < expected.elements(); ++i) {
+      const double e = expected.data<float>()[i], d = found.data<float>()[i] - e;
+      signal += e * e;
+      noise += d * d;
+    }
+    EXPECT_GT(10 * std::log10(signal / noise), 25) << training;
+  }
+}
+
+TEST(Placement, AnInputIsRoundedBehindSlicesWhereNothingReadsItWhole) {
+  const Tensor x = uneven(3, {32, 8});
+  const auto seen_by = [&](bool whole, bool left, bool right) {
+    Halves net(whole, left, right);
+    const Graph graph = test::graph_of(net, Tensor::zeros({4, 8}));
+    QConfig config = QConfig::portable();
+    config.observer = Observer::min_max;
+    Graph prepared = prepare(graph, config);
+    const NoGrad no_grad;
+    prepared(x);
+    std::vector<float> largest = largest_seen(prepared);
+    std::ranges::sort(largest);
+    return largest;
+  };
+  const auto largest_of = [](const Tensor& t) {
+    float largest = 0;
+    for (const float v : t.to_vector<float>()) largest = std::max(largest, std::fabs(v));
+    return largest;
+  };
+  const float left = largest_of(slice(x, 1, 0, 4)), right = largest_of(slice(x, 1, 4, 8));
+  EXPECT_EQ(seen_by(false, true, true), (std::vector<float>{left, right}));
+  // What no part takes needs no range.
+  EXPECT_EQ(seen_by(false, true, false), std::vector<float>{left});
+  // Codes of the whole are there anyway, and moving them costs nothing.
+  EXPECT_EQ(seen_by(true, true, true), std::vector<float>{right});
+}
+
+TEST(Placement, PartsThatComeTogetherAgainShareTheInputsRange) {
+  Focus net;
+  const Graph graph = test::graph_of(net, Tensor::zeros(kShape));
+  const Converted converted = quantized(graph, QConfig::portable(), false);
+  for (const auto& [name, line] : lines_of(converted.report)) EXPECT_TRUE(line->quantized) << name;
+  std::set<double> scales;
+  for (const Graph::Node& node : converted.graph.nodes())
+    if (dequantizes_activation(converted.graph, node))
+      scales.insert(converted.graph.value(node.inputs[1]).tensor.item());
+  EXPECT_EQ(scales.size(), 1U);
 }
 
 }  // namespace
