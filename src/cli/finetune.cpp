@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -75,7 +76,12 @@ data::Loader loader_of(const Graph& graph, const Inputs& inputs, const LabelOpti
                               .shuffle = training,
                               .drop_last = fixed,
                               .seed = settings.seed};
-  return {data::TensorDataset(inputs.only(), load_labels(labels, inputs.samples())), loading};
+  const Shape& logits = graph.value(graph.outputs().at(output_number(graph, labels.output))).shape;
+  const int last = logits.rank() - 1;
+  std::optional<std::int64_t> classes;
+  if (last >= 0 && !logits.symbolic(last)) classes = logits[last];
+  return {data::TensorDataset(inputs.only(), load_labels(labels, inputs.samples(), classes)),
+          loading};
 }
 
 std::unique_ptr<optim::Optimizer> optimizer_of(const Tensors& parameters, const Options& o) {
@@ -140,7 +146,8 @@ train::History learn(Graph& graph, const Options& options, const Settings& setti
   std::optional<Inputs> validation_inputs;
   std::optional<data::Loader> validation;
   if (!options.validation_inputs.empty()) {
-    validation_inputs.emplace(graph, options.validation_inputs, options.batch);
+    validation_inputs.emplace(graph, options.validation_inputs, options.batch,
+                              "--validation-input");
     LabelOptions labels = options.labels;
     labels.labels = options.validation_labels;
     validation.emplace(loader_of(graph, *validation_inputs, labels, options, settings, false));
@@ -198,6 +205,19 @@ train::History learn(Graph& graph, const Options& options, const Settings& setti
                          }});
 }
 
+// After the last step no loss has told of them.
+void check_weights(const Graph& graph) {
+  for (const Graph::Value& value : graph.values()) {
+    if (value.kind != Graph::Kind::parameter || value.dtype != DType::f32) continue;
+    for (const float w : value.tensor.to_vector<float>())
+      if (!std::isfinite(w))
+        throw Error(ErrorCode::invalid_state,
+                    fmt::format("finetune: expected finite weights after the last step, got {} in "
+                                "'{}'; a smaller --lr may help",
+                                w, value.name));
+  }
+}
+
 std::string table(const train::History& history) {
   std::string text = fmt::format("{:>5} {:>12} {:>9} {:>12} {:>9} {:>8}\n", "epoch", "train loss",
                                  "top-1", "validation", "top-1", "seconds");
@@ -236,6 +256,7 @@ void run(const Options& options, const Settings& settings) {
     throw Error(ErrorCode::unsupported,
                 options.from + ": expected a model with weights to train, got one of constants");
   const train::History history = learn(graph, options, settings);
+  check_weights(graph);
   Json epochs = Json::array();
   for (const train::EpochRecord& epoch : history.epochs) epochs.push_back(epoch_json(epoch));
   // Without validation the model is that of the last epoch.

@@ -238,7 +238,7 @@ void run(const Options& options, const Settings& settings) {
     equalized = quantize::equalize(
         graph, {.relu6_as_relu = options.relu6_as_relu, .statistics = &statistics});
   const std::int64_t batch = options.batch ? options.batch : batch_for(graph);
-  const Inputs inputs(graph, options.calibration, batch);
+  const Inputs inputs(graph, options.calibration, batch, "--calibration");
   const quantize::SmoothReport smoothed = smooth(graph, inputs, options, settings);
   const quantize::AbsorptionReport absorbed = absorb(graph, inputs, statistics, options, settings);
   std::optional<quantize::SearchReport> found;

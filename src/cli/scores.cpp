@@ -66,7 +66,8 @@ bool gives_probabilities(const Graph& graph, int value) {
   return producer >= 0 && graph.node(producer).call.op == &kSoftmax;
 }
 
-Tensor load_labels(const LabelOptions& options, std::int64_t samples) {
+Tensor load_labels(const LabelOptions& options, std::int64_t samples,
+                   std::optional<std::int64_t> classes) {
   const Tensor labels = io::load_npy(options.labels);
   if (is_floating(labels.dtype()) || labels.rank() < 1)
     throw Error(ErrorCode::dtype_mismatch,
@@ -78,7 +79,14 @@ Tensor load_labels(const LabelOptions& options, std::int64_t samples) {
                             labels.shape().to_string()));
   Tensor out = labels.to(DType::i64).clone();
   std::int64_t* const data = out.mutable_data<std::int64_t>();
-  for (std::int64_t i = 0; i < out.elements(); ++i) data[i] += options.offset;
+  for (std::int64_t i = 0; i < out.elements(); ++i) {
+    data[i] += options.offset;
+    const bool known = data[i] >= 0 && data[i] < classes.value_or(data[i] + 1);
+    if (classes && !known && data[i] != CrossEntropyAttributes{}.ignore_index)
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: expected labels from 0 to {}, got {} at element {}",
+                              options.labels, *classes - 1, data[i], i));
+  }
   return out;
 }
 

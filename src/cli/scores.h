@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/tensors.h"
@@ -23,8 +24,10 @@ struct LabelOptions {
 CLI::Option* add_label_options(CLI::App* command, LabelOptions& options);
 
 /// The labels of a file, their offset added, for so many samples. Throws dtype_mismatch and
-/// shape_mismatch.
-Tensor load_labels(const LabelOptions& options, std::int64_t samples);
+/// shape_mismatch, and invalid_argument for labels of no class where `classes` says how many there
+/// are (−100, which losses pass over, apart).
+Tensor load_labels(const LabelOptions& options, std::int64_t samples,
+                   std::optional<std::int64_t> classes = {});
 /// The number of the output that the options name. Throws UsageError.
 std::size_t output_number(const Graph& graph, const std::string& name);
 /// Whether an output is probabilities already: the model ends in a softmax.

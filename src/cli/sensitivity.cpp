@@ -42,7 +42,7 @@ void run(const Options& options, const Settings& settings) {
   const Graph graph = load_model(options.model);
   const std::int64_t batch = options.batch ? options.batch : batch_for(graph);
   const MeasuredData measured(graph, options.inputs, options.labels, batch);
-  const Inputs calibration(graph, options.calibration, batch);
+  const Inputs calibration(graph, options.calibration, batch, "--calibration");
   quantize::SensitivityOptions sensitivity{
       .config = config_of(options.config), .data = measured.batches(), .metric = measured.metric()};
   StagedProgress progress(settings);

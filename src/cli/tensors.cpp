@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -69,12 +70,13 @@ Tensor rows(const Tensor& tensor, std::int64_t begin, std::int64_t end) {
   return data::TensorDataset(tensor).part(begin, end).inputs();
 }
 
-Inputs::Inputs(const Graph& graph, const std::vector<std::string>& given, std::int64_t batch) {
+Inputs::Inputs(const Graph& graph, const std::vector<std::string>& given, std::int64_t batch,
+               const char* option) {
   std::vector<std::string> paths(graph.inputs().size());
   for (const std::string& text : given) {
-    const auto [i, path] = assign(graph, text, "--input");
+    const auto [i, path] = assign(graph, text, option);
     if (!paths[i].empty())
-      throw UsageError(fmt::format("--input: expected '{}' once, got it twice",
+      throw UsageError(fmt::format("{}: expected '{}' once, got it twice", option,
                                    graph.value(graph.inputs()[i]).name));
     paths[i] = path;
   }
@@ -82,7 +84,7 @@ Inputs::Inputs(const Graph& graph, const std::vector<std::string>& given, std::i
   for (std::size_t i = 0; i < paths.size(); ++i)
     if (paths[i].empty()) missing.push_back(graph.value(graph.inputs()[i]).name);
   if (!missing.empty())
-    throw UsageError(fmt::format("--input: expected a file for every input, got none for {}",
+    throw UsageError(fmt::format("{}: expected a file for every input, got none for {}", option,
                                  fmt::join(missing, ", ")));
 
   whole_ = true;
@@ -102,8 +104,11 @@ Inputs::Inputs(const Graph& graph, const std::vector<std::string>& given, std::i
   }
   const Tensor& first = inputs_.front().tensor;
   samples_ = first.rank() == 0 ? 1 : first.dim(0);
+  if (samples_ == 0)
+    throw Error(ErrorCode::shape_mismatch, fmt::format("{}: expected at least one sample, got {}",
+                                                       paths[0], first.shape().to_string()));
   if (whole_) {
-    batch_ = std::max<std::int64_t>(samples_, 1);
+    batch_ = samples_;
     return;
   }
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -122,8 +127,17 @@ Tensor Inputs::only() const {
     throw UsageError(
         fmt::format("--input: expected a model of one input, got one of {}", inputs_.size()));
   const Input& input = inputs_.front();
-  const bool bytes = input.tensor.dtype() == DType::u8 && input.dtype == DType::f32;
-  return bytes ? input.tensor : input.tensor.to(input.dtype);
+  if (input.tensor.dtype() == DType::u8 && input.dtype == DType::f32) return input.tensor;
+  Tensor samples = input.tensor.to(input.dtype);
+  if (!is_floating(input.dtype)) return samples;
+  const Tensor plain = samples.to(DType::f32);
+  const float* const x = plain.data<float>();
+  for (std::int64_t i = 0; i < plain.elements(); ++i)
+    if (!std::isfinite(x[i]))
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("input '{}': expected finite values, got {} at element {} of {}",
+                              input.name, x[i], i, plain.shape().to_string()));
+  return samples;
 }
 
 std::int64_t Inputs::batches() const { return whole_ ? 1 : (samples_ + batch_ - 1) / batch_; }

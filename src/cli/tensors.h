@@ -11,14 +11,16 @@
 namespace pare::cli {
 
 /// The tensors of "--input name=x.npy" (the name may be left out when the model has one input), in
-/// the model's order, in the model's element types. Throws UsageError for names that do not fit,
-/// and what load_npy throws.
+/// the model's order, in the model's element types. Throws UsageError naming the option for names
+/// that do not fit, shape_mismatch naming the file for no samples or another number of them than
+/// the others have, and what load_npy throws.
 class Inputs {
  public:
-  Inputs(const Graph& graph, const std::vector<std::string>& given, std::int64_t batch);
+  Inputs(const Graph& graph, const std::vector<std::string>& given, std::int64_t batch,
+         const char* option = "--input");
 
   /// The samples of a model of one input, in its element type (u8 as they are where that is f32).
-  /// Throws UsageError for a model of several.
+  /// Throws UsageError for a model of several, invalid_argument for NaN or infinity.
   Tensor only() const;
   /// How many samples there are: the size of the first axis.
   std::int64_t samples() const { return samples_; }

@@ -103,7 +103,8 @@ void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
                                       .exclude = job.exclude};
   std::optional<Inputs> inputs;
   if (!job.calibration.empty()) {
-    inputs.emplace(graph, job.calibration, job.batch ? job.batch : batch_for(graph));
+    inputs.emplace(graph, job.calibration, job.batch ? job.batch : batch_for(graph),
+                   "--calibration");
     options.data = batches_of(*inputs);
   }
   ContextScope scope;

@@ -15,6 +15,7 @@
 #include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/graph/passes.h"
+#include "quantize/measured_batch.h"
 
 namespace pare::quantize {
 namespace {
@@ -100,7 +101,8 @@ class Comparer {
   }
 
   Comparison run(const Batches& data) {
-    for (std::int64_t b = 0; b < data.count; ++b) add(data.get(b), b == 0);
+    for (std::int64_t b = 0; b < data.count; ++b)
+      add(measured_batch(reference_, data, b, kWhere), b == 0);
     if (options_.histogram_bins > 0)
       for (std::int64_t b = 0; b < data.count; ++b) count(data.get(b));
     Comparison result;

@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 
+#include "core/check.h"
+#include "core/value_range.h"
 #include "pare/core/context.h"
 #include "pare/graph/compare.h"
 #include "pare/quantize/prepare.h"
+#include "quantize/measured_batch.h"
 
 namespace pare::quantize {
-
 Graph calibrated(const Graph& graph, const Batches& calibration, const QConfig& config) {
   Graph prepared = prepare(graph, config);
   ContextScope scope;
@@ -19,8 +22,20 @@ Graph calibrated(const Graph& graph, const Batches& calibration, const QConfig& 
   return prepared;
 }
 
-OutputNoise::OutputNoise(const Plan& reference, const Batches& data) : data_(data) {
-  for (std::int64_t b = 0; b < data.count; ++b) wanted_.push_back(reference.run(data.get(b)));
+OutputNoise::OutputNoise(const Graph& graph, const Plan& reference, const Batches& data,
+                         const char* where)
+    : data_(data) {
+  const std::vector<std::string> names = graph.output_names();
+  for (std::int64_t b = 0; b < data.count; ++b) {
+    wanted_.push_back(reference.run(measured_batch(graph, data, b, where)));
+    for (std::size_t o = 0; o < names.size(); ++o) {
+      const Tensor& output = wanted_.back()[o];
+      if (!is_floating(output.dtype())) continue;
+      // Noise beside what is not finite has no level.
+      const std::string place = fmt::format("{}: output '{}' on batch {}", where, names[o], b);
+      value_range(output.detach().to(MemoryFormat::row_major).to(DType::f32), place.c_str());
+    }
+  }
 }
 
 double OutputNoise::sqnr_db(const Plan& plan) const {

@@ -15,8 +15,9 @@ Graph calibrated(const Graph& graph, const Batches& calibration, const QConfig& 
 
 class OutputNoise {
  public:
-  /// Runs the float net on all data and keeps its outputs.
-  OutputNoise(const Plan& reference, const Batches& data);
+  /// Runs the float net on all data and keeps its outputs. Throws as measured_batch, and
+  /// invalid_argument naming `where` and the output where it gives NaN or infinity.
+  OutputNoise(const Graph& graph, const Plan& reference, const Batches& data, const char* where);
   /// Signal to noise in dB of the output that suffers most; infinite where all are equal.
   double sqnr_db(const Plan& plan) const;
 

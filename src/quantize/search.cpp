@@ -67,7 +67,7 @@ class Search {
   Searched run() {
     list_layers();
     const Plan reference = compile(graph_.share());
-    noise_.emplace(reference, data_);
+    noise_.emplace(graph_, reference, data_, kWhere);
     if (options_.metric) report_.float_metric = metric_of(reference);
     rank();
     layers_.fit_bytes();

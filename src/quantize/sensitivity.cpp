@@ -57,7 +57,7 @@ class Sensitivity {
         graph_(fake_quantized(prepared, options.searches)),
         leaf_(leaf_values(graph_)),
         float_(compile(alone(-1))),
-        noise_(float_, data) {}
+        noise_(graph_, float_, data, kWhere) {}
 
   SensitivityReport run() {
     if (options_.metric) report_.float_metric = options_.metric(float_);

@@ -61,8 +61,8 @@ PARE_API std::string to_string(const Comparison& comparison);
 /// were the reference's: the error of that step, its weights' and that of rounding what it reads.
 /// What a quantized net rounds behind a value counts with its readers. The reference may be any
 /// graph, the other one prepared, converted, or changed in other ways that keep names. Throws
-/// invalid_argument for graphs with other numbers of inputs or outputs, for no data, and for
-/// histogram_bins below 0; shape_mismatch for outputs of different shapes; and as Graph::run.
+/// invalid_argument for graphs with other numbers of inputs or outputs, no data or NaN in it, and
+/// histogram_bins below 0; shape_mismatch for empty inputs or unlike outputs; and as Graph::run.
 PARE_API Comparison compare(const Graph& reference, const Graph& other, const Batches& data,
                             const CompareOptions& options = {});
 
