@@ -18,6 +18,7 @@
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
 #include "quantize/report.h"
+#include "quantize/weight_groups.h"
 #include "quantize/weight_reader.h"
 #include "quantize/weights.h"
 
@@ -60,7 +61,8 @@ class Converter {
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
     std::erase_if(graph_.metadata(), [](const auto& entry) {
       return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey) ||
-             entry.first.starts_with(kRangeKey) || entry.first.starts_with(kOwnKey);
+             entry.first.starts_with(kRangeKey) || entry.first.starts_with(kOwnKey) ||
+             entry.first.starts_with(kGroupKey);
     });
     graph_.compact();
     Graph result = fold_constants(graph_).graph;
@@ -258,6 +260,7 @@ class Converter {
       graph_.replace_uses(before_.node(norm).outputs[0], node.outputs[0]);
       report_.add_folded(before_.node(norm).name, node.name);
     }
+    if (layer.group_size > 0) return convert_groups(n, layer);
     const LayerCodes codes = code_layer(layer);
     const auto weight = at(node.call.op->quantization.weight_input);
     graph_.edit_node(n).inputs[weight] = add_weight(weights_.name(n), codes, layer.axis);
@@ -270,6 +273,26 @@ class Converter {
       set_bias(n, own ? before_.value(bias).name : node.name + ".bias", codes);
     }
     report_.add_layer(node.name, layer, WeightReader::bias_of(node) >= 0, codes);
+  }
+
+  // Codes with a scale for each group, which no integers are multiplied with.
+  void convert_groups(int n, const LayerWeights& layer) {
+    const Graph::Node& node = before_.node(n);
+    const auto input = at(node.call.op->quantization.weight_input);
+    const Shape& weight = before_.value(node.inputs[input]).shape;
+    const WeightGroups groups(node, weight, layer.group_size);
+    const StoredWeight stored = stored_groups(groups, layer, code_layer(layer));
+    const int bias = WeightReader::bias_of(node);
+    if (!layer.float_bias.empty()) {
+      const bool own = bias >= 0 && before_.value(bias).is_leaf();
+      const std::vector<float> values(layer.float_bias.begin(), layer.float_bias.end());
+      set_input(n, at(node.call.op->quantization.bias_input),
+                constant(own ? before_.value(bias).name : node.name + ".bias",
+                         Tensor::from(values, {static_cast<std::int64_t>(values.size())})));
+    }
+    set_input(n, input, add_stored(weights_.name(n), stored, groups.attributes()));
+    report_.add_groups(node.name, layer, weight, stored,
+                       "computed in float: its weights have a scale for each group");
   }
 
   // Weights of recurrent layers and tables that trained for `dynamic`.
@@ -291,13 +314,24 @@ class Converter {
   }
 
   int add_table(const std::string& name, const LayerCodes& codes) {
-    std::vector<int> inputs{constant(name + "_quantized", codes.weight),
-                            constant(name + "_scale", codes.scale)};
-    if (codes.zero_point.defined())
-      inputs.push_back(constant(name + "_zero_point", codes.zero_point));
-    const DequantizeWeightAttributes a{.axis = codes.scale.rank() == 0 ? -1 : 0};
-    return output_of(
-        graph_.add_node(name + "_dequantize", {&kDequantizeWeight, Attributes::of(a)}, inputs));
+    return add_stored(name, {codes.weight, codes.scale, codes.zero_point},
+                      {.axis = codes.scale.rank() == 0 ? -1 : 0});
+  }
+
+  int add_stored(const std::string& name, const StoredWeight& stored,
+                 const DequantizeWeightAttributes& attributes) {
+    std::vector<int> inputs{constant(name + "_quantized", stored.codes),
+                            constant(name + "_scale", stored.scale)};
+    if (stored.zero_point.defined())
+      inputs.push_back(constant(name + "_zero_point", stored.zero_point));
+    const Call call{&kDequantizeWeight, Attributes::of(attributes)};
+    return output_of(graph_.add_node(name + "_dequantize", call, inputs));
+  }
+
+  void set_input(int n, std::size_t input, int value) {
+    std::vector<int>& inputs = graph_.edit_node(n).inputs;
+    if (inputs.size() <= input) inputs.resize(input + 1, -1);
+    inputs[input] = value;
   }
 
   int constant(const std::string& name, const Tensor& value) {
@@ -329,10 +363,7 @@ class Converter {
     const int scale = constant(name + "_scale", codes.bias_scale);
     const int result =
         dequantize(name + "_dequantize", q, scale, zeros(codes.bias_scale.shape()), 0);
-    const std::size_t bias = at(before_.node(n).call.op->quantization.bias_input);
-    std::vector<int>& inputs = graph_.edit_node(n).inputs;
-    if (inputs.size() <= bias) inputs.resize(bias + 1, -1);
-    inputs[bias] = result;
+    set_input(n, at(before_.node(n).call.op->quantization.bias_input), result);
   }
 
   Graph graph_;

@@ -37,6 +37,8 @@ const DynamicForm* form_of(const Graph::Node& node) {
 }
 
 void check_options(const Graph& graph, const DynamicOptions& options) {
+  PARE_CHECK(options.granularity != Granularity::per_group, invalid_argument, kWhere,
+             "expected the granularity per_channel or per_tensor, got per_group");
   PARE_CHECK(options.weight_observer != WeightObserver::moving_average, invalid_argument, kWhere,
              "expected the weight observer min_max or mse, got moving_average");
   PARE_CHECK(options.weight_qmax >= 1 && options.weight_qmax <= 127, invalid_argument, kWhere,

@@ -14,8 +14,10 @@
 #include "quantize/added_leaves.h"
 #include "quantize/batch_norm_factor.h"
 #include "quantize/learned_attributes.h"
+#include "quantize/metadata.h"
 #include "quantize/own_rounding.h"
 #include "quantize/settings.h"
+#include "quantize/weight_groups.h"
 
 namespace pare::quantize {
 namespace {
@@ -49,6 +51,10 @@ class WeightPreparer {
 
   void run_rows(int n, std::size_t input) {
     const int w = graph_.node(n).inputs[input];
+    PARE_CHECK(settings_of(config_, graph_.node(n)).weight_granularity != Granularity::per_group,
+               unsupported, graph_.node(n).name,
+               "expected a scale for each row of weights that train for dynamic, or one, got "
+               "groups; an override gives it another weight_granularity");
     graph_.edit_node(n).inputs[input] = fake_quantized(n, w, graph_.value(w).name, 0);
   }
 
@@ -61,14 +67,29 @@ class WeightPreparer {
   }
 
   // The value w, the weight `name` of node n or that times its batch norm's factor, rounded with a
-  // scale for each channel of an axis, or with one.
+  // scale for each channel of an axis, for each group, or with one.
   int fake_quantized(int n, int w, const std::string& name, int channel_axis) {
     const Shape shape = graph_.value(w).shape;
     const NodeSettings settings = settings_of(config_, graph_.node(n));
-    const int axis = settings.weight_granularity == Granularity::per_tensor
-                         ? -1
-                         : normalize_axis(channel_axis, shape.rank(), "prepare");
     const std::int64_t qmax = weight_qmax(graph_.node(n), shape);
+    const auto rounded_along = [&](int value, int axis) {
+      return rounded(value, name, settings, qmax, axis);
+    };
+    if (settings.weight_granularity == Granularity::per_tensor) return rounded_along(w, -1);
+    if (settings.weight_granularity == Granularity::per_group) {
+      const WeightGroups groups(graph_.node(n), shape, settings.weight_group_size);
+      if (!groups.are_channels()) {
+        const int rows = rounded_along(add_calls(graph_, w, groups.to_rows(), name), 0);
+        const std::string& quantizer = graph_.node(graph_.value(rows).producer).name;
+        graph_.metadata()[kGroupKey + quantizer] = std::to_string(settings.weight_group_size);
+        return add_calls(graph_, rows, groups.from_rows(), name + "_grouped");
+      }
+    }
+    return rounded_along(w, normalize_axis(channel_axis, shape.rank(), "prepare"));
+  }
+
+  int rounded(int w, const std::string& name, const NodeSettings& settings, std::int64_t qmax,
+              int axis) {
     const ObserveWeightAttributes a{
         .qmin = config_.full_weight_range ? -qmax - 1 : -qmax,
         .qmax = qmax,

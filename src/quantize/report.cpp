@@ -42,6 +42,18 @@ void ReportBuilder::add_rows(const std::string& node, const LayerWeights& layer,
   if (line.note.empty()) line.note = codes.note;
 }
 
+void ReportBuilder::add_groups(const std::string& node, const LayerWeights& layer,
+                               const Shape& weight, const StoredWeight& stored,
+                               const std::string& note) {
+  const std::size_t vectors = layer.factor.empty() ? 0U : 4U;
+  const std::size_t bias = layer.float_bias.size() * sizeof(float);
+  const std::size_t before =
+      static_cast<std::size_t>(weight.elements()) * sizeof(float) + (1 + vectors) * bias;
+  std::size_t after = stored.codes.bytes() + stored.scale.bytes() + bias;
+  if (stored.zero_point.defined()) after += stored.zero_point.bytes();
+  layers_[node] = {before, after, note};
+}
+
 void ReportBuilder::add_folded(const std::string& norm, const std::string& into) {
   folded_[norm] = "folded into " + into;
 }

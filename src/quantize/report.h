@@ -8,6 +8,7 @@
 
 #include "pare/quantize/convert.h"
 #include "quantize/ranges.h"
+#include "quantize/weight_codes.h"
 #include "quantize/weights.h"
 
 namespace pare::quantize {
@@ -24,6 +25,9 @@ class ReportBuilder {
                  const LayerCodes& codes);
   /// A weight of the node that has codes, of which there may be several.
   void add_rows(const std::string& node, const LayerWeights& layer, const LayerCodes& codes);
+  /// A layer whose weights have groups, and what they are stored as.
+  void add_groups(const std::string& node, const LayerWeights& layer, const Shape& weight,
+                  const StoredWeight& stored, const std::string& note);
   void add_folded(const std::string& norm, const std::string& into);
   Report finish(const Graph& result) const;
 

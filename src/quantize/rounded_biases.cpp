@@ -27,6 +27,8 @@ class Rounder {
     int quantizer = graph_.value(node.inputs[at(fact.weight_input)]).producer;
     const bool folded = graph_.node(quantizer).call.op == &kDiv;
     if (folded) quantizer = graph_.value(graph_.node(quantizer).inputs[0]).producer;
+    const OpDef* rounds = graph_.node(quantizer).call.op;
+    if (rounds != &kFakeQuantize && rounds != &kFakeQuantizeLearned) return;  // weights by group
     const int source = activation_scale(node.inputs[0]);
     const int bias = norm >= 0 ? graph_.node(norm).inputs[2] : node.inputs[at(fact.bias_input)];
     if (source < 0 || graph_.value(bias).shape.rank() != 1) return;

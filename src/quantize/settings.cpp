@@ -27,6 +27,7 @@ NodeSettings settings_for(const QConfig& config, const std::string& op, const st
   NodeSettings s{.excluded = "",
                  .weight_observer = config.weight_observer,
                  .weight_granularity = config.weight_granularity,
+                 .weight_group_size = config.weight_group_size,
                  .symmetric_weights = config.symmetric_weights};
   for (const OpOverride& o : config.overrides) {
     if (!holds_for(o, op, name)) continue;
@@ -39,6 +40,7 @@ NodeSettings settings_for(const QConfig& config, const std::string& op, const st
     if (o.weight_qmax) s.weight_qmax = o.weight_qmax;
     take(s.weight_observer, o.weight_observer);
     take(s.weight_granularity, o.weight_granularity);
+    take(s.weight_group_size, o.weight_group_size);
     take(s.symmetric_weights, o.symmetric_weights);
   }
   for (const std::string& pattern : config.exclude)
@@ -50,6 +52,11 @@ NodeSettings settings_for(const QConfig& config, const std::string& op, const st
 void check_qmax(std::int64_t qmax, const char* where) {
   PARE_CHECK(qmax >= 1 && qmax <= 127, invalid_argument, where,
              "expected a weight_qmax of 1 to 127, got {}", qmax);
+}
+
+void check_group(std::int64_t size, const char* where) {
+  PARE_CHECK(size >= 1, invalid_argument, where,
+             "expected a weight_group_size of 1 or more, got {}", size);
 }
 
 void check_bits(int bits, const char* where) {
@@ -83,6 +90,7 @@ void check_observer(const QConfig& config, const Observer& observer, int bits, c
 
 void check_override(const QConfig& config, const OpOverride& o, const char* where) {
   if (o.weight_qmax) check_qmax(*o.weight_qmax, where);
+  if (o.weight_group_size) check_group(*o.weight_group_size, where);
   if (o.activation_bits) check_bits(*o.activation_bits, where);
   const int bits = o.activation_bits.value_or(config.activation_bits);
   if (o.observer) check_observer(config, *o.observer, bits, where);
@@ -127,6 +135,7 @@ void check_config(const Graph& graph, const QConfig& config, const char* where) 
   check_bits(config.activation_bits, where);
   check_qmax(config.weight_qmax, where);
   check_qmax(config.depthwise_weight_qmax, where);
+  check_group(config.weight_group_size, where);
   check_observer(config, config.observer, config.activation_bits, where);
 
   std::vector<std::string> names;

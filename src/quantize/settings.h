@@ -18,6 +18,7 @@ struct NodeSettings {
   std::optional<std::int64_t> weight_qmax = {};
   WeightObserver weight_observer;
   Granularity weight_granularity;
+  std::int64_t weight_group_size;
   bool symmetric_weights;
 };
 NodeSettings settings_of(const QConfig& config, const Graph::Node& node);

@@ -39,6 +39,9 @@ void check_options(const Graph& graph, const WeightOnlyOptions& options) {
              "expected 2 to 8 embedding_bits, got {}", options.embedding_bits);
   PARE_CHECK(options.group_size >= 0, invalid_argument, kWhere,
              "expected a group of 1 or more weights, or 0 for none, got {}", options.group_size);
+  PARE_CHECK(
+      options.granularity != Granularity::per_group, invalid_argument, kWhere,
+      "expected the granularity per_channel or per_tensor, got per_group; group_size makes groups");
   PARE_CHECK(options.weight_observer != WeightObserver::moving_average, invalid_argument, kWhere,
              "expected the weight observer min_max or mse, got moving_average");
   PARE_CHECK(options.damping > 0 && options.damping <= 1e6, invalid_argument, kWhere,

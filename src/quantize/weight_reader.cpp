@@ -1,16 +1,20 @@
 // What the fake-quantizer of a layer's weight says: values, scales, and the batch norm behind.
 #include "quantize/weight_reader.h"
 
+#include <charconv>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
 #include "core/ops/convolution.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/learned_steps.h"
+#include "quantize/metadata.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
+#include "quantize/weight_groups.h"
 
 namespace pare::quantize {
 namespace {
@@ -31,13 +35,36 @@ int WeightReader::quantizer(int n) const {
   if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0 ||
       !leaf_[at(node.inputs[at(weight)])])
     return -1;
-  const int producer = graph_.value(node.inputs[at(weight)]).producer;
+  const int value = node.inputs[at(weight)];
+  const int producer = graph_.value(value).producer;
   if (producer < 0) return -1;
-  if (quantizes_weights(producer)) return producer;
   // Of a weight that was quantized with its batch norm's factor the factor is taken back.
-  if (graph_.node(producer).call.op != &kDiv) return -1;
-  const int below = graph_.value(graph_.node(producer).inputs[0]).producer;
-  return below >= 0 && quantizes_weights(below) ? below : -1;
+  const bool folded = graph_.node(producer).call.op == &kDiv;
+  return rounder_of(folded ? graph_.node(producer).inputs[0] : value);
+}
+
+int WeightReader::rounder_of(int weight) const {
+  const int producer = graph_.value(weight).producer;
+  if (producer < 0 || quantizes_weights(producer)) return producer;
+  const int rows = graph_.value(rounded_rows(graph_, weight)).producer;
+  return rows >= 0 && quantizes_weights(rows) && group_size_at(rows) > 0 ? rows : -1;
+}
+
+std::int64_t WeightReader::group_size(int n) const {
+  const int rounds = quantizer(n);
+  return rounds < 0 ? 0 : group_size_at(rounds);
+}
+
+std::int64_t WeightReader::group_size_at(int quantizer) const {
+  const auto found = graph_.metadata().find(kGroupKey + graph_.node(quantizer).name);
+  if (found == graph_.metadata().end()) return 0;
+  const std::string& text = found->second;
+  std::int64_t size = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), size);
+  PARE_CHECK(failed == std::errc() && end == text.data() + text.size() && size > 0, invalid_state,
+             "convert", "expected the size of the groups of '{}', got '{}'",
+             graph_.node(quantizer).name, text);
+  return size;
 }
 
 bool WeightReader::quantizes_weights(int n) const {
@@ -141,13 +168,22 @@ LayerWeights WeightReader::read(int n, int norm, float source_scale) {
   LayerWeights layer;
   layer.name = node.name;
   layer.source_scale = source_scale;
-  read_weight(node.call.op->quantization.weight_axis, graph_.node(quantizer(n)), layer);
+  layer.group_size = group_size(n);
+  const int axis = layer.group_size > 0 ? 0 : node.call.op->quantization.weight_axis;
+  read_weight(axis, graph_.node(quantizer(n)), layer);
   if (is_conv_transpose(node.call.op)) layer.groups = groups_of(node.call);
   const int bias = bias_of(node);
   if (bias >= 0) layer.bias = doubles(bias);
-  if (norm < 0) return layer;
-  fold(graph_.node(norm), layer);
-  if (is_folded(n)) layer.factor.clear();
+  if (norm >= 0) fold(graph_.node(norm), layer);
+  if (norm >= 0 && is_folded(n)) layer.factor.clear();
+  if (layer.group_size == 0) return layer;
+  // The rows of a channel follow one another.
+  std::vector<double> by_row;
+  for (std::size_t r = 0; !layer.factor.empty() && r < layer.scales.size(); ++r)
+    by_row.push_back(layer.factor[r * layer.factor.size() / layer.scales.size()]);
+  layer.factor = std::move(by_row);
+  layer.float_bias = std::move(layer.bias);
+  layer.bias.clear();
   return layer;
 }
 

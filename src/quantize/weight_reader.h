@@ -18,6 +18,8 @@ class WeightReader {
 
   /// The node that fake-quantizes node n's weight; −1: that stays float, or is an activation.
   int quantizer(int n) const;
+  /// The weights of node n that share a scale, where they have groups; else 0.
+  std::int64_t group_size(int n) const;
   /// The weight of node n with the batch norm `norm` folded in, −1: none. Throws unsupported,
   /// naming the layer, for codes that i8 does not hold and for other scales than one or one for
   /// each output channel.
@@ -35,6 +37,9 @@ class WeightReader {
 
  private:
   bool quantizes_weights(int n) const;
+  // The node that rounds the value `weight`, or its groups; −1: none.
+  int rounder_of(int weight) const;
+  std::int64_t group_size_at(int quantizer) const;
   // Whether node n's quantized weight has its batch norm's factor already.
   bool is_folded(int n) const;
   std::vector<double> doubles(int value);

@@ -22,6 +22,10 @@ struct LayerWeights {
   std::vector<double> factor;  ///< of the batch norm after it; empty: none
   std::vector<double> bias;    ///< per output channel, batch norm folded in; empty: none
   float source_scale = 1;      ///< of the layer's input
+  /// Where weights have groups (weight_groups.h) the channels above are rows of this many weights;
+  /// the bias then stays float, apart. 0: none.
+  std::int64_t group_size = 0;
+  std::vector<double> float_bias = {};
 };
 
 struct LayerCodes {

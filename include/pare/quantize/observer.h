@@ -89,6 +89,7 @@ enum class WeightObserver : std::uint8_t {
 enum class Granularity : std::uint8_t {
   per_tensor,
   per_channel,  ///< one scale for each output channel
+  per_group,    ///< one for each group of neighbours along the input axis; in QConfig
 };
 
 }  // namespace pare::quantize

@@ -26,6 +26,7 @@ struct OpOverride {
   std::optional<std::int64_t> weight_qmax = {};
   std::optional<WeightObserver> weight_observer = {};
   std::optional<Granularity> weight_granularity = {};
+  std::optional<std::int64_t> weight_group_size = {};
   std::optional<bool> symmetric_weights = {};
 };
 
@@ -43,7 +44,13 @@ struct QConfig {
   /// Codes −qmax − 1 … qmax, as PyTorch has them: −128 … 127.
   bool full_weight_range = false;
   WeightObserver weight_observer = WeightObserver::min_max;
+  /// No kernel multiplies weights by group as integers: such layers (linear, matmul, conv1d,
+  /// conv2d) keep codes of 8, 4 or 2 bits in the file and compute in float, and the report says so.
   Granularity weight_granularity = Granularity::per_channel;
+  /// Weights of an output channel (and of a tap of a convolution) that share a scale where that is
+  /// per_group: neighbours along the input axis. The last group may be shorter, and layers with no
+  /// more inputs than a group have a scale per channel.
+  std::int64_t weight_group_size = 32;
   /// Else weights have zero points. No kernel multiplies those as integers: such layers keep
   /// integers in the file and compute in float, and the report says so.
   bool symmetric_weights = true;
