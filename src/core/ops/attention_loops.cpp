@@ -8,45 +8,19 @@
 #include "core/broadcast.h"
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/ops/attention_rows.h"
 #include "core/ops/attention_sizes.h"
 #include "core/ops/dropout.h"
-#include "core/ops/norm_rows.h"
-#include "core/softmax_rows.h"
 
 namespace pare {
 namespace {
+
+using namespace attention_rows;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kBlock = 64;  // queries whose weights are made together, at most
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-/// Products of a query with `count` keys, scaled by `factor`, then masked: a bool hides where it is
-/// false, a float is added.
-struct MaskedRow {
-  float* scores;
-  std::int64_t count;
-  float factor;
-};
-PARE_INLINE float masked(float score, float term) { return score + term; }
-PARE_INLINE float masked(float score, bool seen) { return seen ? score : -kInfinity; }
-/// The terms lie `step` apart.
-template <class T> PARE_INLINE void mask_loop(MaskedRow r, const T* mask, std::int64_t step) {
-  float* __restrict s = r.scores;
-  if (step == 1)
-    for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j]);
-  else
-    for (std::int64_t j = 0; j < r.count; ++j) s[j] = masked(s[j] * r.factor, mask[j * step]);
-}
-PARE_INLINE void add_mask_body(MaskedRow r, const float* mask, std::int64_t step) {
-  mask_loop(r, mask, step);
-}
-PARE_MULTIVERSION(void, add_mask, (MaskedRow r, const float* mask, std::int64_t step),
-                  (r, mask, step))
-PARE_INLINE void hide_body(MaskedRow r, const bool* mask, std::int64_t step) {
-  mask_loop(r, mask, step);
-}
-PARE_MULTIVERSION(void, hide, (MaskedRow r, const bool* mask, std::int64_t step), (r, mask, step))
 
 /// What is added to the products of queries and keys.
 class Mask {
@@ -87,96 +61,6 @@ class Mask {
   std::int64_t column_ = 0, row_ = 0, head_ = 0;
   std::vector<std::int64_t> samples_;
 };
-
-/// Rows of n elements, `stride` apart, each by its factor.
-PARE_INLINE void scale_rows_body(float* x, std::int64_t rows, std::int64_t stride, std::int64_t n,
-                                 const float* factors) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    float* __restrict row = x + r * stride;
-    const float factor = factors[r];
-    for (std::int64_t i = 0; i < n; ++i) row[i] *= factor;
-  }
-}
-PARE_MULTIVERSION(void, scale_rows,
-                  (float* x, std::int64_t rows, std::int64_t stride, std::int64_t n,
-                   const float* factors),
-                  (x, rows, stride, n, factors))
-
-/// A row of scores: `seen` of them, worked on in whole vectors up to `padded`, zeros up to `limit`.
-struct ScoreRow {
-  float* data;
-  std::int64_t seen, padded, limit;
-  ScoreRow(float* row, std::int64_t seen_keys, std::int64_t row_keys)
-      : data(row),
-        seen(seen_keys),
-        padded(std::min(row_keys, (seen_keys + 15) / 16 * 16)),
-        limit(row_keys) {}
-};
-
-/// row = e^(row · factor − m) with the largest m, and their sum; all zero where nothing is seen.
-PARE_INLINE double weigh_row(ScoreRow r, float factor, float* largest) {
-  float* const row = r.data;
-  for (std::int64_t i = 0; i < r.padded; ++i) row[i] *= factor;
-  for (std::int64_t i = r.seen; i < r.padded; ++i) row[i] = -kInfinity;
-  const float m = rows::largest(static_cast<const float*>(row), r.padded);
-  *largest = m;
-  const float shift = m == -kInfinity ? 0 : m;
-  for (std::int64_t i = 0; i < r.padded; ++i) row[i] = rows::exponential(row[i] - shift);
-  for (std::int64_t i = r.padded; i < r.limit; ++i) row[i] = 0;
-  return m == -kInfinity ? 0 : rows::total(static_cast<const float*>(row), r.padded);
-}
-/// The rows of a block of queries, `limit` apart. Out: the logarithm of each row's sum before the
-/// largest was taken off (∞ where nothing is seen: of a query that sees nothing, backward finds
-/// nothing), and what is left to multiply by.
-struct ScoreBlock {
-  float* scores;
-  std::int64_t rows, limit;
-  std::int64_t first;  ///< of the queries, where they are causal; else −1
-  float factor;
-  float* log_sums;
-  float* inverse;
-};
-PARE_INLINE void weigh_body(ScoreBlock b) {
-  for (std::int64_t i = 0; i < b.rows; ++i) {
-    const std::int64_t seen = b.first < 0 ? b.limit : std::min(b.limit, b.first + i + 1);
-    const double sum = weigh_row({b.scores + i * b.limit, seen, b.limit}, b.factor, b.log_sums + i);
-    b.inverse[i] = static_cast<float>(sum);
-  }
-  for (std::int64_t i = 0; i < b.rows; ++i) {
-    const float sum = b.inverse[i];
-    const float logarithm = b.log_sums[i] + vec::log(sum);
-    b.log_sums[i] = sum == 0 ? kInfinity : logarithm;
-    b.inverse[i] = sum == 0 ? 0.0F : 1.0F / sum;
-  }
-}
-PARE_MULTIVERSION(void, weigh, (ScoreBlock b), (b))
-
-/// row = p = e^(row · factor − log_sum) and ds = p · (ds − delta) · scale
-struct RowGradient {
-  float factor, log_sum, delta, scale;
-};
-PARE_INLINE void weigh_gradient_body(ScoreRow r, float* gradient, RowGradient with) {
-  float* const row = r.data;
-  float* __restrict ds = gradient;
-  for (std::int64_t i = 0; i < r.padded; ++i)
-    row[i] = rows::exponential(row[i] * with.factor - with.log_sum);
-  for (std::int64_t i = 0; i < r.padded; ++i) ds[i] = row[i] * (ds[i] - with.delta) * with.scale;
-  for (std::int64_t i = r.seen; i < r.limit; ++i) row[i] = ds[i] = 0;
-}
-PARE_MULTIVERSION(void, weigh_gradient, (ScoreRow r, float* gradient, RowGradient with),
-                  (r, gradient, with))
-
-/// row = mask ? row · factor : 0
-PARE_INLINE void drop_body(float* row, const std::uint8_t* keep, std::int64_t n, float factor) {
-  for (std::int64_t i = 0; i < n; ++i) row[i] = keep[i] ? row[i] * factor : 0.0F;
-}
-PARE_MULTIVERSION(void, drop, (float* row, const std::uint8_t* keep, std::int64_t n, float factor),
-                  (row, keep, n, factor))
-
-PARE_INLINE double dot_of_body(const float* a, const float* b, std::int64_t n) {
-  return norm_rows::dot(a, b, n);
-}
-PARE_MULTIVERSION(double, dot_of, (const float* a, const float* b, std::int64_t n), (a, b, n))
 
 /// What forward and backward have in common.
 struct Attention {
@@ -381,7 +265,8 @@ void attention_backward(BackwardArgs& args, Multiply multiply) {
                 float* ds_row = ds + (i - first) * limit;
                 const std::int64_t seen = a.seen(i);
                 const std::int64_t y_row = y_first + (i - first) * a.y_at.row;
-                const double delta = dot_of(dy + y_row, y.data<float>() + y_row, a.value_width);
+                const double delta =
+                    attention_rows::dot(dy + y_row, y.data<float>() + y_row, a.value_width);
                 const ScoreRow scores(row, seen, limit);
                 if (a.keep) drop(ds_row, a.keep_row(n, h, i), seen, a.keep_factor);
                 weigh_gradient(scores, ds_row,

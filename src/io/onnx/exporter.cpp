@@ -2,7 +2,6 @@
 #include "io/onnx/exporter.h"
 
 #include <algorithm>
-#include <deque>
 #include <sstream>
 #include <unordered_set>
 
@@ -10,6 +9,7 @@
 #include "core/ops/recurrent.h"
 #include "io/onnx/export_dynamic.h"
 #include "io/onnx/matmul_nbits.h"
+#include "io/onnx/node_emitter.h"
 #include "io/onnx/tensor_data.h"
 #include "pare/core/ops.h"
 #include "pare/version.h"
@@ -17,8 +17,6 @@
 namespace pare::onnx {
 namespace {
 
-constexpr int kLowestOpset = 13;
-constexpr int kHighestOpset = 25;
 /// No op needs more than this, 2-bit codes apart.
 constexpr int kUsualOpset = 21;
 
@@ -29,190 +27,6 @@ std::int64_t ir_version_of(int opset) {
   if (opset <= 20) return 9;
   return opset <= 22 ? 10 : opset - 12;
 }
-
-/// The first opset in which an op takes a type; what is not here always did.
-int first_opset(std::string_view op, DType dtype) {
-  const bool small = !is_floating(dtype) && traits(dtype).bits < 32;
-  if (small && (op == "Add" || op == "Sub" || op == "Mul" || op == "Div")) return 14;
-  if (small && op == "Pow") return kHighestOpset + 1;
-  if (is_floating(dtype) && traits(dtype).bits == 16 && op == "CumSum") return 14;
-  if (dtype != DType::f32 && op == "Celu") return kHighestOpset + 1;
-  return kLowestOpset;
-}
-
-/// A file that is being made: unique names, tensors kept alive.
-class Draft {
- public:
-  Draft(const Graph& graph, int opset) : graph_(graph), opset_(opset) {
-    for (const Graph::Value& value : graph.values()) taken_.insert(value.name);
-  }
-
-  const Graph& graph() const { return graph_; }
-  int opset() const { return opset_; }
-  std::string fresh(const std::string& wish) {
-    std::string name = wish;
-    for (int k = 1; !taken_.insert(name).second; ++k) name = fmt::format("{}_{}", wish, k);
-    return name;
-  }
-  std::string fresh_node(const std::string& wish) {
-    std::string name = wish;
-    for (int k = 1; !nodes_.insert(name).second; ++k) name = fmt::format("{}_{}", wish, k);
-    return name;
-  }
-  /// Raw data of a tensor that lives as long as the file.
-  TensorProto keep(const std::string& name, const Tensor& tensor) {
-    const Tensor plain = tensor.detach().to(MemoryFormat::row_major);
-    tensors_->push_back(plain);
-    return to_proto(name, plain);
-  }
-  std::shared_ptr<const void> memory() const { return tensors_; }
-
-  std::deque<NodeProto> made;  ///< addresses stay: emitters hold the one begun last
-  std::vector<TensorProto> constants;
-
- private:
-  const Graph& graph_;
-  int opset_;
-  std::unordered_set<std::string> taken_, nodes_;
-  std::shared_ptr<Tensors> tensors_ = std::make_shared<Tensors>();
-};
-
-class NodeEmitter final : public OnnxEmitter, public OnnxEmitter::Node {
- public:
-  NodeEmitter(const Graph::Node& node, Draft& draft)
-      : node_(node), draft_(draft), first_(draft.made.size()), constants_(draft.constants.size()) {}
-
-  /// Throws unsupported; what was begun is then taken back.
-  void run() {
-    const OnnxForm& form = node_.call.op->onnx;
-    try {
-      if (!form.op_type) throw Error(ErrorCode::unsupported, "it has no form in ONNX");
-      if (form.opset > draft_.opset())
-        throw Error(ErrorCode::unsupported,
-                    fmt::format("{} needs opset {}", form.op_type, form.opset));
-      if (form.emit)
-        form.emit(node_.call, *this);
-      else
-        emit_plainly(form.op_type);
-    } catch (const Error&) {
-      draft_.made.resize(first_);
-      draft_.constants.resize(constants_);
-      throw;
-    }
-    name_nodes();
-  }
-
-  /// The name of the node of this type among those made.
-  std::string named(std::string_view op_type) const {
-    const auto own = draft_.made.begin() + static_cast<std::ptrdiff_t>(first_);
-    const auto found = std::ranges::find(own, draft_.made.end(), op_type, &NodeProto::op_type);
-    return found == draft_.made.end() ? std::string() : found->name;
-  }
-
-  int opset() const override { return draft_.opset(); }
-  bool has_input(int i) const override {
-    return i < static_cast<int>(node_.inputs.size()) && node_.inputs[index(i)] >= 0;
-  }
-  std::string input(int i) const override { return has_input(i) ? in(i).name : std::string(); }
-  std::string output(int i) const override { return out(i).name; }
-  const Shape& input_shape(int i) const override { return in(i).shape; }
-  const Shape& output_shape(int i) const override { return out(i).shape; }
-  DType input_dtype(int i) const override { return in(i).dtype; }
-  std::string constant(const Tensor& value) override {
-    const std::string name = draft_.fresh(node_.name + "/constant");
-    draft_.constants.push_back(draft_.keep(name, value));
-    return name;
-  }
-  std::string temporary() override { return draft_.fresh(node_.name + "/value"); }
-  OnnxEmitter::Node& node(const char* op_type, std::vector<std::string> inputs,
-                          std::vector<std::string> outputs) override {
-    check_type(op_type, inputs);
-    while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();
-    while (!outputs.empty() && outputs.back().empty()) outputs.pop_back();
-    NodeProto& made = draft_.made.emplace_back();
-    made.op_type = op_type;
-    made.inputs = std::move(inputs);
-    made.outputs = std::move(outputs);
-    return *this;
-  }
-
-  using Type = AttributeProto::Type;
-  OnnxEmitter::Node& attribute(const char* name, std::int64_t value) override {
-    add(name, Type::integer).integer = value;
-    return *this;
-  }
-  OnnxEmitter::Node& attribute(const char* name, double value) override {
-    add(name, Type::real).real = value;
-    return *this;
-  }
-  OnnxEmitter::Node& attribute(const char* name, const char* value) override {
-    add(name, Type::string).string = value;
-    return *this;
-  }
-  OnnxEmitter::Node& attribute(const char* name, std::span<const std::int64_t> values) override {
-    add(name, Type::integers).integers.assign(values.begin(), values.end());
-    return *this;
-  }
-  OnnxEmitter::Node& attribute(const char* name, std::span<const double> values) override {
-    add(name, Type::reals).reals.assign(values.begin(), values.end());
-    return *this;
-  }
-  OnnxEmitter::Node& attribute(const char* name, std::span<const std::string> values) override {
-    add(name, Type::strings).strings.assign(values.begin(), values.end());
-    return *this;
-  }
-  OnnxEmitter::Node& attribute(const char* name, const Tensor& value) override {
-    TensorProto tensor = draft_.keep("", value);
-    add(name, Type::tensor).tensors.push_back(std::move(tensor));
-    return *this;
-  }
-
- private:
-  static std::size_t index(int i) { return static_cast<std::size_t>(i); }
-  const Graph::Value& in(int i) const { return draft_.graph().value(node_.inputs[index(i)]); }
-  const Graph::Value& out(int i) const { return draft_.graph().value(node_.outputs[index(i)]); }
-  AttributeProto& add(const char* name, Type type) {
-    AttributeProto& a = draft_.made.back().attributes.emplace_back();
-    a.name = name;
-    a.type = type;
-    return a;
-  }
-
-  /// Types that an op took on later than others, or never.
-  void check_type(std::string_view op, const std::vector<std::string>& inputs) const {
-    for (int i = 0; i < static_cast<int>(node_.inputs.size()); ++i) {
-      if (!has_input(i) || std::ranges::find(inputs, input(i)) == inputs.end()) continue;
-      const int since = first_opset(op, input_dtype(i));
-      if (since > kHighestOpset)
-        throw Error(ErrorCode::unsupported, fmt::format("{} does not take {}", op, input_dtype(i)));
-      if (since > draft_.opset())
-        throw Error(ErrorCode::unsupported,
-                    fmt::format("{} of {} needs opset {}", op, input_dtype(i), since));
-    }
-  }
-
-  void emit_plainly(const char* op_type) {
-    std::vector<std::string> inputs;
-    std::vector<std::string> outputs;
-    for (int i = 0; i < static_cast<int>(node_.inputs.size()); ++i) inputs.push_back(input(i));
-    for (int i = 0; i < static_cast<int>(node_.outputs.size()); ++i) outputs.push_back(output(i));
-    node(op_type, std::move(inputs), std::move(outputs));
-  }
-
-  /// The one that gives the first output bears the node's name.
-  void name_nodes() {
-    const std::string result = output(0);
-    for (std::size_t n = first_; n < draft_.made.size(); ++n) {
-      NodeProto& made = draft_.made[n];
-      const bool is_main = std::ranges::find(made.outputs, result) != made.outputs.end();
-      made.name = draft_.fresh_node(is_main ? node_.name : node_.name + "/" + made.op_type);
-    }
-  }
-
-  const Graph::Node& node_;
-  Draft& draft_;
-  const std::size_t first_, constants_;
-};
 
 ValueInfo info_of(const Graph::Value& value, const std::string& name) {
   ValueInfo info;
@@ -384,9 +198,6 @@ void name_outputs(Graph& graph) {
   }
 }
 
-}  // namespace
-
-namespace {
 std::set<std::string> lines_of(const std::map<std::string, std::string>& metadata,
                                const char* key) {
   std::set<std::string> names;
@@ -396,6 +207,7 @@ std::set<std::string> lines_of(const std::map<std::string, std::string>& metadat
   }
   return names;
 }
+
 }  // namespace
 
 std::set<std::string> constants_named(const std::map<std::string, std::string>& metadata) {
