@@ -27,9 +27,8 @@ void forward_range_scale(const Call& call, std::span<const Tensor> inputs,
   ValueRange range = empty_value_range();
   for (const Tensor& t : inputs) range.join(read_range(t));
   *outputs[0].mutable_data<float>() =
-      range.empty()
-          ? std::numeric_limits<float>::quiet_NaN()
-          : affine_parameters(range.min, range.max, codes_of(a)).scale;
+      range.empty() ? std::numeric_limits<float>::quiet_NaN()
+                    : affine_parameters(range.min, range.max, codes_of(a)).scale;
 }
 
 void infer_step_scale(InferArgs& args) {
