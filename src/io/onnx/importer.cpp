@@ -2,10 +2,10 @@
 #include "io/onnx/importer.h"
 
 #include <algorithm>
-#include <cctype>
 #include <set>
 
 #include "core/check.h"
+#include "io/onnx/declared_values.h"
 #include "io/onnx/exporter.h"
 #include "io/onnx/node_order.h"
 #include "io/onnx/node_reader.h"
@@ -127,59 +127,14 @@ class ModelImporter {
       return;
     const std::string label = fmt::format("input '{}'", input.name);
     Binding binding;
-    const std::optional<DType> dtype = dtype_of(input.type);
-    if (!input.other.empty()) {
-      refuse(label, fmt::format("expected a tensor, got a value of type {}", input.other));
-    } else if (!dtype || traits(*dtype).bits < 8) {
-      refuse(label,
-             fmt::format("expected elements of a type that pare has, got {}", name_of(input.type)));
-    } else if (!input.has_shape) {
-      refuse(label, "expected a known number of axes, got none");
-    } else if (input.shape.size() > static_cast<std::size_t>(Shape::kMaxRank)) {
-      refuse(label,
-             fmt::format("expected at most {} axes, got {}", Shape::kMaxRank, input.shape.size()));
+    if (const std::string reason = why_no_input(input); !reason.empty()) {
+      refuse(label, reason);
     } else {
-      check_size(input, label);
-      Shape shape;
-      for (const ValueInfo::Dimension& d : input.shape) {
-        if (d.size >= 0)
-          shape.append(d.size);
-        else
-          shape.append_symbol(d.symbol.empty() ? own_symbol(input.name, shape.rank()) : d.symbol);
-      }
-      binding.value = builder_.add_input(input.name, shape, *dtype);
+      const Shape shape = shape_of_input(input, model_.graph.inputs, options_.file + ": " + label);
+      binding.value = builder_.add_input(input.name, shape, *dtype_of(input.type));
     }
     binding.refused = binding.value < 0;
     bind(scope, input.name, std::move(binding));
-  }
-
-  void check_size(const ValueInfo& input, const std::string& label) const {
-    std::int64_t elements = 1;
-    std::vector<std::int64_t> sizes;
-    bool fits = true;
-    for (const ValueInfo::Dimension& d : input.shape) {
-      sizes.push_back(d.size);
-      fits = fits &&
-             !__builtin_mul_overflow(elements, std::max<std::int64_t>(d.size, 1), &elements) &&
-             elements < std::int64_t{1} << 59;
-    }
-    PARE_CHECK(fits, corrupt_data, options_.file + ": " + label,
-               "expected sizes of a tensor that memory can hold, got [{}]", listed(sizes));
-  }
-
-  /// For an axis of which the file says nothing.
-  std::string own_symbol(const std::string& input, int axis) const {
-    std::string name;
-    for (const char c : input)
-      name.push_back(std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_');
-    name = fmt::format("{}_{}", name, axis);
-    const auto is_taken = [&] {
-      return std::ranges::any_of(model_.graph.inputs, [&](const ValueInfo& v) {
-        return std::ranges::any_of(v.shape, [&](const auto& d) { return d.symbol == name; });
-      });
-    };
-    while (is_taken()) name += "_";
-    return name;
   }
 
   void import_nodes(const std::vector<NodeProto>& nodes, Scope& scope) {
@@ -372,33 +327,13 @@ class ModelImporter {
         refuse(label, fmt::format("it is {}, which pare does not give", binding->missing));
       if (binding->value < 0) continue;
       const Graph::Value& value = builder_.graph().value(binding->value);
-      check_declared(output, value, label);
+      for (const auto& [code, reason] : contradictions(output, value)) refuse(label, reason, code);
       if (value.kind != Graph::Kind::input &&
           std::ranges::find(outputs, binding->value) == outputs.end())
         builder_.name_value(binding->value, output.name, true);
       outputs.push_back(binding->value);
     }
     return outputs;
-  }
-
-  /// What the file says of an output against what was inferred.
-  void check_declared(const ValueInfo& declared, const Graph::Value& value,
-                      const std::string& label) {
-    if (declared.type != ElementType::undefined && element_type(value.dtype) != declared.type)
-      refuse(label, fmt::format("expected {} as the file says, got {}", name_of(declared.type),
-                                value.dtype));
-    if (!declared.has_shape) return;
-    bool fits = declared.shape.size() == static_cast<std::size_t>(value.shape.rank());
-    for (int a = 0; fits && a < value.shape.rank(); ++a) {
-      const std::int64_t size = declared.shape[static_cast<std::size_t>(a)].size;
-      fits = size < 0 || value.shape.symbolic(a) || value.shape[a] == size;
-    }
-    if (fits) return;
-    std::vector<std::string> sizes;
-    for (const ValueInfo::Dimension& d : declared.shape)
-      sizes.push_back(d.size >= 0 ? std::to_string(d.size) : d.symbol.empty() ? "?" : d.symbol);
-    refuse(label, fmt::format("expected [{}] as the file says, got {}", listed(sizes), value.shape),
-           ErrorCode::shape_mismatch);
   }
 
   const ModelProto& model_;
