@@ -58,9 +58,11 @@ class BadInputCommandTest : public ClassifierTest {
 
 TEST_F(BadInputCommandTest, FilesCutShort) {
   const std::string whole = folder_.read("x.npy");
-  for (const std::size_t length : {std::size_t{0}, std::size_t{20}, whole.size() / 2}) {
-    const std::string cut = folder_.write("cut.npy", whole.substr(0, length));
-    for (const Words& command : commands(cut)) refuses(1, command, {"cut.npy: expected"});
+  const std::string half = folder_.write("cut.npy", whole.substr(0, whole.size() / 2));
+  for (const Words& command : commands(half)) refuses(1, command, {"cut.npy: expected"});
+  for (const std::size_t length : {0, 20}) {
+    folder_.write("cut.npy", whole.substr(0, length));
+    refuses(1, commands(half).front(), {"cut.npy: expected"});
   }
   const std::string model = folder_.read("m.pare");
   const std::string cut = folder_.write("cut.pare", model.substr(0, model.size() / 2));
@@ -71,14 +73,13 @@ TEST_F(BadInputCommandTest, FilesCutShort) {
 }
 
 TEST_F(BadInputCommandTest, NumbersThatAreNotFinite) {
-  for (const float value :
-       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    const std::string bad = save("bad.npy", with(value));
-    for (const Words& command : commands(bad)) refuses(1, command, {"expected finite"});
-  }
   const std::string nan = save("nan.npy", with(std::numeric_limits<float>::quiet_NaN()));
+  for (const Words& command : commands(nan)) refuses(1, command, {"expected finite"});
   refuses(1, {"sensitivity", model_, "--calibration", x_, "--input", nan},
           {"sensitivity: input 'input' of batch 0", "got nan at element 70"});
+  const std::string inf = save("inf.npy", with(std::numeric_limits<float>::infinity()));
+  refuses(1, {"compare", model_, model_, "--input", inf},
+          {"compare: input 'input' of batch 0", "got inf at element 70"});
   refuses(1, {"finetune", model_, "-o", out_, "--input", nan, "--labels", y_},
           {"input 'input'", "got nan at element 70"});
 }
@@ -90,9 +91,8 @@ TEST_F(BadInputCommandTest, NoSamplesAndWrongShapes) {
   const std::string wide = save("wide.npy", Tensor::zeros({16, 1, 8, 9}));
   for (const Words& command : commands(wide)) refuses(1, command, {"1, 8, 9]"});
   const std::string flat = save("flat.npy", Tensor::zeros({16, 64}));
-  for (const Words& command : commands(flat)) refuses(1, command, {", 64]"});
-  const std::string other = folder_.path("absent.npy");
-  for (const Words& command : commands(other)) refuses(1, command, {"absent.npy"});
+  refuses(1, commands(flat).front(), {"got [16, 64]"});
+  refuses(1, commands(folder_.path("absent.npy")).front(), {"absent.npy"});
 }
 
 TEST_F(BadInputCommandTest, NamesOfInputsTellTheOption) {
@@ -110,10 +110,9 @@ TEST_F(BadInputCommandTest, Twice) {
     Words command{"quantize", model_, "-o", once};
     command.insert(command.end(), first.begin(), first.end());
     pare_json(command);
-    for (const Words& second : {Words{"--calibration", x_}, Words{"--weight-only"},
-                                Words{"--dynamic"}, Words{"--calibration", x_, "--min-sqnr", "10"},
-                                Words{"--calibration", x_, "--smooth", "0.5"},
-                                Words{"--calibration", x_, "--equalize"}}) {
+    for (const Words& second :
+         {Words{"--calibration", x_}, Words{"--weight-only"}, Words{"--dynamic"},
+          Words{"--calibration", x_, "--min-sqnr", "10"}}) {
       Words again{"quantize", once, "-o", out_};
       again.insert(again.end(), second.begin(), second.end());
       refuses(1, again, {"quantized already (node '"});
