@@ -2,10 +2,11 @@
 
 usage: dtln.py DATA [BUILD]
   DATA = ../shared/data; BUILD = build/release
-needs numpy, onnxruntime (PyPI)
+needs numpy, onnx, onnxruntime (PyPI)
 
 Blocks of 512 samples, 128 apart, of the first minute of speech; the first half of it calibrates, the second tests. Each half of the model gets the
-float model's states (as in a loop of its own), so that the numbers are those of single steps: SQNR of the outputs over every sixteenth block, by `pare compare`."""
+float model's states (as in a loop of its own), so that the numbers are those of single steps: SQNR of the outputs over every sixteenth block, by `pare compare`;
+last ONNX Runtime's quantize_static (weights per channel, smallest and largest values) on the same blocks."""
 import json
 import os
 import subprocess
@@ -35,6 +36,36 @@ def inputs_of(session, given):
         y, state = session.run(None, {names[0]: x[None], names[1]: state})
         outputs.append(y)
     return {names[0]: given, names[1]: np.concatenate(states)}, np.concatenate(outputs)
+
+
+def of_onnx_runtime(path, folder, inputs, half):
+    """SQNR of the outputs, and the file's size, of ONNX Runtime's static quantization."""
+    import onnx
+    import onnxruntime as ort
+    from onnx import version_converter
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.steps = iter(range(0, half, 16))
+
+        def get_next(self):
+            step = next(self.steps, None)
+            return None if step is None else {name: x[step:step + 1] for name, x in inputs.items()}
+
+    newer, out = folder + "/newer.onnx", folder + "/onnxruntime.onnx"
+    onnx.save(version_converter.convert_version(onnx.load(path), 13), newer)  # a scale per channel needs it
+    quantization.quantize_static(newer, out, Reader(), per_channel=True, weight_type=quantization.QuantType.QInt8,
+                                 activation_type=quantization.QuantType.QUInt8)
+    sessions = [ort.InferenceSession(file, providers=["CPUExecutionProvider"]) for file in (path, out)]
+    signal, noise = np.zeros(2), np.zeros(2)
+    for step in range(half, len(next(iter(inputs.values()))), 16):
+        wanted, found = (s.run(None, {name: x[step:step + 1] for name, x in inputs.items()}) for s in sessions)
+        for i, (w, f) in enumerate(zip(wanted, found)):
+            signal[i] += np.square(w, dtype=np.float64).sum()
+            noise[i] += np.square(w.astype(np.float64) - f).sum()
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(signal / noise), os.path.getsize(out)
 
 
 def main():
@@ -73,6 +104,9 @@ def main():
                 numbers = [float("inf") if output["sqnr_db"] is None else output["sqnr_db"] for output in json.loads(compared.stdout)["outputs"]]
                 share = os.path.getsize(out) / os.path.getsize(path)
                 print(f"{model} {way:<16} output {numbers[0]:6.2f} dB, states {numbers[1]:6.2f} dB, {share:.2f} of the size", flush=True)
+            numbers, size = of_onnx_runtime(path, folder, inputs, half)
+            print(f"{model} {'ONNX Runtime':<16} output {numbers[0]:6.2f} dB, states {numbers[1]:6.2f} dB, "
+                  f"{size / os.path.getsize(path):.2f} of the size", flush=True)
 
 
 if __name__ == "__main__":
