@@ -55,6 +55,7 @@ PassResult recognize(Graph graph) {
   }
   recognize_lstm_cells(graph, report);
   recognize_dynamic_products(graph, report);
+  recognize_linear(graph, report);
   graph.compact();  // what was rewritten reads nothing any more
   recognize_squeeze_excite(graph, report);
   graph.compact();

@@ -38,6 +38,8 @@ Finder find_attention;
 void recognize_lstm_cells(Graph& graph, PassReport& report);
 // recognize_dynamic.cpp
 void recognize_dynamic_products(Graph& graph, PassReport& report);
+// recognize_linear.cpp; adds a transposed matrix of codes
+void recognize_linear(Graph& graph, PassReport& report);
 // recognize_squeeze_excite.cpp; of several calls that take other shapes; activations come before it
 void recognize_squeeze_excite(Graph& graph, PassReport& report);
 

@@ -184,6 +184,7 @@ class Lowering {
   bool lower_integer_pool(const QuantizedGroup& group);
   bool lower_integer_movement(const QuantizedGroup& group);
   bool lower_table(const QuantizedGroup& group);
+  bool lower_requantize(int n);
   void lower_pieces(const QuantizedGroup& group);
   std::optional<Encoding> encoding_of(const QuantizedOperand& operand);
   std::optional<QuantizedResult> result_of(int quantize);

@@ -68,6 +68,18 @@ bool Lowering::lower_table(const QuantizedGroup& group) {
   return true;
 }
 
+/// Codes that get another scale at once.
+bool Lowering::lower_requantize(int n) {
+  const QuantizedOperand x = quantized_operand(graph_, n, 0);
+  const auto from = encoding_of(x);
+  const auto to = result_of(n);
+  if (!from || !to) return false;
+  emit(table_step(slot_of(x.codes), add_result(output_of(n), format_of(x.codes)),
+                  shape_of(x.codes).elements(), table_of(*from, nullptr, nullptr, *to)),
+       node(n).name);
+  return true;
+}
+
 bool Lowering::lower_integer_add(const QuantizedGroup& group) {
   if (group.inputs.size() != 2 || !group.inputs[0].quantized() || !group.inputs[1].quantized())
     return false;

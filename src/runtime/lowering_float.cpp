@@ -191,7 +191,7 @@ void Lowering::lower_node(int n) {
   const OpDef* op = node(n).call.op;
   if (op == &kAdd && graph_.value(output_of(n)).dtype == DType::f32 && lower_add({.op = n})) return;
   if (is_clip(op) && lower_clip(n)) return;
-  if (op == &kQuantizeLinear && lower_quantize(n)) return;
+  if (op == &kQuantizeLinear && (lower_requantize(n) || lower_quantize(n))) return;
   if (op == &kDequantizeLinear && lower_dequantize(n)) return;
   if (lower_stored_table(n) || lower_movement(n) || lower_pool(n) || lower_recurrent(n)) return;
   lower_call(n);

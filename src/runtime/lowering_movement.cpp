@@ -98,7 +98,10 @@ bool Lowering::lower_movement(int n, const Moved& moved) {
     }
     // A channels-last picture is in order when its channels move to the end.
     const View turned{piece.from, out, piece.from_begin, piece.from_strides};
-    const int in_place = piece.table ? -1 : seen_in_place(turned, format);
+    int in_place = piece.table ? -1 : seen_in_place(turned, format);
+    // So is one whose channels come from the end, as channels-last.
+    if (in_place < 0 && !piece.table && format_for(out, MemoryFormat::channels_last) != format)
+      in_place = seen_in_place(turned, MemoryFormat::channels_last);
     if (in_place >= 0) {
       primary_[static_cast<std::size_t>(moved.to)] = in_place;
       return true;

@@ -116,5 +116,39 @@ TEST(PlanInt8, AveragesOfManyPixelsDoNotOverflow) {
   EXPECT_NEAR(code[0], 255, 1);
 }
 
+// Codes that get another scale at once, of the same type or another: a table.
+TEST(PlanInt8Steps, CodesOfAnotherScale) {
+  const NoGrad no_grad;
+  for (const DType to : {DType::u8, DType::i8}) {
+    Builder b;
+    const int x = b.dequantize(b.input("x", {4, 64}, DType::u8), 0.05, 120);
+    Graph graph = b.finish({b.quantize(x, 0.07, to == DType::u8 ? 90 : -40, to)});
+    const Plan plan = compile(graph);
+    ASSERT_EQ(plan.steps().size(), 1U) << plan.to_string();
+    EXPECT_EQ(plan.steps()[0].kernel, "table");
+    const Tensor codes = random_codes({4, 64}, DType::u8, 5);
+    EXPECT_EQ(codes_of(plan.run(codes)), codes_of(graph(codes)));
+  }
+}
+
+// Pictures [N, H, W, C], turned: they are channels-last as they come.
+TEST(PlanInt8Steps, PicturesWithTheirChannelsBehindAreNotMoved) {
+  for (const DType dtype : {DType::u8, DType::i8}) {
+    Builder b;
+    const int zero = dtype == DType::u8 ? 120 : -8;
+    const int x = b.input("x", {2, 8, 8, 16}, dtype);
+    const int turned = b.call(kTranspose, {x}, Attributes::of(TransposeAttributes{{0, 3, 1, 2}}));
+    const int y =
+        b.call(kConv2d, {b.dequantize(turned, 0.02, zero), b.weight({16, 16, 1, 1}, 63, 5)},
+               Attributes::of(Conv2dAttributes{}));
+    const Graph graph = b.finish({b.quantize(y, 0.05, zero, dtype)});
+    expect_near(graph, {random_codes({2, 8, 8, 16}, dtype, 6)}, 0.05, zero);
+#ifdef PARE_ONEDNN  // else the interpreter's kernel wants them row by row
+    const Plan plan = compile(graph);
+    EXPECT_NE(plan.steps()[0].kernel, "rearrange") << plan.to_string();
+#endif
+  }
+}
+
 }  // namespace
 }  // namespace pare

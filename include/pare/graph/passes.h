@@ -58,7 +58,7 @@ PARE_API PassResult fold_shapes(Graph graph);
 
 /// What exporters write out becomes the op it stands for, equal up to rounding: silu, hardsigmoid,
 /// hardswish, gelu (erf, tanh), softmax, log_softmax, layer_norm, instance_norm and rms_norm with
-/// their leaves, attention, a step of an lstm; squeeze-and-excite becomes a mean and 1x1 conv2d.
+/// their leaves, attention, a step of an lstm, linear of codes; squeeze-and-excite (1x1 conv2d).
 PARE_API PassResult recognize(Graph graph);
 
 /// Joins two casts in a row where neither loses anything: f16 → f32 → f16 is nothing, i8 → i32 →
