@@ -1,7 +1,12 @@
-"""Files of ONNX Runtime's static quantizer and of PyTorch's fake-quantization through to_fake_quantize and convert.
+"""Files of ONNX Runtime's, PyTorch's and TFLite's quantizers: their results beside ONNX Runtime's, and through
+to_fake_quantize, training and convert.
 
-python tests/quantize/check_quantized_files.py build/release/bin/pare_quantize_files_test [more.onnx ...]
+python tests/quantize/check_quantized_files.py build/release/tests/quantize/pare_quantize_files_test [more.onnx ...]
+
+Files of PT2E are made where torchao can be imported, those of TFLite where PARE_TFLITE_PYTHON names a Python with
+tensorflow and tf2onnx (make_pt2e_files.py, make_tflite_files.py).
 """
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,9 +15,37 @@ import tempfile
 SKIPPED = 77
 
 
+def made_by(python, script, folder):
+    """The files that a script beside this one makes."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), script)
+    made = subprocess.run([python, path, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if made.returncode:
+        print(made.stderr[-3000:])
+        sys.exit(made.returncode)
+    return made.stdout.split()
+
+
+def run_peer(path, np, onnxruntime):
+    """Writes inputs and ONNX Runtime's results, node by node, beside the file."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    given = session.get_inputs()[0]
+    shape = [d if isinstance(d, int) else 8 for d in given.shape]
+    x = np.random.default_rng(1).standard_normal(shape)
+    types = {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+    kind = types[given.type]
+    if kind != np.float32:
+        x = np.clip(np.round(x * 40 + (128 if kind == np.uint8 else 0)), np.iinfo(kind).min, np.iinfo(kind).max)
+    np.save(path + ".x.npy", x.astype(kind))
+    np.save(path + ".y.npy", session.run(None, {given.name: x.astype(kind)})[0])
+
+
 def main():
     try:
         import numpy as np
+        import onnxruntime
         import torch
         from onnxruntime import quantization as q
     except ImportError as error:
@@ -72,6 +105,16 @@ def main():
         path = os.path.join(folder, "torch.onnx")
         torch.onnx.export(qat, (x,), path, input_names=["x"], output_names=["y"], opset_version=17, dynamo=False)
         files.append(path)
+        if importlib.util.find_spec("torchao"):
+            files += made_by(sys.executable, "make_pt2e_files.py", folder)
+        else:
+            print("without PT2E: no torchao")
+        if "PARE_TFLITE_PYTHON" in os.environ:
+            files += made_by(os.environ["PARE_TFLITE_PYTHON"], "make_tflite_files.py", folder)
+        else:
+            print("without TFLite: PARE_TFLITE_PYTHON is not set")
+        for path in files:
+            run_peer(path, np, onnxruntime)
         result = subprocess.run([sys.argv[1], "--gtest_filter=ToFakeQuantize.FilesOfOthers"],
                                 env=dict(os.environ, PARE_QUANTIZED_FILES=":".join(files)))
         print(f"{len(files)} files")

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <sstream>
 #include <string>
@@ -15,6 +16,7 @@
 #include "expect_error.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
+#include "quantize/plan_layers.h"
 
 namespace pare::quantize {
 namespace {
@@ -60,19 +62,21 @@ void expect_same_bits(const Tensor& a, const Tensor& b, const std::string& what)
 
 /// Unchanged, the graph converts to the integers that it came from.
 void expect_law(Graph& integers, const Tensors& inputs, const std::string& what) {
-  FakeQuantized fake = to_fake_quantize(integers);
+  FakeQuantized fake = to_fake_quantize(integers, {.real_outputs = false});
   Graph back = convert(fake.graph).graph;
+  // A product and the sum with its bias become one layer.
+  Graph layers = recognize(integers.copy()).graph;
   // Where the file rounds float weights and has float biases, convert makes codes of them.
   const bool floats = std::any_of(
       fake.report.done.begin(), fake.report.done.end(),
       [](const auto& line) { return line.text.find("float bias") != std::string::npos; });
   if (!floats) {
-    EXPECT_EQ(codes_of_layers(back), codes_of_layers(integers)) << what;
+    EXPECT_EQ(codes_of_layers(back), codes_of_layers(layers)) << what;
   }
   ContextScope scope;
   scope->grad = scope->training = scope->observing = false;
   scope->threads = 1;
-  const Tensors a = integers.run(inputs), b = back.run(inputs);
+  const Tensors a = layers.run(inputs), b = back.run(inputs);
   ASSERT_EQ(a.size(), b.size());
   for (std::size_t o = 0; o < a.size(); ++o) {
     if (!floats) {
@@ -216,7 +220,133 @@ TEST(ToFakeQuantize, RefusesWhatHasNoCodesOrTrainsAlready) {
                      [&] { to_fake_quantize(to_fake_quantize(integers).graph); });
 }
 
-// check_quantized_files.py gives files of ONNX Runtime's quantizer, PyTorch and others.
+/// A dense layer as converters from TFLite write it: codes · matrix, and the sum with its bias.
+Graph product_and_sum(Generator& g, const Shape& shape, bool codes_leave) {
+  Graph graph;
+  const auto call = [&](const char* name, const Call& c, std::vector<int> inputs) {
+    return graph.node(graph.add_node(name, c, std::move(inputs))).outputs[0];
+  };
+  const auto leaf = [&](const char* name, const Tensor& t) {
+    return graph.add_leaf(Graph::Kind::constant, name, t);
+  };
+  const auto dequantize = [&](const char* name, int codes, int scale, int zero, std::int64_t axis) {
+    return call(name, {&kDequantizeLinear, Attributes::of(DequantizeAttributes{.axis = axis})},
+                {codes, scale, zero});
+  };
+  const QuantizeAttributes to_i8{.dtype = DType::i8, .axis = -1, .qmin = -128, .qmax = 127};
+  const std::int64_t inner = shape[shape.rank() - 1], columns = 5;
+  const int x = graph.add_input("x", shape, DType::f32);
+  const Tensor x_scale = Tensor::scalar(0.03F);
+  const Tensor scales = g.uniform({columns}, 0.01F, 0.02F);
+  const int s = leaf("s", x_scale), z = leaf("z", Tensor::scalar(-3, DType::i32));
+  const int q = call("q", {&kQuantizeLinear, Attributes::of(to_i8)}, {x, s, z});
+  std::vector<std::int32_t> codes, biases;
+  for (std::int64_t i = 0; i < inner * columns; ++i)
+    codes.push_back(static_cast<std::int32_t>(g.below(255)) - 127);
+  for (std::int64_t i = 0; i < columns; ++i)
+    biases.push_back(static_cast<std::int32_t>(g.below(2000)) - 1000);
+  const int zeros = leaf("zeros", Tensor::zeros({columns}, DType::i32));
+  const int w =
+      dequantize("w_dequant", leaf("w", Tensor::from(codes, {inner, columns}).to(DType::i8)),
+                 leaf("w_scale", scales), zeros, 1);
+  const int b = dequantize("b_dequant", leaf("b", Tensor::from(biases, {columns})),
+                           leaf("b_scale", scales * 0.03F), zeros, 0);
+  const int product = call("product", {&kMatmul, {}}, {dequantize("d", q, s, z, -1), w});
+  const int sum = call("fc", {&kAdd, {}}, {product, b});
+  const int s2 = leaf("s2", Tensor::scalar(0.1F)), z2 = leaf("z2", Tensor::scalar(4, DType::i32));
+  const int y = call("y", {&kQuantizeLinear, Attributes::of(to_i8)}, {sum, s2, z2});
+  graph.set_outputs({codes_leave ? y : dequantize("y_dequant", y, s2, z2, -1)});
+  graph.compact();
+  return graph;
+}
+
+TEST(ToFakeQuantize, ProductAndSumAreOneTrainableLayer) {
+  for (const Shape& shape : {Shape{3, 8}, Shape{2, 3, 8}}) {
+    Generator g(10);
+    Graph graph = product_and_sum(g, shape, false);
+    FakeQuantized fake = to_fake_quantize(graph);
+    EXPECT_TRUE(fake.report.left.empty()) << fake.report.to_string();
+    EXPECT_EQ(fake.graph.parameters().size(), 2U);
+    const int layer = fake.graph.find_node("fc");
+    ASSERT_GE(layer, 0);
+    EXPECT_EQ(fake.graph.node(layer).call.op, &kLinear);
+    expect_law(graph, {g.normal(shape)}, "product and sum");
+    // The plan runs it on integers, its bias among them.
+    const Plan plan = compile(graph.copy());
+    test::expect_no_silent_float(plan, {"fc"});
+  }
+}
+
+TEST(ToFakeQuantize, CodesThatLeaveBecomeNumbers) {
+  Generator g(11);
+  Graph graph = product_and_sum(g, {3, 8}, true);
+  const Tensor x = g.normal({3, 8});
+  FakeQuantized fake = to_fake_quantize(graph);
+  EXPECT_EQ(fake.graph.output_names(), graph.output_names());
+  Graph back = convert(fake.graph).graph;
+  const Tensor codes = infer_with(graph, x);
+  ASSERT_EQ(codes.dtype(), DType::i8);
+  const Tensor numbers =
+      dequantize_linear(codes, Tensor::scalar(0.1F), Tensor::scalar(4, DType::i32));
+  expect_same_bits(infer_with(back, x), numbers, "converted");
+  const FakeQuantized kept = to_fake_quantize(graph, {.real_outputs = false});
+  ASSERT_EQ(kept.report.left.size(), 1U);
+  EXPECT_EQ(kept.report.left[0].text, "its codes leave the graph");
+}
+
+/// Names of the layers with constant weights.
+std::vector<std::string> weighted_layers(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const auto& [name, codes] : codes_of_layers(graph)) names.push_back(name);
+  return names;
+}
+
+void expect_trains(Graph graph, const Tensors& inputs) {
+  ContextScope scope;
+  scope->training = true;
+  scope->threads = 1;
+  Generator g(12);
+  scope->generator = &g;
+  optim::Adam optimizer(graph.parameters(), {.lr = 3e-3});
+  Tensor target;
+  float first = 0, last = 0;
+  for (int step = 0; step < 30; ++step) {
+    const Tensor y = graph.run(inputs)[0];
+    if (!target.defined()) target = (y + g.normal(y.shape()) * 0.1F).detach();
+    const Tensor loss = mse(y, target);
+    optimizer.zero_grad();
+    loss.backward();
+    optimizer.step();
+    last = static_cast<float>(loss.item());
+    if (step == 0) first = last;
+  }
+  EXPECT_LT(last, 0.9F * first);
+  // What was trained becomes integers, layer by layer.
+  const Report report = convert(graph).report;
+  for (const auto& row : report.nodes)
+    if (row.op == "conv2d" || row.op == "linear" || row.op == "matmul") {
+      EXPECT_TRUE(row.quantized) << row.name << ": " << row.note;
+    }
+}
+
+/// Results of the interpreter and the plan beside those of a peer: classes, and errors of a few
+/// steps (a code next to a tie turns, and others behind it).
+void expect_like_peer(const Graph& integers, const Tensor& x, const Tensor& expected) {
+  Graph graph = integers.copy();
+  const Tensor interpreted = infer_with(graph, x);
+  const Tensor planned = compile(integers.copy()).run(x);
+  const std::vector<float> y = expected.to(DType::f32).to_vector<float>();
+  const auto [least, most] = std::ranges::minmax(y);
+  for (const Tensor& result : {interpreted, planned}) {
+    ASSERT_EQ(result.shape(), expected.shape());
+    ASSERT_EQ(result.dtype(), expected.dtype());
+    const std::vector<float> z = result.to(DType::f32).to_vector<float>();
+    for (std::size_t i = 0; i < y.size(); ++i) ASSERT_NEAR(z[i], y[i], 0.05F * (most - least));
+  }
+}
+
+// check_quantized_files.py gives files of ONNX Runtime's quantizer, PyTorch and others, with inputs
+// and ONNX Runtime's results beside them.
 TEST(ToFakeQuantize, FilesOfOthers) {
   const char* files = std::getenv("PARE_QUANTIZED_FILES");
   if (!files) GTEST_SKIP() << "set PARE_QUANTIZED_FILES, as check_quantized_files.py does";
@@ -230,17 +360,23 @@ TEST(ToFakeQuantize, FilesOfOthers) {
       Shape shape;
       for (int a = 0; a < integers.value(v).shape.rank(); ++a)
         shape.append(integers.value(v).shape.symbolic(a) ? 2 : integers.value(v).shape[a]);
-      inputs.push_back(g.uniform(shape, -1, 1).to(integers.value(v).dtype));
+      const bool codes = !is_floating(integers.value(v).dtype);
+      inputs.push_back(
+          (g.uniform(shape, 0, 1) * (codes ? 100.0F : 1.0F)).to(integers.value(v).dtype));
     }
     const FakeQuantized fake = to_fake_quantize(integers);
     const auto trainable = std::ranges::count_if(
         fake.report.done, [](const auto& l) { return l.text.starts_with("weight trainable"); });
+    const std::vector<std::string> layers = weighted_layers(recognize(integers.copy()).graph);
+    EXPECT_EQ(trainable, static_cast<std::ptrdiff_t>(layers.size())) << fake.report.to_string();
     EXPECT_GT(trainable, 0);
-    std::string left;
-    for (const PassReport::Line& line : fake.report.left)
-      left += "\n  " + line.node + ": " + line.text;
-    RecordProperty("trainable", static_cast<int>(trainable));
-    expect_law(integers, inputs, file + left);
+    EXPECT_TRUE(fake.report.left.empty()) << fake.report.to_string();
+    expect_law(integers, inputs, file);
+    expect_trains(fake.graph.copy(), inputs);
+    if (std::filesystem::exists(file + ".x.npy"))
+      expect_like_peer(integers, io::load_npy(file + ".x.npy"), io::load_npy(file + ".y.npy"));
+    // No layer computes in float in silence.
+    test::expect_no_silent_float(compile(integers.copy()), layers);
   }
 }
 
