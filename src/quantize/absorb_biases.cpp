@@ -125,12 +125,13 @@ class Absorber {
 
   Graph take() { return std::move(graph_); }
 
-  void shift(ChannelStatistics& statistics) const {
+  ChannelStatistics shifted(ChannelStatistics statistics) const {
     for (const auto& [name, given] : given_)
       if (const auto found = statistics.find(name); found != statistics.end()) {
         check_channels(found->second, static_cast<std::int64_t>(given.size()), name);
         for (std::size_t c = 0; c < given.size(); ++c) found->second.mean[c] -= given[c];
       }
+    return statistics;
   }
 
  private:
@@ -241,7 +242,7 @@ AbsorptionReport absorb_biases(Graph& graph, const AbsorptionOptions& options) {
   scope->grad = scope->training = scope->observing = false;
   Absorber absorber(graph, options);
   AbsorptionReport report = absorber.run();
-  if (options.statistics) absorber.shift(*options.statistics);
+  if (options.statistics) *options.statistics = absorber.shifted(*options.statistics);
   graph = absorber.take();
   return report;
 }

@@ -126,6 +126,12 @@ void check_channels(const ChannelDistribution& distribution, std::int64_t channe
              invalid_argument, layer,
              "expected statistics of {} channels, got {} means and {} deviations", channels,
              distribution.mean.size(), distribution.deviation.size());
+  for (std::size_t c = 0; c < size; ++c)
+    PARE_CHECK(std::isfinite(distribution.mean[c]) && std::isfinite(distribution.deviation[c]) &&
+                   distribution.deviation[c] >= 0,
+               invalid_argument, layer,
+               "expected finite means, and deviations from 0, got {} and {} of channel {}",
+               distribution.mean[c], distribution.deviation[c], c);
 }
 
 double clipped_mean(double mean, double deviation, double low, double high) {

@@ -11,7 +11,8 @@
 
 namespace pare::quantize {
 
-/// Throws invalid_argument, naming the layer, for numbers of another number of channels.
+/// Throws invalid_argument, naming the layer, for numbers of another number of channels, and for
+/// those that are not finite.
 void check_channels(const ChannelDistribution& distribution, std::int64_t channels,
                     const std::string& layer);
 

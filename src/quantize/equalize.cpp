@@ -54,7 +54,7 @@ class Equalizer {
 
   Graph take() { return std::move(graph_); }
 
-  void divide(ChannelStatistics& statistics) const {
+  ChannelStatistics divided(ChannelStatistics statistics) const {
     for (const auto& [name, factors] : factors_) {
       const auto found = statistics.find(name);
       if (found == statistics.end()) continue;
@@ -64,6 +64,7 @@ class Equalizer {
         found->second.deviation[c] *= factors[c];
       }
     }
+    return statistics;
   }
 
  private:
@@ -270,7 +271,7 @@ EqualizationReport equalize(Graph& graph, const EqualizeOptions& options) {
   scope->grad = false;
   Equalizer equalizer(graph, options);
   EqualizationReport report = equalizer.run();
-  if (options.statistics) equalizer.divide(*options.statistics);
+  if (options.statistics) *options.statistics = equalizer.divided(*options.statistics);
   graph = equalizer.take();
   return report;
 }

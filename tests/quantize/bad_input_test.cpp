@@ -10,12 +10,14 @@
 #include "expect_error.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
+#include "quantize/unchanged.h"
 
 namespace pare::quantize {
 namespace {
 
 using test::expect_error;
 using test::infer_with;
+using test::refuses;
 
 const Shape kPictures{4, 3, 8, 8};
 
@@ -35,25 +37,6 @@ class BadInput : public testing::Test {
     return batch;
   }
 };
-
-// All that a graph is, its weights' bits with it.
-std::string content_of(const Graph& graph) {
-  std::string content = graph.to_string();
-  for (const Graph::Value& value : graph.values())
-    if (value.tensor.defined() && value.dtype == DType::f32)
-      for (const float w : value.tensor.to_vector<float>())
-        content.append(reinterpret_cast<const char*>(&w), sizeof w);
-  for (const auto& [key, text] : graph.metadata()) content += key + "=" + text + "\n";
-  return content;
-}
-
-/// Fails with these words, and the graph is as it was.
-void refuses(ErrorCode code, std::initializer_list<std::string> words, Graph& graph,
-             const std::function<void()>& call) {
-  const std::string before = content_of(graph);
-  expect_error(code, words, call);
-  EXPECT_EQ(content_of(graph), before);
-}
 
 struct Options {
   std::vector<std::string> exclude;
