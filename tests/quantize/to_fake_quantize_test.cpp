@@ -17,6 +17,7 @@
 #include "pare/pare.h"
 #include "quantize/nets.h"
 #include "quantize/plan_layers.h"
+#include "temporary_folder.h"
 
 namespace pare::quantize {
 namespace {
@@ -274,6 +275,11 @@ TEST(ToFakeQuantize, ProductAndSumAreOneTrainableLayer) {
     // The plan runs it on integers, its bias among them.
     const Plan plan = compile(graph.copy());
     test::expect_no_silent_float(plan, {"fc"});
+    // So it does when it was trained, written and read.
+    const test::TemporaryFolder folder;
+    const std::string file = folder.path("trained.onnx");
+    onnx::save(convert(fake.graph).graph, file);
+    test::expect_no_silent_float(compile(onnx::load(file)), {"fc"});
   }
 }
 
