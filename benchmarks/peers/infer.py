@@ -1,10 +1,12 @@
 """Plans of ONNX files beside ONNX Runtime and OpenVINO, turn by turn in one run: median milliseconds, and ratios to the faster peer.
 
-usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [--second BUILD] [--dynamic] [MODEL ...]
+usage: infer.py DATA [BUILD] [--threads T] [--seconds S] [--batch N] [--floor DIR] [--extra DIR] [--second BUILD] [--own] [--dynamic] [MODEL ...]
   DATA = ../shared/data; BUILD = build/release; MODEL: part of a name in the table below, all without
   --floor DIR   where conv_list.py and the program onednn_limit lie: the "floor in sequence"
   --extra DIR   where resnet50.onnx, resnet18.onnx and mobilenet_v2.onnx lie (random weights, as export_torchvision.py makes them)
   --second BUILD  another build of pare, as one against oneDNN 3.2, in the same turns: its time, and its ratio to pare's
+  --own         int8 is what each one's own quantizer writes: `pare quantize`'s file in pare, ONNX Runtime's in ONNX Runtime, NNCF's in
+                OpenVINO (needs nncf), all calibrated on the same inputs
   --dynamic     models of dense layers, quantized as they run: `pare quantize --dynamic` (a range for each row, and one for all) beside the
                 file of ONNX Runtime's quantize_dynamic (weights i8 per channel), in both runtimes
 needs onnxruntime, openvino, onnx (PyPI)
@@ -80,6 +82,11 @@ def lifted(path, folder):
     return folder + "/lifted.onnx"
 
 
+def random_feeds(feeds):
+    rng = np.random.default_rng(1)
+    return [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(16)]
+
+
 def quantized(path, feeds, folder, calibration=None):
     """The file that ONNX Runtime's quantizer writes; random inputs calibrate it unless others are given."""
     prepared, file = folder + "/prepared.onnx", folder + "/int8.onnx"
@@ -88,11 +95,26 @@ def quantized(path, feeds, folder, calibration=None):
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
     except Exception:
         prepared = path
-    rng = np.random.default_rng(1)
-    calibration = calibration or [{k: rng.standard_normal(v.shape).astype(np.float32) for k, v in feeds.items()} for _ in range(16)]
-    quantize_static(prepared, file, Reader(calibration), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+    quantize_static(prepared, file, Reader(calibration or random_feeds(feeds)), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8)
     return file
+
+
+def quantized_by_pare(build, path, feeds, folder):
+    file, inputs = folder + "/pare_int8.onnx", []
+    for name in feeds:
+        np.save(f"{folder}/{len(inputs)}.npy", np.concatenate([f[name] for f in random_feeds(feeds)]))
+        inputs += ["--calibration", f"{name}={folder}/{len(inputs)}.npy"]
+    subprocess.run([os.path.join(build, "bin", "pare"), "quantize", path, "-o", file, "--quiet", *inputs], check=True, stdout=subprocess.DEVNULL)
+    return file
+
+
+def quantized_by_nncf(path, feeds):
+    """A model of OpenVINO's."""
+    import nncf
+    nncf.set_log_level(logging.ERROR)
+    calibration = random_feeds(feeds)
+    return nncf.quantize(ov.Core().read_model(path), nncf.Dataset(calibration), subset_size=len(calibration))
 
 
 def ort_run(path, feeds, threads):
@@ -152,14 +174,14 @@ def floor_of(folder, path, feeds, kind, threads):
     return out.strip().splitlines()[-1]
 
 
-def peer_runs(name, file, feeds, threads, precision):
-    """A function for each runtime that takes the file; the others say why not. ONNX Runtime has no bf16 on CPUs."""
+def peer_runs(name, file, feeds, threads, precision, openvino_model=None):
+    """A function for each runtime that takes the file; the others say why not. ONNX Runtime has no bf16 on CPUs. OpenVINO may have another model."""
     runs = {}
     peers = {"ONNX Runtime": ort_run, "OpenVINO": openvino_run} if precision == "f32" else {
         "OpenVINO": lambda *given: openvino_run(*given, precision)}
     for peer, opened in peers.items():
         try:
-            runs[peer] = opened(file, feeds, threads)
+            runs[peer] = opened(openvino_model or file if peer == "OpenVINO" else file, feeds, threads)
         except Exception as error:
             print(f"{name}: {peer} {str(error).splitlines()[0][:200]}", flush=True)
     return runs
@@ -196,19 +218,21 @@ def measure(name, path, limits, free, args, builds, folder):
     for kind, file in files.items():
         key = f"{name}.{kind}"
         precision = "bf16" if kind == "bf16" else "f32"
-        opened = {k: build.open(key, file, feeds, args.threads, folder, precision) for k, build in builds.items()}
+        own = args.own and kind == "int8"
+        mine = quantized_by_pare(args.build, path, feeds, folder) if own else file
+        opened = {k: build.open(key, mine, feeds, args.threads, folder, precision) for k, build in builds.items()}
         failed = [f"{k}: {answer}" for k, answer in opened.items() if not answer.startswith("ok")]
         if failed:
             print(f"{name:36s} {kind:5s} {'; '.join(failed)}", flush=True)
             continue
-        runs = peer_runs(name, file, feeds, args.threads, precision)
+        runs = peer_runs(name, file, feeds, args.threads, precision, quantized_by_nncf(path, feeds) if own else None)
         median = turn_by_turn(key, builds, runs, args.seconds)
         text = "  ".join(f"{k} {v:8.3f}" for k, v in median.items())
         if runs:
             text += f"   ratio {median['pare'] / min(median[k] for k in runs):.2f} (target {limits[kind]})"
         if "second" in median:
             text += f"   second to pare {median['second'] / median['pare']:.2f}"
-        print(f"{name:36s} {kind:5s} {text}", flush=True)
+        print(f"{name:36s} {'own' if own else kind:5s} {text}", flush=True)
         if args.floor:
             print(f"    floor: {floor_of(args.floor, path, feeds, 'u8' if kind == 'int8' else kind, args.threads)}", flush=True)
         if args.steps:
@@ -263,6 +287,7 @@ def main():
     parser.add_argument("--extra")
     parser.add_argument("--second")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("--dynamic", action="store_true")
     args = parser.parse_intermixed_args()  # names of models may follow options
     builds = {"pare": Pare(args.build)}
