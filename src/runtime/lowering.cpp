@@ -49,6 +49,7 @@ Lowering::Lowering(Graph graph, WeightStore& weights, PassReport& report,
       }
     group_at_[static_cast<std::size_t>(last)] = static_cast<int>(g);
   }
+  note_float_layers();
   find_chains();
   if (options.precision == Precision::bf16) find_narrow();
 }

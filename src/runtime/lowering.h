@@ -193,6 +193,7 @@ class Lowering {
                                std::vector<float>& scales, Tensor& bias);
   const char* read_epilogue(const QuantizedGroup& group, Encoding& destination, Epilogue& epilogue);
   void note_float_bias(const QuantizedGroup& group);
+  void note_float_layers();
   int residual_for(const QuantizedGroup& group, int to, Epilogue& epilogue);
   Chain chain_of(const QuantizedGroup& group) const;
   std::string name_of(const QuantizedGroup& group) const;

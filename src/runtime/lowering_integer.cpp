@@ -290,6 +290,33 @@ bool Lowering::lower_integer_dense(const QuantizedGroup& group) {
   return true;
 }
 
+// Layers with codes on both sides that are no product of integers (graph/integer_call.h).
+void Lowering::note_float_layers() {
+  std::vector<bool> integer(graph_.nodes().size(), false);
+  for (const QuantizedGroup& group : groups_)
+    if (group.kind != QuantizedGroup::Kind::other)
+      integer[static_cast<std::size_t>(group.op)] = true;
+  for (std::size_t i = 0; i < integer.size(); ++i) {
+    const int n = static_cast<int>(i);
+    const int input = node(n).call.op->quantization.weight_input;
+    if (integer[i] || input < 1 || static_cast<std::size_t>(input) >= node(n).inputs.size())
+      continue;
+    const QuantizedOperand x = quantized_operand(graph_, n, 0);
+    const QuantizedOperand weight = quantized_operand(graph_, n, input);
+    if (!x.quantized() || !weight.quantized()) continue;
+    const Tensor zero = constant_of(weight.zero_point);
+    const auto zeros = zero.to(DType::i32).to_vector<std::int32_t>();
+    const char* reason = "its weight's scales are none for each output channel";
+    if (!is_code(graph_.value(x.codes).dtype))
+      reason = "its input is not in 8 bits with one constant scale";
+    else if (!std::ranges::all_of(zeros, [](std::int32_t z) { return z == 0; }))
+      reason = "its weight has a zero point";
+    else if (graph_.value(weight.codes).dtype != DType::i8)
+      reason = "its weight is no constant in i8";
+    left(n, fmt::format("runs in f32: {}", reason));
+  }
+}
+
 void Lowering::note_float_bias(const QuantizedGroup& group) {
   if (group.inputs.size() > 2 && group.inputs[2].value >= 0 && !group.inputs[2].quantized())
     left(group.op, "its float bias is rounded to the unit of its sums");

@@ -128,6 +128,20 @@ TEST(PlanInt8, SaysWhyALayerRunsInFloat) {
 #endif
 }
 
+// Such weights have no integer form: nothing says so but the report.
+TEST(PlanInt8, SaysThatWeightsWithZeroPointsRunInFloat) {
+  for (const DType dtype : {DType::u8, DType::i8})
+    for (const bool rounded : {true, false}) {
+      Builder b;
+      const int x = b.dequantize(b.input("x", {2, 3, 6, 6}, DType::u8), 0.02, 30);
+      const int codes = b.constant(random_codes({4, 3, 3, 3}, dtype, 3));
+      int y = b.call(kConv2d, {x, b.dequantize(codes, 0.1, 5)}, Attributes::of(Conv2dAttributes{}));
+      if (rounded) y = b.quantize(y, 0.5, 10);
+      const Plan plan = compile(b.finish({y}));
+      EXPECT_THAT(plan.to_string(), HasSubstr("runs in f32: its weight has a zero point"));
+    }
+}
+
 // Softmax is no table of codes: its values depend on their row.
 TEST(PlanInt8, SoftmaxBetweenLayers) {
   nn::Sequential net{nn::Linear{{.in = 8, .out = 6}}, nn::Softmax{{.axis = -1}},
