@@ -1,22 +1,46 @@
 // CodedGraph: a graph of integers, and beside it the one for training that is made of it.
 #include "quantize/coded_graph.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 #include "core/check.h"
 #include "graph/leaf_evaluator.h"
 #include "graph/rewrites.h"
 #include "pare/core/ops.h"
+#include "quantize/clips.h"
 #include "quantize/placement.h"
 
 namespace pare::quantize {
 namespace {
 
-Graph with_dense_layers(const Graph& quantized) {
+/// ONNX has codes of fewer bits as those of the type and a Clip: of both one quantize_linear.
+void join_clipped_codes(Graph& graph) {
+  const auto nodes = static_cast<int>(graph.nodes().size());
+  for (int n = 0; n < nodes; ++n) {
+    const auto bounds = clip_bounds(graph.node(n).call);
+    const int producer = bounds ? graph.value(graph.node(n).inputs[0]).producer : -1;
+    if (producer < 0 || graph.node(producer).call.op != &kQuantizeLinear) continue;
+    const Graph::Node quantize = graph.node(producer);
+    auto codes = quantize.call.attributes.as<QuantizeAttributes>();
+    const double low = std::max(std::ceil(bounds->low), static_cast<double>(codes.qmin));
+    const double high = std::min(std::floor(bounds->high), static_cast<double>(codes.qmax));
+    if (!(low <= high)) continue;
+    codes.qmin = static_cast<std::int64_t>(low);
+    codes.qmax = static_cast<std::int64_t>(high);
+    Graph::Node& clip = graph.edit_node(n);
+    clip.call = {&kQuantizeLinear, Attributes::of(codes)};
+    clip.inputs = quantize.inputs;
+  }
+}
+
+Graph with_whole_layers(const Graph& quantized) {
   Graph graph = quantized.copy();
   PassReport found;
   recognize_linear(graph, found);
+  join_clipped_codes(graph);
   graph.compact();
   return graph;
 }
@@ -32,7 +56,7 @@ bool same(const CodeParameters& a, const CodeParameters& b) {
 bool is_byte(DType dtype) { return dtype == DType::u8 || dtype == DType::i8; }
 
 CodedGraph::CodedGraph(const Graph& quantized, const ToFakeQuantizeOptions& options)
-    : graph(with_dense_layers(quantized)),
+    : graph(with_whole_layers(quantized)),
       options_(options),
       before_(graph.share()),
       leaf_(leaf_values(before_)),

@@ -22,7 +22,8 @@ bool is_byte(DType dtype);
 
 class CodedGraph {
  public:
-  /// Products with biases of their own become dense layers (graph/rewrites.h) first.
+  /// Products with biases of their own become dense layers (graph/rewrites.h) first, codes and
+  /// what clips them codes of fewer bits.
   CodedGraph(const Graph& quantized, const ToFakeQuantizeOptions& options);
 
   const ToFakeQuantizeOptions& options() const { return options_; }

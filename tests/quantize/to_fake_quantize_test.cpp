@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -115,6 +116,47 @@ TEST(ToFakeQuantize, ConvertGivesTheSameCodesAndOutputs) {
   const Graph products = test::graph_of(scores, g.normal({2, 6, 8}));
   Graph integers = quantized(products.copy(), {2, 6, 8}, QConfig::x86());
   expect_law(integers, {g.normal({2, 6, 8})}, "products of activations");
+}
+
+// ONNX has 8 bits and a Clip for these.
+TEST(ToFakeQuantize, FilesOfFewBitsGiveTheSameCodes) {
+  Generator g(13);
+  const Shape shape{4, 3, 8, 8};
+  Branchy net;
+  const Graph graph = test::graph_of(net, g.normal(shape));
+  const Tensor x = g.normal(shape);
+  const test::TemporaryFolder folder;
+  const std::string file = folder.path("net.onnx");
+  for (const int bits : {7, 4, 2}) {
+    QConfig config = QConfig::portable();
+    config.activation_bits = bits;
+    const std::string what = std::to_string(bits) + " bits";
+    Graph integers = quantized(graph.copy(), shape, config);
+    const auto steps = [](const Graph& of) {
+      std::multiset<std::int64_t> all;
+      for (const Graph::Node& node : of.nodes())
+        if (node.call.op == &kQuantizeLinear) {
+          const auto& a = node.call.attributes.as<QuantizeAttributes>();
+          all.insert(a.qmax - a.qmin);
+        }
+      return all;
+    };
+    onnx::save(integers, file);
+    Graph loaded = onnx::load(file);
+    ASSERT_NE(steps(loaded), steps(integers)) << "no Clip in the file: " << what;
+    FakeQuantized fake = to_fake_quantize(loaded);
+    EXPECT_TRUE(fake.report.left.empty()) << what << fake.report.to_string();
+    EXPECT_EQ(fake.graph.parameters().size(), to_fake_quantize(integers).graph.parameters().size());
+    Graph back = convert(fake.graph).graph;
+    EXPECT_EQ(steps(back), steps(integers)) << what;
+    EXPECT_EQ(codes_of_layers(back), codes_of_layers(integers)) << what;
+    expect_same_bits(infer_with(back, x), infer_with(integers, x), what);
+    expect_law(loaded, {x}, what);
+  }
+  onnx::save(quantized(graph.copy(), shape, QConfig::fbgemm()), file);
+  Graph loaded = onnx::load(file);
+  EXPECT_TRUE(to_fake_quantize(loaded).report.left.empty());
+  expect_law(loaded, {x}, "fbgemm");
 }
 
 TEST(ToFakeQuantize, TheInputIsUnchangedAndPartsAreNamed) {
