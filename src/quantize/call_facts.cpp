@@ -1,10 +1,13 @@
 // What placement and convert ask of single nodes: part of a layer, mover of codes, activation.
 #include "quantize/call_facts.h"
 
+#include <algorithm>
+
 #include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
 #include "graph/moves.h"
 #include "pare/core/ops.h"
+#include "quantize/dynamic_training.h"
 
 namespace pare::quantize {
 
@@ -37,6 +40,21 @@ bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i) {
   const int index = static_cast<int>(i);
   return node.inputs[i] >= 0 && index != fact.weight_input && index != fact.bias_input &&
          graph.value(node.inputs[i]).dtype == DType::f32;
+}
+
+bool is_read_as_weight(const Graph& graph, const Uses& uses, const std::vector<bool>& leaf,
+                       int value) {
+  return std::ranges::any_of(uses.reads(value), [&](int reader) {
+    const Graph::Node& node = graph.node(reader);
+    const auto reads_it = [&](std::size_t i) {
+      return i < node.inputs.size() && node.inputs[i] == value;
+    };
+    const int weight = node.call.op->quantization.weight_input;
+    if (weight >= 0 && reads_it(static_cast<std::size_t>(weight))) return true;
+    if (std::ranges::any_of(row_weights(node), reads_it)) return true;
+    const int result = node.outputs[0];
+    return leaf[static_cast<std::size_t>(result)] && is_read_as_weight(graph, uses, leaf, result);
+  });
 }
 
 }  // namespace pare::quantize

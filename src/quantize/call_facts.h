@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "graph/uses.h"
 #include "pare/graph/graph.h"
@@ -22,5 +23,10 @@ bool selects(const Call& call);
 /// Whether input i of a node is an activation (not its weight, bias or an index). The second factor
 /// of a matrix product counts as a weight, whatever it is.
 bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i);
+
+/// Whether a value of leaves is a weight to somebody who reads it, or what is computed from it and
+/// leaves alone: else it is a constant activation. `leaf` is leaf_values(graph).
+bool is_read_as_weight(const Graph& graph, const Uses& uses, const std::vector<bool>& leaf,
+                       int value);
 
 }  // namespace pare::quantize

@@ -1,7 +1,9 @@
 // convert: observers become quantize_linear and dequantize_linear, weights become integers.
 #include "pare/quantize/convert.h"
 
+#include <cstring>
 #include <map>
+#include <string>
 #include <utility>
 
 #include "core/check.h"
@@ -42,14 +44,17 @@ struct Parameters {
 class Converter {
  public:
   Converter(const Graph& prepared, const ConvertOptions& options)
-      : graph_(remove_identities(prepared).graph),
+      : prepared_(without_own_rounding(prepared)),
+        graph_(remove_identities(prepared_).graph),
         before_(graph_.share()),
         uses_(before_),
         leaf_(leaf_values(before_)),
         evaluate_(before_),
         weights_(before_, evaluate_),
         options_(options),
-        report_(prepared) {}
+        report_(prepared_) {
+    for (ActivationRange& range : own_ranges(prepared)) report_.add_activation(std::move(range));
+  }
 
   Converted run() {
     check_calibrated();
@@ -61,7 +66,7 @@ class Converter {
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
     std::erase_if(graph_.metadata(), [](const auto& entry) {
       return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey) ||
-             entry.first.starts_with(kRangeKey) || entry.first.starts_with(kOwnKey) ||
+             entry.first.starts_with(kRangeKey) || entry.first.starts_with(kOwnLeafKey) ||
              entry.first.starts_with(kGroupKey);
     });
     graph_.compact();
@@ -106,7 +111,8 @@ class Converter {
 
   // An observer of an activation, or its learned steps.
   bool finds_range(const Graph::Node& node) const {
-    return is_observer(node) || (is_learned(node) && !leaf_[at(node.inputs[0])]);
+    return is_observer(node) ||
+           (is_learned(node) && !is_read_as_weight(before_, uses_, leaf_, node.outputs[0]));
   }
 
   // A matrix product of two activations that have codes.
@@ -175,7 +181,7 @@ class Converter {
       const Graph::Node& node = before_.node(n);
       const int out = node.outputs[0];
       const bool again = parameters_.count(out) != 0 && is_quantizer(node);
-      if (again) rounded[at(rounded_by(before_, n))] = true;
+      if (again) rounded[at(node.inputs[0])] = true;
       const bool passes = parameters_.count(out) != 0 && !is_quantizer(node);
       const bool fused =
           before_.node(n).call.op->quantization.kind == QuantizationFact::Kind::fused_activation;
@@ -237,12 +243,11 @@ class Converter {
     const auto found = parameters_.find(out);
     if (found == parameters_.end()) return;
     if (is_quantizer(node)) {
-      const std::string name = has_relu(node) ? activation_name(before_, node)
-                                              : before_.value(rounded_by(before_, n)).name;
-      int x = rounded_by(graph_, n);
+      const std::string name = activation_name(before_, node);
+      int x = graph_.node(n).inputs[0];
       if (has_relu(node)) x = output_of(graph_.add_node(name, {&kRelu, {}}, {x}));
       round_trip(out, x, found->second, name);
-      if (!has_relu(node)) quantize_before_pooling(rounded_by(before_, n), found->second);
+      if (!has_relu(node)) quantize_before_pooling(node.inputs[0], found->second);
     } else if (wanted_[at(out)]) {
       round_trip(out, out, found->second, node.name);
     }
@@ -318,10 +323,21 @@ class Converter {
                       {.axis = codes.scale.rank() == 0 ? -1 : 0});
   }
 
+  // Layers that share a weight share its codes, as far as they are the same.
+  int shared(const std::string& name, const char* suffix, const Tensor& value) {
+    for (const auto& [known, number] : shared_[name + suffix])
+      if (known.dtype() == value.dtype() && known.shape() == value.shape() &&
+          std::memcmp(known.raw(), value.raw(), value.bytes()) == 0)
+        return number;
+    const int number = constant(name + suffix, value);
+    shared_[name + suffix].emplace_back(value, number);
+    return number;
+  }
+
   int add_stored(const std::string& name, const StoredWeight& stored,
                  const DequantizeWeightAttributes& attributes) {
-    std::vector<int> inputs{constant(name + "_quantized", stored.codes),
-                            constant(name + "_scale", stored.scale)};
+    std::vector<int> inputs{shared(name, "_quantized", stored.codes),
+                            shared(name, "_scale", stored.scale)};
     if (stored.zero_point.defined())
       inputs.push_back(constant(name + "_zero_point", stored.zero_point));
     const Call call{&kDequantizeWeight, Attributes::of(attributes)};
@@ -350,8 +366,8 @@ class Converter {
   }
 
   int add_weight(const std::string& name, const LayerCodes& codes, int axis) {
-    const int q = constant(name + "_quantized", codes.weight);
-    const int scale = constant(name + "_scale", codes.scale);
+    const int q = shared(name, "_quantized", codes.weight);
+    const int scale = shared(name, "_scale", codes.scale);
     const Shape& shape = codes.scale.shape();
     const int zero = codes.zero_point.defined() ? constant(name + "_zero_point", codes.zero_point)
                                                 : zeros(shape);
@@ -366,6 +382,7 @@ class Converter {
     set_input(n, at(before_.node(n).call.op->quantization.bias_input), result);
   }
 
+  const Graph prepared_;
   Graph graph_;
   const Graph before_;
   const Uses uses_;
@@ -378,6 +395,7 @@ class Converter {
   std::map<int, Parameters> parameters_;  // by value
   std::vector<bool> wanted_;              // per value
   std::map<std::int64_t, int> zeros_;
+  std::map<std::string, std::vector<std::pair<Tensor, int>>> shared_;
   std::map<std::pair<int, bool>, int> rows_;  // by quantizer, for tables and for others
 };
 

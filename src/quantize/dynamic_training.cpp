@@ -9,7 +9,6 @@
 #include "graph/names.h"
 #include "pare/core/ops.h"
 #include "quantize/dynamic_layers.h"
-#include "quantize/prepare_weights.h"
 
 namespace pare::quantize {
 namespace {
@@ -57,9 +56,10 @@ bool trains_dynamically(const Graph& graph, int n, const QATConfig& qat, std::st
   return false;
 }
 
-void prepare_dynamic(Graph& graph, int n, const QConfig& config, const QATConfig& qat) {
+void prepare_dynamic(Graph& graph, int n, const QConfig& config, const QATConfig& qat,
+                     RoundedWeights& known) {
   for (const std::size_t input : row_weights(graph.node(n)))
-    prepare_rows(graph, n, input, config, qat);
+    prepare_rows(graph, n, input, config, qat, known);
   if (is_recurrent(graph.node(n))) round_rows(graph.edit_node(n).call);
 }
 

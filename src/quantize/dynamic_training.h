@@ -8,6 +8,7 @@
 #include "pare/graph/graph.h"
 #include "pare/quantize/qat.h"
 #include "pare/quantize/qconfig.h"
+#include "quantize/prepare_weights.h"
 
 namespace pare::quantize {
 
@@ -24,6 +25,7 @@ bool trains_dynamically(const Graph& graph, int n, const QATConfig& qat, std::st
 
 /// Fake-quantizes the weights of node n by rows, and has a recurrent layer round the rows that they
 /// multiply.
-void prepare_dynamic(Graph& graph, int n, const QConfig& config, const QATConfig& qat);
+void prepare_dynamic(Graph& graph, int n, const QConfig& config, const QATConfig& qat,
+                     RoundedWeights& known);
 
 }  // namespace pare::quantize

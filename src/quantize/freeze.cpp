@@ -8,6 +8,8 @@
 #include "pare/core/ops.h"
 #include "pare/core/ops/learned_steps.h"
 #include "pare/quantize/qat.h"
+#include "quantize/call_facts.h"
+#include "quantize/own_rounding.h"
 #include "quantize/ranges.h"
 
 namespace pare::quantize {
@@ -32,15 +34,20 @@ int nodes_of(const Graph& graph, const char* where) {
   });
   PARE_CHECK(trains, invalid_state, where,
              "expected a graph from prepare_qat, got one without fake-quantization");
+  for (const Graph::Node& node : graph.nodes())
+    PARE_CHECK(!is_observer(node) || follows(node), invalid_state, where,
+               "expected a graph from prepare_qat, got one from prepare: '{}' is {}", node.name,
+               node.call.op->name);
   return static_cast<int>(graph.nodes().size());
 }
 
 // A range that has seen nothing would pass its activation on for ever.
 void check_seen(const Graph& graph) {
   const std::vector<bool> leaf = leaf_values(graph);
+  const Uses uses(graph);
   std::string missing;
   for (const Graph::Node& node : graph.nodes())
-    if (follows(node) && !leaf[static_cast<std::size_t>(node.inputs[0])] &&
+    if (follows(node) && !is_read_as_weight(graph, uses, leaf, node.outputs[0]) &&
         observed(graph, node, {}).seen.empty())
       missing += fmt::format("{}'{}'", missing.empty() ? "" : ", ", activation_name(graph, node));
   PARE_CHECK(missing.empty(), invalid_state, "freeze_observers",
@@ -52,6 +59,7 @@ void check_seen(const Graph& graph) {
 void freeze_observers(Graph& prepared, bool on) {
   const int nodes = nodes_of(prepared, "freeze_observers");
   if (on) check_seen(prepared);
+  freeze_own_leaves(prepared, on);
   for (int n = 0; n < nodes; ++n)
     if (!fix<ObserveAttributes>(prepared, n, kObserveFakeQuantize, on) &&
         !fix<FakeQuantizeLearnedAttributes>(prepared, n, kFakeQuantizeLearned, on))

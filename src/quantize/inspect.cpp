@@ -6,6 +6,8 @@
 #include "graph/names.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
+#include "quantize/call_facts.h"
+#include "quantize/own_rounding.h"
 #include "quantize/report.h"
 
 namespace pare::quantize {
@@ -43,14 +45,17 @@ Tensor constant(const Graph& graph, std::string_view name, std::size_t input, co
 std::vector<ActivationRange> observed_ranges(const Graph& prepared, const RangeSearches& searches) {
   std::vector<ActivationRange> ranges;
   const std::vector<bool> leaf = leaf_values(prepared);
+  const Uses uses(prepared);
   for (const Graph::Node& node : prepared.nodes()) {
     if (!is_observer(node) &&
-        !(is_learned(node) && !leaf[static_cast<std::size_t>(node.inputs[0])]))
+        !(is_learned(node) && !is_read_as_weight(prepared, uses, leaf, node.outputs[0])))
       continue;
     const Observed seen = observed(prepared, node, searches);
     if (!seen.seen.empty())
       ranges.push_back(describe(activation_name(prepared, node), seen, codes_of(node)));
   }
+  const std::vector<ActivationRange> own = own_ranges(prepared);
+  ranges.insert(ranges.end(), own.begin(), own.end());
   return ranges;
 }
 

@@ -11,6 +11,8 @@ inline constexpr const char* kRangeKey = "quantize.range.";
 /// Followed by the name of a fake_quantize node of an activation behind a FakeQuantizer; the value
 /// is "<input> <node>": where that reads the activation (own_rounding.h).
 inline constexpr const char* kOwnKey = "quantize.own.";
+/// Followed by the name of a leaf that a FakeQuantizer keeps.
+inline constexpr const char* kOwnLeafKey = "quantize.own_leaf.";
 /// Followed by the name of a node that fake-quantizes a weight's groups (weight_groups.h); the
 /// value is their size.
 inline constexpr const char* kGroupKey = "quantize.group.";

@@ -85,6 +85,22 @@ void check(const Graph& traced, const Shape& x, const FakeQuantizerPlace& place)
                "depend on x");
 }
 
+// The activation that fake_quantize node n stands for the rounding of.
+int rounded_by(const Graph& graph, int n) {
+  const auto found = graph.metadata().find(kOwnKey + graph.node(n).name);
+  if (found == graph.metadata().end() || found->second.empty()) return graph.node(n).inputs[0];
+  const std::string& text = found->second;
+  std::size_t input = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), input);
+  const int first = failed == std::errc() && *end == ' '
+                        ? graph.find_node(std::string_view(end + 1, text.data() + text.size()))
+                        : -1;
+  PARE_CHECK(first >= 0 && input < graph.node(first).inputs.size(), invalid_state, "convert",
+             "expected the node where the rounding of '{}' begins, got '{}'", graph.node(n).name,
+             text);
+  return graph.node(first).inputs[input];
+}
+
 }  // namespace
 
 std::vector<int> add_own_leaves(Graph& graph, const FakeQuantizer& own,
@@ -97,6 +113,7 @@ std::vector<int> add_own_leaves(Graph& graph, const FakeQuantizer& own,
     values.push_back(graph.add_leaf(learned ? Graph::Kind::parameter : Graph::Kind::buffer,
                                     fmt::format("{}_{}", place.name, leaf_name(values.size())),
                                     leaf, learned));
+    graph.metadata()[kOwnLeafKey + graph.value(values.back()).name];
   }
   return values;
 }
@@ -141,24 +158,52 @@ int add_own_rounding(Graph& graph, int x, const std::vector<int>& leaves, const 
   const Call call{&kFakeQuantize, Attributes::of(FakeQuantizeAttributes{
                                       .qmin = place.qmin, .qmax = place.qmax, .axis = place.axis})};
   const int node = graph.add_node(place.name + "_fake_quantize", call, rounded);
-  if (!place.weight.defined() && !begins.empty())
-    graph.metadata()[kOwnKey + graph.node(node).name] = begins;
+  if (!place.weight.defined()) graph.metadata()[kOwnKey + graph.node(node).name] = begins;
   return node;
 }
 
-int rounded_by(const Graph& graph, int n) {
-  const auto found = graph.metadata().find(kOwnKey + graph.node(n).name);
-  if (found == graph.metadata().end()) return graph.node(n).inputs[0];
-  const std::string& text = found->second;
-  std::size_t input = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), input);
-  const int first = failed == std::errc() && *end == ' '
-                        ? graph.find_node(std::string_view(end + 1, text.data() + text.size()))
-                        : -1;
-  PARE_CHECK(first >= 0 && input < graph.node(first).inputs.size(), invalid_state, "convert",
-             "expected the node where the rounding of '{}' begins, got '{}'", graph.node(n).name,
-             text);
-  return graph.node(first).inputs[input];
+Graph without_own_rounding(const Graph& prepared) {
+  Graph graph = prepared.share();
+  bool any = false;
+  for (int n = 0; n < static_cast<int>(graph.nodes().size()); ++n) {
+    const std::string key = kOwnKey + graph.node(n).name;
+    if (graph.metadata().count(key) == 0) continue;
+    graph.edit_node(n).inputs[0] = rounded_by(prepared, n);
+    graph.metadata().erase(key);
+    any = true;
+  }
+  if (any) graph.compact();
+  return graph;
+}
+
+std::vector<ActivationRange> own_ranges(const Graph& prepared) {
+  std::vector<ActivationRange> ranges;
+  LeafEvaluator evaluate(prepared);
+  for (int n = 0; n < static_cast<int>(prepared.nodes().size()); ++n) {
+    const Graph::Node& node = prepared.node(n);
+    if (prepared.metadata().count(kOwnKey + node.name) == 0) continue;
+    const auto& a = node.call.attributes.as<FakeQuantizeAttributes>();
+    const auto scale = static_cast<float>(evaluate(node.inputs[1]).item());
+    const auto zero = static_cast<std::int32_t>(evaluate(node.inputs[2]).item());
+    const float low = scale * static_cast<float>(a.qmin - zero);
+    const float high = scale * static_cast<float>(a.qmax - zero);
+    ranges.push_back({.value = prepared.value(rounded_by(prepared, n)).name,
+                      .seen_min = low,
+                      .seen_max = high,
+                      .min = low,
+                      .max = high,
+                      .scale = scale,
+                      .zero_point = zero});
+  }
+  return ranges;
+}
+
+void freeze_own_leaves(Graph& prepared, bool on) {
+  prepared.set_leaves_trainable(
+      [&](std::string_view name) {
+        return prepared.metadata().count(kOwnLeafKey + std::string(name)) != 0;
+      },
+      !on);
 }
 
 }  // namespace pare::quantize

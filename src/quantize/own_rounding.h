@@ -6,6 +6,7 @@
 
 #include "pare/graph/graph.h"
 #include "pare/quantize/fake_quantizer.h"
+#include "pare/quantize/inspect.h"
 
 namespace pare::quantize {
 
@@ -19,8 +20,14 @@ std::vector<int> add_own_leaves(Graph& graph, const FakeQuantizer& own,
 int add_own_rounding(Graph& graph, int x, const std::vector<int>& leaves, const FakeQuantizer& own,
                      const FakeQuantizerPlace& place);
 
-/// The value that fake_quantize node n stands for the rounding of: its input, or the x of a
-/// FakeQuantizer.
-int rounded_by(const Graph& graph, int n);
+/// A graph over the same tensors in which fake_quantize rounds activations themselves, without what
+/// FakeQuantizers do before it. Throws invalid_state where the metadata are not add_own_rounding's.
+Graph without_own_rounding(const Graph& prepared);
+
+/// The ranges of activations that FakeQuantizers round, by their leaves as they are.
+std::vector<ActivationRange> own_ranges(const Graph& prepared);
+
+/// Stops the learning of what FakeQuantizers keep, or lets it go on.
+void freeze_own_leaves(Graph& prepared, bool on);
 
 }  // namespace pare::quantize

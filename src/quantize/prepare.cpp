@@ -1,9 +1,11 @@
 // prepare and prepare_qat: fake-quantized weights and observers, put where placement says.
 #include "pare/quantize/prepare.h"
 
+#include <algorithm>
 #include <map>
 
 #include "core/check.h"
+#include "graph/rewrites.h"
 #include "pare/graph/passes.h"
 #include "quantize/dynamic_training.h"
 #include "quantize/float_graph.h"
@@ -36,7 +38,7 @@ class Preparer {
       if (!choice.weighted) continue;
       const int norm = qat_ ? batch_norm_after(graph_, uses_, n) : -1;
       norms_[n] = norm;
-      prepare_weight(graph_, n, norm, config_, qat_);
+      prepare_weight(graph_, n, norm, config_, qat_, rounded_);
     }
     PARE_CHECK(any, unsupported, where,
                "expected a node with weights that can be quantized, got none: {}", why_not());
@@ -53,7 +55,7 @@ class Preparer {
   bool prepared_dynamic(int n, std::string reason) {
     const bool asked = reason.empty() || settings_of(config_, graph_.node(n)).excluded.empty();
     if (qat_ && asked && trains_dynamically(graph_, n, *qat_, reason)) {
-      prepare_dynamic(graph_, n, config_, *qat_);
+      prepare_dynamic(graph_, n, config_, *qat_, rounded_);
       return true;
     }
     if (!reason.empty()) graph_.metadata()[kFloatKey + graph_.node(n).name] = reason;
@@ -74,6 +76,7 @@ class Preparer {
   const QATConfig* const qat_;
   const Placement placement_;
   const Uses uses_;
+  RoundedWeights rounded_;
   std::map<int, int> norms_;  // of layers whose weights are quantized, the batch norm behind; −1
 };
 
@@ -96,8 +99,14 @@ Graph prepare(const Graph& graph, const QConfig& config) {
 Graph prepare_qat(const Graph& graph, const QConfig& config, const QATConfig& qat) {
   check_float(graph, "prepare_qat");
   check_config(graph, config, "prepare_qat");
-  check_dynamic_ops(graph, qat);
   Graph result = graph.copy();
+  // As `dynamic` has them: steps of an LSTM that an exporter wrote out.
+  if (std::ranges::find(qat.dynamic_ops, "lstm") != qat.dynamic_ops.end()) {
+    PassReport found;
+    recognize_lstm_cells(result, found);
+    if (!found.done.empty()) result.compact();
+  }
+  check_dynamic_ops(result, qat);
   Preparer(result, config, &qat).run("prepare_qat");
   return result;
 }

@@ -24,8 +24,12 @@ namespace {
 
 class WeightPreparer {
  public:
-  WeightPreparer(Graph& graph, const QConfig& config, const QATConfig* qat)
-      : graph_(graph), config_(config), qat_(qat ? *qat : QATConfig{}), training_(qat != nullptr) {}
+  WeightPreparer(Graph& graph, const QConfig& config, const QATConfig* qat, RoundedWeights& known)
+      : graph_(graph),
+        config_(config),
+        qat_(qat ? *qat : QATConfig{}),
+        training_(qat != nullptr),
+        known_(known) {}
 
   void run(int n, int norm) {
     const int input = graph_.node(n).call.op->quantization.weight_input;
@@ -37,8 +41,8 @@ class WeightPreparer {
     const std::string name = graph_.value(w).name;
     const int axis = graph_.node(n).call.op->quantization.weight_axis;
     if (!folds) {
-      graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] =
-          fake_quantized(n, w, name, axis);
+      const int rounded = once(n, w, name, axis);
+      graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = rounded;
       return;
     }
     // FQ(W·f) / f: the division belongs to the weight, not to the layer's far larger result.
@@ -55,7 +59,9 @@ class WeightPreparer {
                unsupported, graph_.node(n).name,
                "expected a scale for each row of weights that train for dynamic, or one, got "
                "groups; an override gives it another weight_granularity");
-    graph_.edit_node(n).inputs[input] = fake_quantized(n, w, graph_.value(w).name, 0);
+    const std::string name = graph_.value(w).name;
+    const int rounded = once(n, w, name, 0);
+    graph_.edit_node(n).inputs[input] = rounded;
   }
 
  private:
@@ -64,6 +70,18 @@ class WeightPreparer {
                            picture_attributes(node.call).groups == weight[0] && weight[0] > 1;
     return settings_of(config_, node)
         .weight_qmax.value_or(depthwise ? config_.depthwise_weight_qmax : config_.weight_qmax);
+  }
+
+  // After training layers are rounded each by itself (round_weights), though they share a weight.
+  int once(int n, int w, const std::string& name, int channel_axis) {
+    if (!training_) return fake_quantized(n, w, name, channel_axis);
+    const NodeSettings s = settings_of(config_, graph_.node(n));
+    const std::string key = fmt::format(
+        "{} {} {} {} {} {} {}", w, channel_axis, weight_qmax(graph_.node(n), graph_.value(w).shape),
+        static_cast<int>(s.weight_observer), static_cast<int>(s.weight_granularity),
+        s.weight_group_size, s.symmetric_weights);
+    if (const auto found = known_.find(key); found != known_.end()) return found->second;
+    return known_[key] = fake_quantized(n, w, name, channel_axis);
   }
 
   // The value w, the weight `name` of node n or that times its batch norm's factor, rounded with a
@@ -180,17 +198,19 @@ class WeightPreparer {
   const QConfig& config_;
   const QATConfig qat_;
   const bool training_;
+  RoundedWeights& known_;
 };
 
 }  // namespace
 
-void prepare_weight(Graph& graph, int n, int norm, const QConfig& config, const QATConfig* qat) {
-  WeightPreparer(graph, config, qat).run(n, norm);
+void prepare_weight(Graph& graph, int n, int norm, const QConfig& config, const QATConfig* qat,
+                    RoundedWeights& known) {
+  WeightPreparer(graph, config, qat, known).run(n, norm);
 }
 
 void prepare_rows(Graph& graph, int n, std::size_t input, const QConfig& config,
-                  const QATConfig& qat) {
-  WeightPreparer(graph, config, &qat).run_rows(n, input);
+                  const QATConfig& qat, RoundedWeights& known) {
+  WeightPreparer(graph, config, &qat, known).run_rows(n, input);
 }
 
 }  // namespace pare::quantize

@@ -107,7 +107,8 @@ TYPED_TEST(DynamicTraining, WhatIsEvaluatedIsWhatTheIntegersCompute) {
     const auto labels = argmax(fake, 1).to_vector<std::int64_t>();
     EXPECT_GE(test::share_of_equal(labels, argmax(integers, 1).to_vector<std::int64_t>()), 0.995);
     const Plan plan = compile(int8.share());
-    EXPECT_EQ(plan.run(x).template to_vector<float>(), integers.to_vector<float>());
+    // Below AVX2 the last layer runs in f32.
+    EXPECT_LT(max(abs(plan.run(x) - integers)).item(), 1e-5 * max(abs(fake)).item());
 
     int coded = 0;
     for (const Report::Node& node : report.nodes) {
@@ -118,8 +119,10 @@ TYPED_TEST(DynamicTraining, WhatIsEvaluatedIsWhatTheIntegersCompute) {
     }
     EXPECT_EQ(coded, 2);
     EXPECT_EQ(int_repr(int8, "words.weight").dtype(), DType::i8);
-    for (const char* const weight : {"layer.weight_ih_l0", "layer.weight_hh_l0"})
+    for (const std::string weight : {"layer.weight_ih_l0", "layer.weight_hh_l0"}) {
       EXPECT_EQ(int_repr(int8, weight).dtype(), DType::i8) << weight;
+      EXPECT_GE(qat.find_node(weight + "_fake_quantize"), 0) << weight;
+    }
   }
 }
 
@@ -139,6 +142,33 @@ TEST(DynamicTraining, TablesAreWhatTrainingSaw) {
   // The recurrent layer, which nobody asked for, stays float and is reported.
   const Report report = convert(qat).report;
   for (const Report::Node& node : report.nodes) EXPECT_TRUE(node.op != "lstm" || !node.quantized);
+}
+
+/// One table gives the words and is the classifier's weight.
+struct Tied : nn::Module {
+  nn::Embedding words{{.num_embeddings = kWords, .embedding_dim = 12}};
+  void members(nn::Members& m) override { m("words", words); }
+  Tensor forward(const Tensor& x) override { return linear(words(x), words.weight, {}); }
+};
+
+TEST(DynamicTraining, LayersThatShareAWeightShareItsCodes) {
+  Tied net;
+  Generator generator(4);
+  initialize(net, generator);
+  const Tensor x = sentences(generator, 4).x;
+  Graph graph = trace(net, x).copy();
+  for (const TrainingMethod method : {TrainingMethod::moving_average, TrainingMethod::lsq}) {
+    Graph qat =
+        prepare_qat(graph, QConfig::portable(), {.method = method, .dynamic_ops = {"embedding"}});
+    EXPECT_LT(qat.find_value("words.weight_fake_quantize_1"), 0);
+    qat(x);
+    Graph int8 = convert(qat).graph;
+    int codes = 0;
+    for (const Graph::Value& value : int8.values())
+      codes += value.is_leaf() && value.shape.elements() == kWords * 12 ? 1 : 0;
+    EXPECT_EQ(codes, 1);
+    EXPECT_LT(max(abs(test::infer_with(qat, x) - test::infer_with(int8, x))).item(), 1e-4);
+  }
 }
 
 TEST(DynamicTraining, RefusesOpsThatAreNotThere) {

@@ -100,6 +100,55 @@ TEST(FakeQuantizer, ASavedGraphNeedsTheClassNoMore) {
             infer_with(int8, x).to_vector<float>());
 }
 
+/// The same, as it is often written: from a value off the tape.
+class DetachedFirst final : public PlainLsq {
+ public:
+  Rounded round(const Tensor& x, const Tensors& leaves,
+                const FakeQuantizerPlace& place) const override {
+    Rounded rounded = PlainLsq::round(x.detach(), leaves, place);
+    rounded.value = x + (rounded.value - x).detach();
+    return rounded;
+  }
+};
+
+TEST(FakeQuantizer, MayBeginWithAValueOffTheTape) {
+  Graph qat = prepare_qat(test::trained_branchy(), of_bits(8),
+                          {.fake_quantizer = std::make_shared<DetachedFirst>()});
+  train(qat, 2, 1e-3, 11);
+  Generator generator(3);
+  const Batch batch = textures(generator, 100);
+  const auto fake = classes(qat, batch.x);
+  Converted converted = convert(qat);
+  EXPECT_GE(test::share_of_equal(fake, classes(converted.graph, batch.x)), 0.99);
+  // Its ranges are told as all others are.
+  EXPECT_GE(observed_ranges(qat).size(), 6U);
+  EXPECT_EQ(converted.report.activations.size(), observed_ranges(qat).size());
+}
+
+TEST(FakeQuantizer, FreezingStopsWhatItLearns) {
+  const auto own = std::make_shared<PlainLsq>();
+  Graph qat = prepare_qat(test::trained_branchy(), of_bits(8),
+                          {.fake_quantizer = own, .weight_fake_quantizer = own});
+  train(qat, 2, 1e-3, 11);
+  const auto steps = [&] {
+    std::vector<float> all;
+    for (const Graph::Value& value : qat.values())
+      if (value.is_leaf() && value.name.ends_with("_own0")) {
+        const auto some = value.tensor.to_vector<float>();
+        all.insert(all.end(), some.begin(), some.end());
+      }
+    return all;
+  };
+  freeze_observers(qat);
+  const auto frozen = steps();
+  EXPECT_GE(frozen.size(), 20U);
+  train(qat, 3, 1e-3, 12);
+  EXPECT_EQ(steps(), frozen);
+  freeze_observers(qat, false);
+  train(qat, 3, 1e-3, 12);
+  EXPECT_NE(steps(), frozen);
+}
+
 class ByItself final : public PlainLsq {
  public:
   Rounded round(const Tensor& x, const Tensors& leaves,

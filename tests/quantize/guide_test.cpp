@@ -229,13 +229,11 @@ TEST_F(QuantizeGuide, Sensitivity) {
 TEST_F(QuantizeGuide, Training) {
   Graph qat = quantize::prepare_qat(graph);
   optim::SGD sgd(qat.parameters(), {.lr = 1e-3, .momentum = 0.9});
-  train::fit(qat, train, {.epochs = 2, .optimizer = &sgd});
-  qat.eval();  // batch norms keep their statistics from here on
-  {
-    ContextScope scope;
-    scope->observing = false;  // and activations their ranges
-    train::fit(qat, train, {.epochs = 1, .optimizer = &sgd});
-  }
+  train::fit(qat, train,
+             {.epochs = 3,
+              .optimizer = &sgd,
+              // Ranges stay as they are from the third epoch on, batch norms' statistics too.
+              .begin_epoch = quantize::freeze_schedule(qat, {.observers = 2, .batch_norm = 2})});
   const train::Metrics metrics = train::evaluate(qat, validation);
   const auto [int8, report] = quantize::convert(qat);
 

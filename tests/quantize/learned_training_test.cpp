@@ -146,6 +146,33 @@ TEST(LearnedTraining, ATracedOrSavedGraphIsTheSame) {
             infer_with(int8, x).to_vector<float>());
 }
 
+/// Its sum has a constant operand, which is rounded as an activation.
+struct Shifted : nn::Module {
+  nn::Linear first{{.in = 6, .out = 8}};
+  nn::Linear second{{.in = 8, .out = 3}};
+  Tensor shift = Tensor::full({1, 8}, 0.3);
+  void members(nn::Members& m) override { m("first", first)("second", second); }
+  Tensor forward(const Tensor& x) override { return second(relu(first(x)) + shift); }
+};
+
+TEST(LearnedTraining, ConstantsThatAreActivationsHaveStepsToo) {
+  Shifted net;
+  Generator generator(4);
+  initialize(net, generator);
+  const Tensor x = generator.normal({16, 6});
+  const Graph graph = trace(net, x).copy();
+  for (const TrainingMethod method :
+       {TrainingMethod::lsq, TrainingMethod::lsq_plus, TrainingMethod::pact, TrainingMethod::tqt}) {
+    Graph qat = prepare_qat(graph, of_bits(8), {.method = method});
+    qat(x);
+    Graph int8 = convert(qat).graph;
+    for (const Graph::Node& node : int8.nodes())
+      EXPECT_NE(node.call.op, &kFakeQuantizeLearned) << node.name;
+    const Tensor fake = infer_with(qat, x);
+    EXPECT_LT(max(abs(fake - infer_with(int8, x))).item(), 0.01 * max(abs(fake)).item());
+  }
+}
+
 TEST(LearnedTraining, OneScaleForAllChannelsStaysOneUnderABatchNorm) {
   test::OneConv net(true, true,
                     nn::Conv2dOptions{.in = 3, .out = 8, .kernel = 3, .padding = 1, .bias = false});
