@@ -15,12 +15,14 @@
 #include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/graph/passes.h"
+#include "quantize/dynamic_layers.h"
 #include "quantize/measured_batch.h"
 
 namespace pare::quantize {
 namespace {
 
 constexpr const char* kWhere = "compare";
+constexpr std::int64_t kMostBins = 1 << 20;  // of each value
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -216,15 +218,27 @@ class Comparer {
     return value;
   }
 
-  // The constant weight of a node; undefined: it has none.
-  static Tensor weight_of(const Graph::Node& node, const std::vector<bool>& leaf,
-                          LeafEvaluator& evaluate) {
-    const int input = node.call.op->quantization.weight_input;
-    if (input < 0 || at(input) >= node.inputs.size() || node.inputs[at(input)] < 0) return {};
-    if (!leaf[at(node.inputs[at(input)])]) return {};
-    Tensor weight = evaluate(node.inputs[at(input)]);
-    evaluate.forget();
-    return weight;
+  // The constant weights of a node, of a recurrent layer all.
+  static Tensors weights_of(const Graph::Node& node, const std::vector<bool>& leaf,
+                            LeafEvaluator& evaluate) {
+    std::vector<std::size_t> inputs;
+    if (is_recurrent(node.call.op))
+      inputs = recurrent_weights(node);
+    else if (const int input = node.call.op->quantization.weight_input;
+             input >= 0 && at(input) < node.inputs.size() && node.inputs[at(input)] >= 0)
+      inputs = {at(input)};
+    Tensors weights;
+    for (const std::size_t input : inputs) {
+      if (!leaf[at(node.inputs[input])]) return {};
+      weights.push_back(evaluate(node.inputs[input]));
+      evaluate.forget();
+    }
+    return weights;
+  }
+
+  static bool have_one_shape(const Tensors& a, const Tensors& b) {
+    return std::ranges::equal(
+        a, b, [](const Tensor& x, const Tensor& y) { return x.shape() == y.shape(); });
   }
 
   void compare_weights(Comparison& result) const {
@@ -233,18 +247,19 @@ class Comparer {
     for (const Graph::Node& node : reference_.nodes()) {
       const int n = other_.find_node(node.name);
       if (n < 0 || other_.node(n).call.op != node.call.op) continue;
-      const Tensor a = weight_of(node, my_leaf, mine);
-      const Tensor b = a.defined() ? weight_of(other_.node(n), their_leaf, theirs) : Tensor();
-      if (!b.defined() || a.shape() != b.shape()) continue;
+      const Tensors a = weights_of(node, my_leaf, mine);
+      const Tensors b = a.empty() ? Tensors{} : weights_of(other_.node(n), their_leaf, theirs);
+      if (b.empty() || !have_one_shape(a, b)) continue;
       DifferenceMeter meter;
-      meter.add(as_numbers(a), as_numbers(b));
+      for (std::size_t i = 0; i < a.size(); ++i) meter.add(as_numbers(a[i]), as_numbers(b[i]));
       Comparison::Weight weight{
           .layer = node.name, .op = node.call.op->name, .difference = meter.result(node.name)};
       if (options_.histogram_bins > 0) {
         HistogramBuilder histogram;
-        histogram.widen(a);
-        histogram.widen(b);
-        histogram.count(a, b, options_.histogram_bins);
+        for (const Tensors* weights : {&a, &b})
+          for (const Tensor& w : *weights) histogram.widen(w);
+        for (std::size_t i = 0; i < a.size(); ++i)
+          histogram.count(a[i], b[i], options_.histogram_bins);
         weight.histogram = histogram.take();
       }
       result.weights.push_back(std::move(weight));
@@ -287,8 +302,8 @@ Comparison compare(const Graph& reference, const Graph& other, const Batches& da
                    const CompareOptions& options) {
   PARE_CHECK(data.count > 0 && data.get, invalid_argument, kWhere,
              "expected at least one batch of data, got none");
-  PARE_CHECK(options.histogram_bins >= 0, invalid_argument, kWhere,
-             "expected at least 0 histogram_bins, got {}", options.histogram_bins);
+  PARE_CHECK(options.histogram_bins >= 0 && options.histogram_bins <= kMostBins, invalid_argument,
+             kWhere, "expected 0 to {} histogram_bins, got {}", kMostBins, options.histogram_bins);
   ContextScope scope;
   scope->grad = scope->training = scope->observing = false;
   return Comparer(reference, other, options).run(data);

@@ -14,6 +14,7 @@
 #include "quantize/float_graph.h"
 #include "quantize/layer_channels.h"
 #include "quantize/ranges.h"
+#include "quantize/weight_groups.h"
 
 namespace pare::quantize {
 namespace {
@@ -30,7 +31,7 @@ class Corrector {
   BiasCorrectionReport run() {
     const int nodes = static_cast<int>(graph_.nodes().size());
     for (int n = 0; n < nodes; ++n) {
-      const int quantizer = quantizer_of(n);
+      const int quantizer = weight_quantizer(graph_, graph_.node(n));
       if (quantizer < 0) continue;
       const Graph::Node& node = graph_.node(n);
       report_.layers.push_back({.name = node.name, .op = node.call.op->name});
@@ -45,22 +46,12 @@ class Corrector {
   Graph take() { return std::move(graph_); }
 
  private:
-  // The fake_quantize of a node's constant weight; −1: none.
-  int quantizer_of(int n) const {
-    const Graph::Node& node = graph_.node(n);
-    const int weight = node.call.op->quantization.weight_input;
-    if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0) return -1;
-    const int producer = graph_.value(node.inputs[at(weight)]).producer;
-    if (producer < 0 || graph_.node(producer).call.op != &kFakeQuantize) return -1;
-    return leaf_values(graph_)[at(node.inputs[at(weight)])] ? producer : -1;
-  }
-
   // Why the layer is left; empty if it is not.
   std::string correct(int n, int quantizer, BiasCorrectionReport::Layer& line) {
     const Graph::Node node = graph_.node(n);
     if (node.call.op->quantization.bias_input != 2)
       return fmt::format("{} has no bias", node.call.op->name);
-    const int exact = graph_.node(quantizer).inputs[0];
+    const int exact = exact_weight(graph_, quantizer);
     const Shape& shape = graph_.value(exact).shape;
     const LayerChannels layer = layer_channels(node, shape);
     if (layer.outputs == 0)

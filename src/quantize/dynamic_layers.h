@@ -68,6 +68,7 @@ std::string why_no_table(const DynamicEdit& edit, const Graph::Node& node);
 void quantize_table(DynamicEdit& edit, int node);
 
 // dynamic_recurrent.cpp: lstm, gru, rnn
+bool is_recurrent(const OpDef* op);
 /// The inputs that are weights, of both directions, as far as they are there.
 std::vector<std::size_t> recurrent_weights(const Graph::Node& node);
 /// Sets dynamic_quantize in the call of a recurrent layer.

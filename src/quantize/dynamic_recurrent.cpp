@@ -21,6 +21,8 @@ template <class A> Attributes rounding(const Call& call) {
 
 }  // namespace
 
+bool is_recurrent(const OpDef* op) { return op == &kLstm || op == &kGru || op == &kRnn; }
+
 std::vector<std::size_t> recurrent_weights(const Graph::Node& node) {
   std::vector<std::size_t> there;
   for (const int i :

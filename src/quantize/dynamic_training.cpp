@@ -15,14 +15,10 @@ namespace {
 
 constexpr const char* kWhere = "prepare_qat";
 
-bool is_recurrent(const Graph::Node& node) {
-  return node.call.op == &kLstm || node.call.op == &kGru || node.call.op == &kRnn;
-}
-
 }  // namespace
 
 std::vector<std::size_t> row_weights(const Graph::Node& node) {
-  if (is_recurrent(node)) return recurrent_weights(node);
+  if (is_recurrent(node.call.op)) return recurrent_weights(node);
   const WeightPlace place = weight_place(node);
   if (!is_table(node) || place.input < 0) return {};
   return {static_cast<std::size_t>(place.input)};
@@ -60,7 +56,7 @@ void prepare_dynamic(Graph& graph, int n, const QConfig& config, const QATConfig
                      RoundedWeights& known) {
   for (const std::size_t input : row_weights(graph.node(n)))
     prepare_rows(graph, n, input, config, qat, known);
-  if (is_recurrent(graph.node(n))) round_rows(graph.edit_node(n).call);
+  if (is_recurrent(graph.node(n).call.op)) round_rows(graph.edit_node(n).call);
 }
 
 }  // namespace pare::quantize

@@ -17,6 +17,7 @@
 #include "quantize/layer_moments.h"
 #include "quantize/relaxed_rounding.h"
 #include "quantize/round_codes.h"
+#include "quantize/weight_groups.h"
 
 namespace pare::quantize {
 namespace {
@@ -57,7 +58,7 @@ class Rounding {
   Rounded run() {
     std::vector<std::string> names;
     for (const Graph::Node& node : graph_.nodes())
-      if (quantizer_of(node) >= 0) names.push_back(node.name);
+      if (weight_quantizer(graph_, node) >= 0) names.push_back(node.name);
     LayerProgress progress{"", 0, static_cast<std::int64_t>(names.size())};
     bool stopped = false;
     for (const std::string& name : names) {
@@ -76,15 +77,6 @@ class Rounding {
   }
 
  private:
-  // The fake_quantize of a weight; −1: none.
-  int quantizer_of(const Graph::Node& node) const {
-    const int weight = node.call.op->quantization.weight_input;
-    if (weight < 0 || at(weight) >= node.inputs.size() || node.inputs[at(weight)] < 0) return -1;
-    const int producer = graph_.value(node.inputs[at(weight)]).producer;
-    if (producer < 0 || graph_.node(producer).call.op != &kFakeQuantize) return -1;
-    return leaf_values(graph_)[at(node.inputs[at(weight)])] ? producer : -1;
-  }
-
   LayerMoments moments_of(const Graph::Node& node, const Tensor& weight) const {
     const Plan quantized = plan_before(convert(graph_, options_.convert).graph, node.name);
     const Plan reference = plan_before(float_, node.name);
@@ -100,9 +92,10 @@ class Rounding {
   void fit(const std::string& name, RoundingReport::Layer& line) {
     const int n = graph_.find_node(name);
     const Graph::Node node = graph_.node(n);
-    const Graph::Node quantizer = graph_.node(quantizer_of(node));
+    const int q = weight_quantizer(graph_, node);
+    const Graph::Node quantizer = graph_.node(q);
     LeafEvaluator evaluate(graph_);
-    const Tensor weight = evaluate(quantizer.inputs[0]);
+    const Tensor weight = evaluate(exact_weight(graph_, q));
     const LayerForm form = layer_form(node, weight.shape());
     if (form.columns == 0 || form.columns > kLargestColumns) {
       line.note = form.columns == 0 ? fmt::format("{} is not fitted", node.call.op->name)
@@ -121,9 +114,11 @@ class Rounding {
             .correct = options_.correct_bias && bias_input >= 0,
             .weight = weight_rows(node, weight),
             .nearest = weight_rows(node, nearest)};
-    if (fit.round && !has_row_scales(node, quantizer, evaluate)) {
+    const bool by_group = rounds_groups(graph_, q);
+    if (fit.round && (by_group || !has_row_scales(node, quantizer, evaluate))) {
       fit.round = false;
-      line.note = "nearest codes: its weight has zero points or one scale";
+      line.note = by_group ? "nearest codes: its weight has a scale for each group"
+                           : "nearest codes: its weight has zero points or one scale";
     }
     const std::int64_t outputs = form.groups * form.rows;
     fit.bias.assign(at(outputs), 0);
@@ -314,7 +309,7 @@ class Rounding {
   }
 
   void set_layer(int n, const Fit& fit, const Shape& shape) {
-    const int q = quantizer_of(graph_.node(n));
+    const int q = weight_quantizer(graph_, graph_.node(n));
     const int bias_input = graph_.node(n).call.op->quantization.bias_input;
     const std::int64_t outputs = fit.form.groups * fit.form.rows;
     std::vector<std::string> wished;

@@ -118,23 +118,28 @@ class Sensitivity {
   }
   bool is_layer(int n) const { return !operands_of(graph_.node(n)).empty(); }
 
-  // The net in which nothing but layer n is quantized; −1: nothing at all.
+  // The net in which nothing but layer n is quantized; −1: nothing at all. A weight's fake_quantize
+  // stays where it is (by group it rounds rows, not the weight): no other layer reads it.
   Graph alone(int layer) const {
     Graph graph = graph_.share();
+    const std::vector<std::size_t> operands =
+        layer < 0 ? std::vector<std::size_t>{} : operands_of(graph_.node(layer));
+    int stays = -1;
+    for (const std::size_t i : operands)
+      if (const int v = graph_.node(layer).inputs[i]; leaf_[at(v)]) stays = quantizer_of(v);
     const int nodes = static_cast<int>(graph.nodes().size());
     for (int n = 0; n < nodes; ++n)
-      if (graph_.node(n).call.op == &kFakeQuantize)
+      if (graph_.node(n).call.op == &kFakeQuantize && n != stays)
         graph.replace_uses(graph_.node(n).outputs[0], graph.node(n).inputs[0]);
-    if (layer >= 0) {
+    for (const std::size_t i : operands) {
       const Graph::Node& given = graph_.node(layer);
-      for (const std::size_t i : operands_of(given)) {
-        const Graph::Node quantizer = graph_.node(quantizer_of(given.inputs[i]));
-        std::vector<int> inputs = quantizer.inputs;
-        inputs[0] = graph.node(layer).inputs[i];
-        const int added = graph.add_node(fmt::format("{}_{}_quantized", given.name, i),
-                                         quantizer.call, std::move(inputs));
-        graph.edit_node(layer).inputs[i] = graph.node(added).outputs[0];
-      }
+      const int quantizer = quantizer_of(given.inputs[i]);
+      if (quantizer == stays) continue;
+      std::vector<int> inputs = graph_.node(quantizer).inputs;
+      inputs[0] = graph.node(layer).inputs[i];
+      const int added = graph.add_node(fmt::format("{}_{}_quantized", given.name, i),
+                                       graph_.node(quantizer).call, std::move(inputs));
+      graph.edit_node(layer).inputs[i] = graph.node(added).outputs[0];
     }
     graph.compact();
     return graph;

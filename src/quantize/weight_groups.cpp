@@ -7,7 +7,9 @@
 
 #include "core/check.h"
 #include "core/packed_codes.h"
+#include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
+#include "quantize/metadata.h"
 
 namespace pare::quantize {
 namespace {
@@ -124,6 +126,38 @@ int rounded_rows(const Graph& graph, int value) {
     const OpDef* op = node.call.op;
     if (op != &kReshape && op != &kSlice && op != &kTranspose) break;
     value = node.inputs[0];
+  }
+  return value;
+}
+
+bool rounds_groups(const Graph& prepared, int quantizer) {
+  return prepared.metadata().count(kGroupKey + prepared.node(quantizer).name) != 0;
+}
+
+int weight_quantizer(const Graph& prepared, const Graph::Node& node) {
+  const int input = node.call.op->quantization.weight_input;
+  if (input < 0 || at(input) >= node.inputs.size() || node.inputs[at(input)] < 0) return -1;
+  const int weight = node.inputs[at(input)];
+  const auto quantizer_of = [&](int value) {
+    const int producer = prepared.value(value).producer;
+    return producer >= 0 && prepared.node(producer).call.op == &kFakeQuantize ? producer : -1;
+  };
+  int quantizer = quantizer_of(weight);
+  if (quantizer < 0) {
+    quantizer = quantizer_of(rounded_rows(prepared, weight));
+    if (quantizer >= 0 && !rounds_groups(prepared, quantizer)) return -1;
+  }
+  return quantizer >= 0 && leaf_values(prepared)[at(weight)] ? quantizer : -1;
+}
+
+int exact_weight(const Graph& prepared, int quantizer) {
+  int value = prepared.node(quantizer).inputs[0];
+  if (!rounds_groups(prepared, quantizer)) return value;
+  // The calls of to_rows, from the last to the first.
+  for (const OpDef* op : {&kReshape, &kPad, &kTranspose}) {
+    const int producer = prepared.value(value).producer;
+    if (producer >= 0 && prepared.node(producer).call.op == op)
+      value = prepared.node(producer).inputs[0];
   }
   return value;
 }

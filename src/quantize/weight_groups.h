@@ -54,4 +54,11 @@ Tensor apply_calls(Tensor x, const std::vector<Call>& calls);
 /// from_rows: the rounded rows. `value` itself where there are none.
 int rounded_rows(const Graph& graph, int value);
 
+/// The fake_quantize of a node's constant weight, of the weight or of its groups' rows; −1: none.
+int weight_quantizer(const Graph& prepared, const Graph::Node& node);
+/// Whether it rounds the rows of groups.
+bool rounds_groups(const Graph& prepared, int quantizer);
+/// The value that it rounds: the weight itself, before its groups became rows.
+int exact_weight(const Graph& prepared, int quantizer);
+
 }  // namespace pare::quantize

@@ -158,6 +158,48 @@ TEST_F(CompareTest, EqualGraphsAndValuesThatAreGone) {
   EXPECT_EQ(value(all, "inner").isolated->sqnr_db, INFINITY);
 }
 
+/// An LSTM in both directions, with projections: six weights.
+struct TwoWays : nn::Module {
+  static nn::RecurrentOptions options() {
+    nn::RecurrentOptions o;
+    o.input_size = 5;
+    o.hidden_size = 6;
+    o.batch_first = true;
+    o.bidirectional = true;
+    o.proj_size = 4;
+    return o;
+  }
+  nn::LSTM layer{options()};
+  void members(nn::Members& m) override { m("layer", layer); }
+  Tensor forward(const Tensor& x) override { return layer(x); }
+};
+
+TEST_F(CompareTest, AllWeightsOfARecurrentLayerCount) {
+  TwoWays net;
+  const Tensor x = Generator(3).normal({4, 7, 5});
+  const Graph graph = graph_of(net, x);
+  const std::vector<Tensors> data{{x}};
+  std::int64_t elements = 0;
+  for (const char* name :
+       {"layer.weight_ih_l0", "layer.weight_hh_l0", "layer.weight_hr_l0",
+        "layer.weight_ih_l0_reverse", "layer.weight_hh_l0_reverse", "layer.weight_hr_l0_reverse"}) {
+    Graph other = graph.copy();
+    Tensor& weight = other.edit_value(other.find_value(name)).tensor;
+    weight = weight.clone();
+    weight.mutable_data<float>()[7] += 0.25F;
+    elements += weight.elements();
+    const Comparison all = compare(graph, other, data, {.histogram_bins = 8});
+    ASSERT_EQ(all.weights.size(), 1U);
+    EXPECT_NEAR(all.weights[0].difference.max_abs, 0.25, 1e-6) << name;
+    EXPECT_LT(all.weights[0].difference.sqnr_db, 60) << name;
+    EXPECT_NE(all.weights[0].histogram->reference, all.weights[0].histogram->other) << name;
+  }
+  const Comparison same = compare(graph, graph, data, {.histogram_bins = 8});
+  EXPECT_EQ(same.weights[0].difference.elements, elements);
+  const std::vector<std::int64_t>& counts = same.weights[0].histogram->reference;
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}), elements);
+}
+
 TEST_F(CompareTest, Refusals) {
   const Graph graph = branchy();
   const auto data = batches(1);
@@ -165,6 +207,8 @@ TEST_F(CompareTest, Refusals) {
                [&] { compare(graph, graph, std::vector<Tensors>{}); });
   expect_error(ErrorCode::invalid_argument, {"histogram_bins", "-1"},
                [&] { compare(graph, graph, data, {.histogram_bins = -1}); });
+  expect_error(ErrorCode::invalid_argument, {"histogram_bins", "1099511627776"},
+               [&] { compare(graph, graph, data, {.histogram_bins = std::int64_t{1} << 40}); });
   Graph two = graph.copy();
   two.set_outputs({two.outputs()[0], two.find_value("relu")});
   expect_error(ErrorCode::invalid_argument, {"outputs", "1 and 2"},

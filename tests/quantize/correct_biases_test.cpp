@@ -1,6 +1,7 @@
 // Analytic bias correction: the clipped normal distribution, the paper's formula, whole nets.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -110,6 +111,38 @@ TEST_F(CorrectBiases, TakesTheWeightsErrorTimesTheMeanInput) {
     largest = std::max(largest, std::fabs(error * expected));
   }
   EXPECT_NEAR(report.layers[1].largest_shift, largest, 1e-6);
+}
+
+// Of the last convolution: two groups of three outputs, four inputs each, two to a scale.
+TEST_F(CorrectBiases, OfWeightsByGroup) {
+  const Tensor x = Generator(5).normal({16, 3, 12, 12});
+  const Graph graph = settled(net(), x);
+  QConfig config = coarse();
+  config.weight_granularity = Granularity::per_group;
+  config.weight_group_size = 2;
+  Graph prepared = prepare(graph, config);
+  const Graph before = prepared.copy();
+  const BiasCorrectionReport report = correct_biases(prepared, batch_norm_statistics(graph));
+  ASSERT_EQ(report.layers.size(), 4U);
+  for (std::size_t l = 1; l < 4; ++l) EXPECT_TRUE(report.layers[l].corrected) << to_string(report);
+  const Graph folded = fold_batch_norm(graph).graph;
+  const auto exact = input_of(folded, "6", 1).to_vector<float>();
+  const auto rounded = input_of(before, "6", 1).to_vector<float>();
+  const auto a = input_of(before, "6", 2).to_vector<float>();
+  const auto b = input_of(prepared, "6", 2).to_vector<float>();
+  const ChannelDistribution known = batch_norm_statistics(graph).at("3");
+  double largest = 0;
+  for (std::size_t o = 0; o < 6; ++o) {
+    double shift = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::size_t c = o / 3 * 4 + i;
+      shift -= (static_cast<double>(rounded[o * 4 + i]) - static_cast<double>(exact[o * 4 + i])) *
+               clipped_mean(known.mean[c], known.deviation[c], 0, 6);
+    }
+    EXPECT_NEAR(b[o] - a[o], shift, 1e-5) << o;
+    largest = std::max(largest, std::fabs(shift));
+  }
+  EXPECT_GT(largest, 1e-3);
 }
 
 TEST_F(CorrectBiases, TakesMostOfTheMeanErrorAway) {

@@ -341,6 +341,35 @@ TEST_F(RoundWeights, WeightsWithOneScaleKeepTheirCodesAndGetBiases) {
             int_repr(convert(prepared).graph, "fc.weight").to_vector<std::int8_t>());
 }
 
+TEST_F(RoundWeights, WeightsByGroupKeepTheirCodesAndGetBiases) {
+  QConfig config = QConfig::x86(Isa::avx512_vnni);
+  config.weight_qmax = config.depthwise_weight_qmax = 15;
+  config.weight_granularity = Granularity::per_group;
+  config.weight_group_size = 3;
+  Graph prepared = prepare(float_, config);
+  {
+    const NoGrad no_grad;
+    for (const Tensors& batch : data_) prepared.run(batch);
+  }
+  const Rounded rounded = round_weights(prepared, data_);
+  ASSERT_EQ(rounded.report.layers.size(), 5U);
+  for (const RoundingReport::Layer& layer : rounded.report.layers) {
+    EXPECT_TRUE(layer.fitted) << layer.name;
+    // With no more inputs than a group has, scales are the channels'.
+    const bool channels = layer.name == "stem" || layer.name == "right";
+    EXPECT_EQ(layer.note, channels ? "" : "nearest codes: its weight has a scale for each group");
+    EXPECT_EQ(layer.changed > 0, channels) << layer.name;
+    EXPECT_GT(layer.largest_shift, 0) << layer.name;
+    EXPECT_GE(layer.after, layer.before) << layer.name;
+  }
+  const Graph before = convert(prepared).graph, after = convert(rounded.graph).graph;
+  for (const char* name : {"inner.weight", "left.weight", "fc.weight"})
+    EXPECT_EQ(int_repr(after, name).to_vector<std::int8_t>(),
+              int_repr(before, name).to_vector<std::int8_t>())
+        << name;
+  EXPECT_LT(noise(after, data_), noise(before, data_));
+}
+
 TEST_F(RoundWeights, MatrixProductsWithoutBias) {
   test::OneMatmul net;
   const Graph graph = graph_of(net, Tensor::zeros({4, 40}));

@@ -91,6 +91,20 @@ TEST_F(SearchTest, LeavesFloatWhatTheTargetNeedsAndNoMore) {
     EXPECT_LE(found.report.layers[i - 1].alone_sqnr_db, found.report.layers[i].alone_sqnr_db);
 }
 
+TEST_F(SearchTest, LiftsBitsOfWeightsByGroup) {
+  const Graph graph = branchy();
+  const auto data = batches(3);
+  QConfig config = coarse();
+  config.weight_granularity = Granularity::per_group;
+  config.weight_group_size = 4;
+  const Searched found =
+      search(graph, data, {.config = config, .weight_bits = {2, 8}, .sqnr_db = 20});
+  EXPECT_TRUE(found.report.reached) << to_string(found.report);
+  for (const SearchReport::Layer& layer : found.report.layers)
+    EXPECT_TRUE(std::isfinite(layer.alone_sqnr_db)) << layer.name;
+  EXPECT_NEAR(sqnr_of(graph, found.config, data, data), found.report.sqnr_db, 0.3);
+}
+
 TEST_F(SearchTest, GivesBackWhatTheTargetHoldsWithout) {
   // Alone, all of these make noise; the metric looks at nothing but whether "fc" is float.
   const Graph graph = branchy();

@@ -46,7 +46,7 @@ struct PARE_API Comparison {
   };
   std::vector<Value> values;             ///< in the reference's order
   std::vector<ValueDifference> outputs;  ///< by their number, with the reference's names
-  std::vector<Weight> weights;           ///< of layers of one name, as floats
+  std::vector<Weight> weights;  ///< of layers of one name, as floats; all of a recurrent layer
   /// Floating results of nodes of the reference, batch norms folded, of which the other net has no
   /// value of that name and shape.
   std::vector<std::string> unmatched;
@@ -62,7 +62,8 @@ PARE_API std::string to_string(const Comparison& comparison);
 /// What a quantized net rounds behind a value counts with its readers. The reference may be any
 /// graph, the other one prepared, converted, or changed in other ways that keep names. Throws
 /// invalid_argument for graphs with other numbers of inputs or outputs, no data or NaN in it, and
-/// histogram_bins below 0; shape_mismatch for empty inputs or unlike outputs; and as Graph::run.
+/// histogram_bins below 0 or above 2^20; shape_mismatch for empty inputs or unlike outputs; and as
+/// Graph::run.
 PARE_API Comparison compare(const Graph& reference, const Graph& other, const Batches& data,
                             const CompareOptions& options = {});
 

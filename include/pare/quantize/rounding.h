@@ -58,7 +58,7 @@ struct PARE_API RoundingReport {
     std::string name;
     std::string op;
     bool fitted = false;
-    std::string note;   ///< why it was not
+    std::string note;   ///< why it was not, or why its codes are the nearest
     double before = 0;  ///< SQNR of its output in dB, with nearest codes
     double after = 0;   ///< the same with what was chosen
     /// With RoundingMethod::adaround: the part of the loss, with the activation that follows, which
@@ -88,7 +88,8 @@ struct Rounded {
 /// and with RoundingMethod::adaround by the paper's own: that of the two results which is closer on
 /// the samples, with a ReLU that follows, is taken;
 /// the bias makes up for the mean error ("Data-Free Quantization", Nagel et al., 2019, the
-/// empirical form). The result holds weights that are exactly scale · code, for `convert`;
+/// empirical form). Weights with zero points, with one scale or by group keep the nearest codes and
+/// get biases. The result holds weights that are exactly scale · code, for `convert`;
 /// `prepared` is unchanged. Throws invalid_state for a graph that is not from prepare or has seen
 /// no data, invalid_argument without data, for data with NaN or infinity (naming the layer) and for
 /// options out of range, and what running the graph throws for data of other shapes.
