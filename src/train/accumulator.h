@@ -1,10 +1,15 @@
 // Accumulator: loss, accuracy and errors over the batches of an epoch.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
+#include <vector>
 
 #include "core/check.h"
+#include "pare/core/ops.h"
+#include "pare/core/ops/loss.h"
 #include "pare/train/metrics.h"
 #include "pare/train/regression.h"
 
@@ -45,9 +50,7 @@ class Accumulator {
     } else {
       ++non_finite_;
     }
-    const std::int64_t correct = count_correct(output, batch.y);
-    if (correct < 0) classes_ = false;
-    correct_ += correct;
+    count_classes(output, batch.y);
     // Padded labels may differ in width from batch to batch: then there are no targets to tell.
     if (real_ && is_regression(output, batch.y) &&
         (width_ < 0 || width_ * count == output.elements()))
@@ -63,9 +66,8 @@ class Accumulator {
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
     Metrics m{.samples = samples_, .seconds = seconds(), .non_finite = non_finite_};
     m.loss = counted_ > 0 ? loss_ / static_cast<double>(counted_) : kNone;
-    if (classes_ && samples_ > 0) {
-      m.accuracy = static_cast<double>(correct_) / static_cast<double>(samples_);
-    }
+    if (classes_ && labels_ > 0)
+      m.accuracy = static_cast<double>(correct_) / static_cast<double>(labels_);
     if (real_) {
       m.mean_absolute_error = scores_.mean_absolute_error();
       m.mean_squared_error = scores_.mean_squared_error();
@@ -75,9 +77,25 @@ class Accumulator {
   }
 
  private:
+  /// Of tokens too: labels [N, T] of logits [N·T, C].
+  void count_classes(const Tensor& output, const Tensor& labels) {
+    const bool tokens = labels.defined() && output.defined() && labels.rank() > 1 &&
+                        labels.dtype() == DType::i64 && output.rank() == 2 &&
+                        labels.elements() == output.dim(0);
+    const Tensor own = tokens ? reshape(labels, {-1}) : labels;
+    const std::int64_t correct = count_correct(output, own);
+    if (correct < 0) {
+      classes_ = false;
+      return;
+    }
+    correct_ += correct;
+    const std::vector<std::int64_t> classes = own.to_vector<std::int64_t>();
+    labels_ += own.elements() - std::ranges::count(classes, CrossEntropyAttributes{}.ignore_index);
+  }
+
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   double loss_ = 0;
-  std::int64_t samples_ = 0, counted_ = 0, correct_ = 0, non_finite_ = 0;
+  std::int64_t samples_ = 0, counted_ = 0, labels_ = 0, correct_ = 0, non_finite_ = 0;
   bool classes_ = true;
   bool real_ = true;
   std::int64_t width_ = -1;  // values of a sample

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "pare/core/context.h"
+#include "pare/core/ops.h"
 #include "pare/core/ops/loss.h"
 
 namespace pare::train {
@@ -43,6 +44,28 @@ TEST(MetricsTest, EvaluatesWithoutTrainingObservingOrGradients) {
   EXPECT_DOUBLE_EQ(metrics.accuracy, 2.0 / 3.0);
   const double right = std::log(1 + std::exp(-2.0)), wrong = std::log(1 + std::exp(2.0));
   EXPECT_NEAR(metrics.loss, (2 * right + wrong) / 3, 1e-6);
+}
+
+// Labels [N, T] of logits [N, T, C], which a forward of one's own lays out as [N·T, C].
+TEST(MetricsTest, AccuracyOfTokens) {
+  const Tensor logits = Tensor::from({2, 0, 0, 2, 2, 0, 0, 1}, {2, 2, 2});
+  const auto measured = [&](const std::vector<std::int64_t>& labels) {
+    const data::TensorDataset set(logits, Tensor::from(labels, {2, 2}));
+    data::Loader loader(set, {.batch_size = 1});
+    Echo echo;
+    return evaluate(
+        echo, loader,
+        {.loss = [](const Tensor& output,
+                    const Batch& batch) { return cross_entropy(output, reshape(batch.y, {-1})); },
+         .forward =
+             [](nn::Module& module, const Batch& batch) {
+               return reshape(module(batch.x), {-1, 2});
+             }});
+  };
+  const Metrics all = measured({0, 1, 1, 1});
+  EXPECT_EQ(all.samples, 2);
+  EXPECT_DOUBLE_EQ(all.accuracy, 3.0 / 4.0);
+  EXPECT_DOUBLE_EQ(measured({-100, 1, 1, 1}).accuracy, 2.0 / 3.0);
 }
 
 TEST(MetricsTest, AnyLossAndTargetsThatAreNoClasses) {

@@ -17,8 +17,8 @@ namespace pare::train {
 
 struct Metrics {
   double loss = 0;  ///< mean over the samples of batches whose loss is finite; NaN of none
-  /// Share of the samples whose largest output is their class; NaN where outputs are not [N, C]
-  /// or labels not i64 [N].
+  /// Share of the labels (−100 apart, as in cross_entropy) that are their sample's or token's
+  /// largest output; NaN where outputs are not [M, C], or labels not i64 [M] or [N, T] of M tokens.
   double accuracy = std::numeric_limits<double>::quiet_NaN();
   std::int64_t samples = 0;
   double seconds = 0;
