@@ -11,21 +11,18 @@
 #include "cli/commands.h"
 #include "cli/model_file.h"
 #include "cli/progress.h"
-#include "cli/qconfig_options.h"
+#include "cli/qat_options.h"
 #include "cli/report_json.h"
 #include "cli/scores.h"
 #include "cli/tensors.h"
 #include "pare/core/context.h"
 #include "pare/core/error.h"
 #include "pare/core/ops.h"
-#include "pare/core/ops/quantization.h"
 #include "pare/data/dataset.h"
 #include "pare/distill/soft_targets.h"
 #include "pare/optim/adam.h"
 #include "pare/optim/sgd.h"
 #include "pare/quantize/convert.h"
-#include "pare/quantize/prepare.h"
-#include "pare/quantize/to_fake_quantize.h"
 #include "pare/train/fit.h"
 
 namespace pare::cli {
@@ -42,12 +39,7 @@ struct Options {
   double momentum = 0.9, clip_norm = 0;
   std::string teacher;
   double temperature = 4, alpha = 0.9;
-  bool qat = false;
-  std::string method = "moving-average";
-  int weight_bits = 0, activation_bits = 0;  // as the config has them
-  quantize::FreezeSchedule freeze;
-  std::vector<std::string> dynamic_ops;
-  QConfigOptions config;
+  QATOptions qat;
 };
 
 // A model as its training sees it: logits [N, C] of a batch.
@@ -107,27 +99,6 @@ optim::Schedule schedule_of(const Options& o) {
   return {};
 }
 
-quantize::TrainingMethod method_of(const std::string& name) {
-  using enum quantize::TrainingMethod;
-  return name == "lsq"        ? lsq
-         : name == "lsq-plus" ? lsq_plus
-         : name == "pact"     ? pact
-         : name == "tqt"      ? tqt
-                              : moving_average;
-}
-
-Graph prepared(const Graph& graph, const Options& options) {
-  quantize::QConfig config = config_of(options.config);
-  if (options.activation_bits > 0) config.activation_bits = options.activation_bits;
-  if (options.weight_bits > 0 && options.weight_bits < 8) {
-    config.weight_qmax = config.depthwise_weight_qmax =
-        (std::int64_t{1} << (options.weight_bits - 1)) - 1;
-    config.full_weight_range = options.method != "moving-average";
-  }
-  return quantize::prepare_qat(
-      graph, config, {.method = method_of(options.method), .dynamic_ops = options.dynamic_ops});
-}
-
 // A number that is not finite is null in JSON.
 Json epoch_json(const train::EpochRecord& epoch) {
   const train::Metrics& watched = epoch.validation ? *epoch.validation : epoch.train;
@@ -176,33 +147,44 @@ train::History learn(Graph& graph, const Options& options, const Settings& setti
   ContextScope scope;
   scope->threads = settings.threads;
   Progress progress(settings, "finetune", options.epochs * inputs.samples());
-  return train::fit(graph, loader,
-                    {.epochs = options.epochs,
-                     .optimizer = optimizer.get(),
-                     .schedule = schedule_of(options),
-                     .loss = loss,
-                     .forward = [&](nn::Module& module,
-                                    const data::Batch& batch) { return logits(module, batch.x); },
-                     .clip_norm = options.clip_norm,
-                     .validation = validation ? &*validation : nullptr,
-                     .seed = settings.seed,
-                     .begin_epoch = options.freeze.observers || options.freeze.batch_norm
-                                        ? quantize::freeze_schedule(graph, options.freeze)
-                                        : nullptr,
-                     .progress =
-                         [&](const train::Progress& now) {
-                           if (!now.finite)
-                             throw Error(ErrorCode::invalid_state,
-                                         fmt::format("finetune: expected a finite loss, got {} in "
-                                                     "epoch {}; a smaller --lr may help",
-                                                     now.batch_loss, now.epoch));
-                           if (!now.validation)
-                             progress.advance(std::min(
-                                 loader.options().batch_size,
-                                 inputs.samples() - (now.batch - 1) * loader.options().batch_size));
-                           check_interrupt();
-                           return true;
-                         }});
+  std::int64_t batches = 0;
+  try {
+    return train::fit(
+        graph, loader,
+        {.epochs = options.epochs,
+         .optimizer = optimizer.get(),
+         .schedule = schedule_of(options),
+         .loss = loss,
+         .forward = [&](nn::Module& module,
+                        const data::Batch& batch) { return logits(module, batch.x); },
+         .clip_norm = options.clip_norm,
+         .validation = validation ? &*validation : nullptr,
+         .seed = settings.seed,
+         .begin_epoch = options.qat.freeze.observers || options.qat.freeze.batch_norm
+                            ? quantize::freeze_schedule(graph, options.qat.freeze)
+                            : nullptr,
+         .progress =
+             [&](const train::Progress& now) {
+               if (!now.finite)
+                 throw Error(ErrorCode::invalid_state,
+                             fmt::format("finetune: expected a finite loss, got {} in "
+                                         "epoch {}; a smaller --lr may help",
+                                         now.batch_loss, now.epoch));
+               if (!now.validation)
+                 progress.advance(
+                     std::min(loader.options().batch_size,
+                              inputs.samples() - (now.batch - 1) * loader.options().batch_size));
+               check_interrupt();
+               ++batches;
+               return true;
+             }});
+  } catch (const Error& error) {
+    // Observers meet what is not finite before a loss does; the data is finite.
+    const bool diverged = batches > 0 && error.code() == ErrorCode::invalid_argument &&
+                          error.message().find("expected finite") != std::string::npos;
+    if (!diverged) throw;
+    throw Error(ErrorCode::invalid_state, error.message() + "; a smaller --lr may help");
+  }
 }
 
 // After the last step no loss has told of them.
@@ -237,24 +219,9 @@ void run(const Options& options, const Settings& settings) {
   check_model_output(options.to);
   if (options.validation_inputs.empty() != options.validation_labels.empty())
     throw UsageError("--validation-input and --validation-labels: expected both or neither");
-  const bool trains_so = options.method != "moving-average" || options.weight_bits > 0 ||
-                         options.activation_bits > 0 || options.freeze.observers ||
-                         options.freeze.batch_norm || !options.dynamic_ops.empty();
-  if (!options.qat && trains_so)
-    throw UsageError(
-        "--method, --weight-bits, --activation-bits, --freeze-observers, --freeze-batch-norm and "
-        "--dynamic-op: expected --qat");
-  Graph graph = load_model(options.from);
-  // Codes in the model survive: they train as fake-quantization and are integers again at the end.
-  const bool integers = std::ranges::any_of(
-      graph.nodes(), [](const Graph::Node& node) { return node.call.op == &kQuantizeLinear; });
-  if (integers)
-    graph = quantize::to_fake_quantize(graph, {.moving_ranges = options.qat}).graph;
-  else if (options.qat)
-    graph = prepared(graph, options);
-  if (graph.parameters().empty())
-    throw Error(ErrorCode::unsupported,
-                options.from + ": expected a model with weights to train, got one of constants");
+  check_qat_options(options.qat, options.epochs);
+  TrainedGraph trained = graph_to_train(load_model(options.from), options.qat, options.from);
+  Graph& graph = trained.graph;
   const train::History history = learn(graph, options, settings);
   check_weights(graph);
   Json epochs = Json::array();
@@ -263,7 +230,12 @@ void run(const Options& options, const Settings& settings) {
   const int best =
       history.best_epoch >= 0 ? history.best_epoch : static_cast<int>(history.epochs.size()) - 1;
   Json document{{"epochs", epochs}, {"best", best + 1}};
-  if (options.qat || integers) {
+  std::string text = table(history);
+  if (trained.left) {
+    document["untrained"] = left_of(*trained.left);
+    if (!trained.left->empty()) text += fmt::format("untrained: {}\n", reasons_of(*trained.left));
+  }
+  if (trained.converts) {
     quantize::Converted converted = quantize::convert(graph);
     const Json left = left_of(converted.report);
     document["quantized"] = converted.report.nodes.size() - left.size();
@@ -271,7 +243,7 @@ void run(const Options& options, const Settings& settings) {
     graph = std::move(converted.graph);
   }
   save_model(graph, options.to);
-  print(settings, table(history), document);
+  print(settings, text, document);
 }
 
 }  // namespace
@@ -328,29 +300,11 @@ void add_finetune(CLI::App& app, Settings& settings) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->needs(teacher);
-  command->add_flag("--qat", options->qat, "Trains with fake-quantization, writes the int8 model");
-  command->add_option("--method", options->method, "With --qat: how ranges are found")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"moving-average", "lsq", "lsq-plus", "pact", "tqt"}));
-  command->add_option("--weight-bits", options->weight_bits, "With --qat; as --config has them")
-      ->check(CLI::Range(2, 8));
-  command->add_option("--activation-bits", options->activation_bits, "With --qat; 8 without")
-      ->check(CLI::Range(2, 8));
-  command
-      ->add_option("--freeze-observers", options->freeze.observers,
-                   "With --qat: epochs after which ranges stay as they are")
-      ->check(CLI::Range(1, 1 << 20));
-  command
-      ->add_option("--freeze-batch-norm", options->freeze.batch_norm,
-                   "With --qat: epochs after which batch norms' statistics stay")
-      ->check(CLI::Range(1, 1 << 20));
-  command
-      ->add_option("--dynamic-op", options->dynamic_ops,
-                   "With --qat: an op that trains for dynamic int8; given again for more")
-      ->check(CLI::IsMember({"embedding", "gather", "gru", "lstm", "rnn"}))
-      ->allow_extra_args(false);
-  add_qconfig_options(command, options->config);
-  command->callback([options, &settings] { run(*options, settings); });
+  add_qat_options(command, options->qat);
+  command->callback([command, options, &settings] {
+    options->qat.given = given_qat_options(*command);
+    run(*options, settings);
+  });
 }
 
 }  // namespace pare::cli

@@ -1,11 +1,17 @@
 // to_fake_quantize: dequantized codes become parameters, Q/DQ pairs fake_quantize.
 #include "pare/quantize/to_fake_quantize.h"
 
+#include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
+#include "pare/core/ops/dequantize_weight.h"
+#include "pare/core/ops/dynamic_quantize.h"
 #include "quantize/coded_graph.h"
 #include "quantize/ranges.h"
 
@@ -22,18 +28,34 @@ void check(const Graph& quantized, const ToFakeQuantizeOptions& options) {
     PARE_CHECK(!is_observer(n) && !is_learned(n) && n.call.op != &kFakeQuantize, invalid_state,
                kWhere, "expected a graph of integers, got one that is prepared already (node '{}')",
                n.name);
-    any = any || n.call.op == &kDequantizeLinear;
+    any = any || n.call.op == &kDequantizeLinear || n.call.op == &kDequantizeWeight;
   }
   PARE_CHECK(any, invalid_state, kWhere,
-             "expected a graph with quantize_linear and dequantize_linear, got a float one");
+             "expected a graph with dequantized codes, got a float one");
 }
 
 /// Of the integers that are left those that nothing was said about.
 void note_rest(CodedGraph& coded) {
   const Graph& graph = coded.graph;
-  for (const Graph::Node& n : graph.nodes())
-    if (n.call.op == &kDequantizeLinear && graph.value(n.inputs[0]).is_leaf())
-      coded.report.left.push_back({n.name, "constant codes that are no layer's weight or bias"});
+  std::set<std::string> known;
+  for (const PassReport::Line& line : coded.report.left) known.insert(line.node);
+  const auto note = [&](const std::string& name, const char* why) {
+    if (known.insert(name).second) coded.report.left.push_back({name, why});
+  };
+  for (const Graph::Node& n : graph.nodes()) {
+    const OpDef* const op = n.call.op;
+    if (op == &kDynamicQuantizeLinear)
+      note(n.name, "quantizes values as they come: layers before it get no gradient through it");
+    const bool stored = !n.inputs.empty() && graph.value(n.inputs[0]).is_leaf();
+    if (op == &kDequantizeWeight)
+      for (const int r : graph.readers(n.outputs[0]))
+        note(graph.node(r).name, "its input has no codes: its weight stays integers");
+    if (op != &kDequantizeLinear || !stored) continue;
+    const std::vector<int> readers = graph.readers(n.outputs[0]);
+    const bool told =
+        std::ranges::any_of(readers, [&](int r) { return known.contains(graph.node(r).name); });
+    if (!told) note(n.name, "constant codes that are no layer's weight or bias");
+  }
 }
 
 }  // namespace

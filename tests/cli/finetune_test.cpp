@@ -1,6 +1,7 @@
 // pare finetune on a small classifier: it learns, alone, beside a teacher and to int8.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/classifier_test.h"
@@ -102,7 +103,111 @@ TEST_F(FinetuneCommandTest, RefusesWhatDoesNotFit) {
   auto words = arguments({});
   words[7] = save("short.npy", Tensor::zeros({5}, DType::i64));
   refused(words, 1, "expected labels for 210 samples");
+  refused(arguments({"--config", "portable"}), 2, "--config: expected --qat");
+  refused(arguments({"--isa", "avx2"}), 2, "--isa: expected --qat");
+  refused(arguments({"--exclude", "fc"}), 2, "--exclude: expected --qat");
+  refused(arguments({"--qat", "--observer", "minmax"}), 2, "--observer");
+  refused(arguments({"--qat", "--epochs", "2", "--freeze-observers", "2"}), 2,
+          "--freeze-observers: expected fewer than the 2 of --epochs, got 2");
+  refused(arguments({"--qat", "--epochs", "2", "--freeze-batch-norm", "7"}), 2,
+          "--freeze-batch-norm: expected fewer");
+  words = arguments({"--qat", "--epochs", "3"});
+  *std::ranges::find(words, "0.05") = "1e30";
+  refused(words, 1, "a smaller --lr may help");
   EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+TEST_F(FinetuneCommandTest, OptionsOfFloatModelsAlone) {
+  io::save_graph(integer_classifier(), folder_.path("q.pare"));
+  io::save_graph(quantize::prepare_qat(classifier()), folder_.path("p.pare"));
+  for (const char* file : {"q.pare", "p.pare"})
+    for (const std::vector<std::string>& option : {std::vector<std::string>{"--method", "lsq"},
+                                                   {"--weight-bits", "4"},
+                                                   {"--activation-bits", "7"},
+                                                   {"--config", "portable"},
+                                                   {"--isa", "avx2"},
+                                                   {"--exclude", "fc"},
+                                                   {"--dynamic-op", "lstm"}}) {
+      auto words = arguments({"--qat", option[0], option[1]});
+      words[1] = folder_.path(file);
+      expect_failure(2, words, {option[0] + ": expected a float model, got one that is "});
+    }
+  EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+TEST_F(FinetuneCommandTest, PreparedForTrainingBecomesIntegers) {
+  io::save_graph(quantize::prepare_qat(classifier()), folder_.path("p.pare"));
+  auto words = arguments({"--epochs", "6"});
+  words[1] = folder_.path("p.pare");
+  const auto json = pare_json(words);
+  EXPECT_GT(json["quantized"], 0);
+  EXPECT_GT(top1(out_), 0.9);
+  EXPECT_EQ(quantize::int_repr(io::load_graph(out_), "fc.weight").dtype(), DType::i8);
+  // Observers of calibration do not train.
+  io::save_graph(quantize::prepare(classifier()), folder_.path("p.pare"));
+  std::filesystem::remove(out_);
+  expect_failure(1, words, {"p.pare: expected a float model", "got one from prepare"});
+  EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+TEST_F(FinetuneCommandTest, SaysWhatStaysIntegers) {
+  const std::string file = folder_.path("coded.pare");
+  auto words = arguments({"--epochs", "3"});
+  words[1] = file;
+  const Graph stored = quantize::weight_only(classifier(), {.bits = 8, .exclude = {"conv"}}).graph;
+  const auto codes = [](const Graph& graph) {
+    return quantize::int_repr(graph, "fc.weight").to(DType::i32).to_vector<std::int32_t>();
+  };
+  io::save_graph(stored, file);
+  const auto json = pare_json(words);
+  ASSERT_EQ(json["untrained"].size(), 1U) << json;
+  EXPECT_EQ(json["untrained"][0]["name"], "fc");
+  EXPECT_NE(json["untrained"][0]["reason"], "");
+  const Graph written = io::load_graph(out_);
+  EXPECT_EQ(codes(written), codes(stored));
+  // The convolution before it learns.
+  const auto weight = [](const Graph& graph) {
+    return graph.value(graph.find_value("conv.weight")).tensor.to_vector<float>();
+  };
+  EXPECT_NE(weight(written), weight(stored));
+  // No gradient comes through codes that are made of the values as they come.
+  io::save_graph(quantize::dynamic(classifier()).graph, file);
+  std::filesystem::remove(out_);
+  expect_failure(1, words,
+                 {"coded.pare: expected layers with weights that can be trained", "stays integers",
+                  "no gradient"});
+  EXPECT_FALSE(std::filesystem::exists(out_));
+}
+
+/// Classes of every token: logits [N, T, C].
+struct Tagger : nn::Module {
+  nn::Linear fc{{.in = 4, .out = 3}};
+  void members(nn::Members& m) override { m("fc", fc); }
+  Tensor forward(const Tensor& x) override { return fc(x); }
+};
+
+TEST_F(FinetuneCommandTest, TokensHaveAnAccuracy) {
+  Generator generator(2);
+  Tagger net;
+  nn::initialize(net, generator);
+  const Tensor x = generator.normal({60, 5, 4});
+  io::save_graph(trace(net, x).copy(), folder_.path("tagger.pare"));
+  const std::string tokens = save("tokens.npy", x);
+  const std::string classes = save("classes.npy", argmax(slice(x, 2, 0, 3), 2));
+  auto words =
+      arguments({"--epochs", "4", "--validation-input", tokens, "--validation-labels", classes});
+  words[1] = folder_.path("tagger.pare");
+  words[5] = tokens;
+  words[7] = classes;
+  const auto json = pare_json(words);
+  double best = 0;
+  for (const auto& epoch : json["epochs"]) {
+    ASSERT_TRUE(epoch["top1"].is_number() && epoch["train_top1"].is_number()) << epoch;
+    best = std::max<double>(best, epoch["top1"]);
+  }
+  EXPECT_EQ(json["epochs"][json["best"].get<std::size_t>() - 1]["top1"], best);
+  EXPECT_NEAR(pare_json({"evaluate", out_, "--input", tokens, "--labels", classes})["top1"], best,
+              1e-9);
 }
 
 TEST_F(FinetuneCommandTest, CodesInTheModelSurvive) {

@@ -29,7 +29,9 @@ using test::infer_with;
 Graph quantized(Graph graph, const Shape& shape, const QConfig& config) {
   Graph prepared = prepare(graph, config);
   Generator g(7);
-  const NoGrad no_grad;
+  ContextScope scope;
+  scope->grad = false;
+  scope->threads = 1;
   for (int i = 0; i < 3; ++i) prepared(g.normal(shape));
   return convert(prepared).graph;
 }
@@ -261,6 +263,34 @@ TEST(ToFakeQuantize, RefusesWhatHasNoCodesOrTrainsAlready) {
                      [&] { to_fake_quantize(integers, {.moving_ranges = true, .averaging = 0}); });
   test::expect_error(ErrorCode::invalid_state, {"to_fake_quantize"},
                      [&] { to_fake_quantize(to_fake_quantize(integers).graph); });
+}
+
+TEST(ToFakeQuantize, NamesWeightsWhoseInputsAreFloats) {
+  Generator g(14);
+  Branchy net;
+  const Graph graph = test::graph_of(net, g.normal({2, 3, 8, 8}));
+  const auto reason = [](const FakeQuantized& fake, const std::string& layer) {
+    for (const PassReport::Line& line : fake.report.left)
+      if (line.node == layer) return line.text;
+    return std::string();
+  };
+  const WeightOnly stored = weight_only(graph);
+  const FakeQuantized of_stored = to_fake_quantize(stored.graph);
+  ASSERT_FALSE(stored.report.layers.empty());
+  for (const auto& layer : stored.report.layers)
+    EXPECT_EQ(reason(of_stored, layer.name), "its input has no codes: its weight stays integers");
+  EXPECT_TRUE(of_stored.report.done.empty());
+  const Dynamic moving = dynamic(graph);
+  const FakeQuantized of_moving = to_fake_quantize(moving.graph);
+  ASSERT_FALSE(moving.report.layers.empty());
+  for (const auto& layer : moving.report.layers)
+    EXPECT_EQ(reason(of_moving, layer.name), "its input has no codes: its weight stays integers");
+  const auto gradients = std::ranges::count_if(of_moving.report.left, [](const auto& line) {
+    return line.text.find("get no gradient") != std::string::npos;
+  });
+  EXPECT_GT(gradients, 0);
+  for (const PassReport::Line& line : of_moving.report.left)
+    EXPECT_NE(line.text, "constant codes that are no layer's weight or bias") << line.node;
 }
 
 /// A dense layer as converters from TFLite write it: codes · matrix, and the sum with its bias.
