@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/ops/convolution.h"
+#include "graph/channel_factor.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/dequantize_weight.h"
@@ -56,8 +57,6 @@ class Folder {
         (!is_convolution(op(layer)) && !is_conv_transpose(op(layer)) && op(layer) != &kLinear))
       return "its input is no convolution's or linear layer's result";
     const Graph::Node& node = graph_.node(layer);
-    if (is_conv_transpose(op(layer)) && groups_of(node.call) > 1)
-      return fmt::format("the channels of '{}' are no axis of its weight", node.name);
     const int between = node.outputs[0];
     if (graph_.readers(between).size() != 1 || graph_.is_output(between))
       return fmt::format("the result of '{}' is also read elsewhere", node.name);
@@ -66,6 +65,10 @@ class Folder {
     const int weight = graph_.value(node.inputs[1]).producer;
     if (weight >= 0 && is_dequantized(weight))
       return fmt::format("the weight of '{}' is quantized already", node.name);
+    if (weight >= 0 && op(weight) == &kFakeQuantize && is_conv_transpose(op(layer)) &&
+        groups_of(node.call) > 1)
+      return fmt::format("the weight of '{}' is fake-quantized with scales that its groups share",
+                         node.name);
     if (weight >= 0 && op(weight) == &kFakeQuantize)
       if (const char* reason = commutes_not(graph_.node(weight), weight_axis(layer)))
         return fmt::format("the weight of '{}' is fake-quantized {}", node.name, reason);
@@ -149,10 +152,12 @@ class Folder {
     const int weight = inputs[1];
     constexpr int kInputAxis = 1;
     inputs[0] = statistics[0];
-    inputs[1] = scaled(name + ".weight", weight, factor, kInputAxis);
+    inputs[1] = scaled(name + ".weight", weight, factor,
+                       along(name + ".weight.factor", weight, factor, kInputAxis));
     ReduceAttributes all_inputs;
     for (int a = 1; a < graph_.value(weight).shape.rank(); ++a) all_inputs.axes.push_back(a);
-    const int shifted = scaled(name + ".shift", weight, shift, kInputAxis);
+    const int shifted = scaled(name + ".shift", weight, shift,
+                               along(name + ".shift.factor", weight, shift, kInputAxis));
     const int moved = add(name + ".bias.shift", {&kSum, Attributes::of(all_inputs)}, {shifted});
     inputs.resize(3, -1);
     inputs[2] = inputs[2] < 0 ? moved : add(name + ".bias.folded", {&kAdd, {}}, {inputs[2], moved});
@@ -168,7 +173,8 @@ class Folder {
     const int factor = factor_of(norm);
 
     std::vector<int> inputs = graph_.node(layer).inputs;
-    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor, weight_axis(layer));
+    const int spread = as_weight_factor(graph_, layer, factor, layer_name + ".weight.factor");
+    inputs[1] = scaled(layer_name + ".weight", inputs[1], factor, spread);
     inputs.resize(3, -1);
     const std::string bias_name = layer_name + ".bias";
     int bias = inputs[2] < 0 ? add(bias_name + ".centred", {&kNeg, {}}, {mean})
@@ -180,12 +186,15 @@ class Folder {
     graph_.replace_uses(graph_.node(norm).outputs[0], between);
   }
 
-  /// The weight with a factor for each index of `axis`, below a fake_quantize.
-  int scaled(const std::string& name, int weight, int factor, int axis) {
+  /// A factor for each index of an axis of the weight.
+  int along(const std::string& name, int weight, int factor, int axis) {
     std::vector<std::int64_t> shape(static_cast<std::size_t>(graph_.value(weight).shape.rank()), 1);
     shape[static_cast<std::size_t>(axis)] = -1;
-    const int spread =
-        add(name + ".factor", {&kReshape, Attributes::of(ReshapeAttributes{shape})}, {factor});
+    return add(name, {&kReshape, Attributes::of(ReshapeAttributes{shape})}, {factor});
+  }
+
+  /// The weight times `spread`, which is `factor` arranged so, below a fake_quantize.
+  int scaled(const std::string& name, int weight, int factor, int spread) {
     const Call product{&kMul, {}};
     const int quantize = graph_.value(weight).producer;
     if (quantize < 0 || op(quantize) != &kFakeQuantize)

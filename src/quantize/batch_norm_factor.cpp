@@ -5,13 +5,13 @@
 #include <vector>
 
 #include "core/check.h"
+#include "graph/channel_factor.h"
 #include "pare/core/ops.h"
 
 namespace pare::quantize {
 
 int batch_norm_factor(Graph& graph, int n, int norm) {
-  const Graph::Node node = graph.node(n), batch_norm = graph.node(norm);
-  const QuantizationFact& fact = node.call.op->quantization;
+  const Graph::Node batch_norm = graph.node(norm);
   const std::string name = batch_norm.name + "_factor";
   const auto add = [&](const char* suffix, Call call, std::vector<int> inputs) {
     const int added = graph.add_node(name + suffix, std::move(call), std::move(inputs));
@@ -31,11 +31,7 @@ int batch_norm_factor(Graph& graph, int n, int norm) {
   const int magnitude = add("_magnitude", {&kAbs, {}}, {factor});
   const int vanishes = add("_vanishes", {&kLess, {}}, {magnitude, smallest});
   const int kept = add("_kept", {&kWhere, {}}, {vanishes, smallest, factor});
-  const Shape& weight = graph.value(node.inputs[static_cast<std::size_t>(fact.weight_input)]).shape;
-  const int axis = normalize_axis(fact.weight_axis, weight.rank(), "prepare_qat");
-  std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.rank()), 1);
-  shape[static_cast<std::size_t>(axis)] = -1;
-  return add("", {&kReshape, Attributes::of(ReshapeAttributes{shape})}, {kept});
+  return as_weight_factor(graph, n, kept, name);
 }
 
 }  // namespace pare::quantize

@@ -17,8 +17,7 @@ int absorbed_into(const Graph& graph, const Uses& uses, const Graph::Node& node)
   if (before < 0 || uses.only_reader(node.inputs[0]) < 0) return -1;
   const OpDef* op = graph.node(before).call.op;
   // Their channels are an axis of the weight and the output's second, as batch norm's are.
-  const bool weighted = is_convolution(op) ||
-                        (is_conv_transpose(op) && groups_of(graph.node(before).call) == 1) ||
+  const bool weighted = is_convolution(op) || is_conv_transpose(op) ||
                         (op == &kLinear && graph.value(node.inputs[0]).shape.rank() == 2);
   return weighted ? before : -1;
 }

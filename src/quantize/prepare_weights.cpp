@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/ops/convolution.h"
 #include "core/ops/line_as_picture.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
@@ -36,7 +37,10 @@ class WeightPreparer {
     const int w = graph_.node(n).inputs[static_cast<std::size_t>(input)];
     const NodeSettings settings = settings_of(config_, graph_.node(n));
     const bool one = settings.weight_granularity == Granularity::per_tensor;
-    const bool folds = norm >= 0 && (qat_.batch_norm == BatchNormForm::folded ||
+    // Groups of a transposed convolution share scales, but have factors of their own.
+    const OpDef* op = graph_.node(n).call.op;
+    const bool shares = is_conv_transpose(op) && groups_of(graph_.node(n).call) > 1;
+    const bool folds = norm >= 0 && (shares || qat_.batch_norm == BatchNormForm::folded ||
                                      (qat_.batch_norm == BatchNormForm::automatic && one));
     const std::string name = graph_.value(w).name;
     const int axis = graph_.node(n).call.op->quantization.weight_axis;

@@ -185,6 +185,9 @@ INSTANTIATE_TEST_SUITE_P(
         LayerCase{"transposed2d_norm",
                   transposed(true, {.in = 5, .out = 8, .kernel = 2, .stride = 2, .bias = false}),
                   {4, 5, 7, 6}},
+        LayerCase{"transposed2d_grouped_norm",
+                  transposed(true, {.in = 6, .out = 4, .kernel = 3, .stride = 2, .groups = 2}),
+                  {4, 6, 7, 6}},
         LayerCase{"transposed3d",
                   other_conv<nn::ConvTranspose3d, nn::BatchNorm3d>(
                       false,

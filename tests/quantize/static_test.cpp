@@ -158,16 +158,16 @@ TEST(Static, ProductsOfActivationsAreQuantizedAndTheirScoresAreNot) {
 TEST(Static, TransposedConvolutionsHaveAScalePerOutputChannelOfAGroup) {
   using Net = test::OneConvOf<nn::ConvTranspose2d, nn::BatchNorm2d>;
   const Shape shape{2, 6, 5, 5};
-  for (const std::int64_t groups : {1, 2}) {
-    Net net(
-        false, true,
-        nn::ConvTranspose2dOptions{.in = 6, .out = 8, .kernel = 3, .stride = 2, .groups = groups});
+  for (const std::int64_t groups : {1, 2, -2}) {  // below 0: with a batch norm
+    Net net(groups < 0, true,
+            nn::ConvTranspose2dOptions{
+                .in = 6, .out = 8, .kernel = 3, .stride = 2, .groups = std::abs(groups)});
     Graph graph = graph_of(net, Tensor::zeros(shape));
     Graph prepared = prepare(graph, QConfig::portable());
     const NoGrad no_grad;
     for (std::uint64_t k = 1; k <= 3; ++k) prepared(Generator(k).normal(shape));
     Graph int8 = convert(prepared).graph;
-    EXPECT_EQ(scale(int8, "conv.weight").shape(), Shape{8 / groups});
+    EXPECT_EQ(scale(int8, "conv.weight").shape(), Shape{8 / std::abs(groups)});
     EXPECT_EQ(scale(int8, "conv.bias").shape(), Shape{8});
     const Tensor x = Generator(9).normal(shape);
     EXPECT_GT(sqnr(infer_with(graph, x), infer_with(int8, x)), 30);

@@ -32,7 +32,8 @@ enum class StepStart : std::uint8_t {
 enum class BatchNormForm : std::uint8_t {
   automatic,  ///< commuting for a scale per channel, folded for one scale
   /// W is quantized, and the batch norm multiplies codes and scales afterwards: docs/numerics.md.
-  /// One scale for all channels becomes one for each.
+  /// One scale for all channels becomes one for each. Transposed convolutions of several groups,
+  /// which share scales, are folded all the same.
   commuting,
   /// conv(x, FQ(W·f) / f) before the batch norm, f = γ/√(running variance + ε) without a gradient,
   /// kept off 0: PyTorch's default, which keeps one scale for all channels.
