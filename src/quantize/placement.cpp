@@ -234,6 +234,19 @@ class Placer {
     return changed;
   }
 
+  // What a value is a part of, where a slice of an input of the graph was left before what rounds
+  // it: back to the input through movement that stays float. Empty: it is no part.
+  std::vector<int> whole_of(int value) const {
+    std::vector<int> found;
+    bool apart = false;
+    for (int n = graph_.value(value).producer; n >= 0; n = graph_.value(found.back()).producer) {
+      if (quantized(n) || role_of(graph_.node(n)) != Role::select) return {};
+      apart = apart || apart_[at(n)];
+      found.push_back(graph_.node(n).inputs[0]);
+    }
+    return apart ? found : std::vector<int>{};
+  }
+
   // All parts come together in one range (pixels that are made channels): then codes are moved.
   bool are_joined_again(const std::vector<int>& slices) const {
     std::vector<int> parent = shared_ranges(slices);
@@ -333,7 +346,8 @@ class Placer {
       if (!source[at(v)]) continue;
       const auto [found, fresh] = range_of.emplace(root(parent, v), placement_.ranges.size());
       if (fresh) placement_.ranges.emplace_back();
-      placement_.ranges[found->second].sources.push_back({v, main_[at(v)]});
+      std::vector<int> whole = whole_of(v);
+      placement_.ranges[found->second].sources.push_back({v, main_[at(v)], std::move(whole)});
     }
     for (Placement::Range& range : placement_.ranges)
       range.fixed = range.sources.size() == 1 && role(range.sources[0].node) == Role::fixed;

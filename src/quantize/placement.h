@@ -21,6 +21,9 @@ struct Placement {
   struct Source {
     int value;
     int node;  ///< the op it comes from (of conv + batch norm + relu the conv); −1: a graph input
+    /// Of parts of graph inputs that have ranges of their own: the values between, and the inputs,
+    /// whose settings hold where the source has none; the nearest first.
+    std::vector<int> parts_of = {};
   };
   /// Values that share one scale and zero point, by movement or concatenation.
   struct Range {

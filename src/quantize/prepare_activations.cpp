@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
@@ -75,9 +76,15 @@ class ActivationPreparer {
       std::vector<NodeSettings> settings;
       // Of conv + batch norm + relu both the conv and the relu may be meant.
       if (source.node >= 0) settings.push_back(settings_of(config_, graph_.node(source.node)));
-      if (value.producer >= 0)
-        settings.push_back(settings_of(config_, graph_.node(value.producer)));
-      if (settings.empty()) settings.push_back(settings_of_input(config_, value.name));
+      if (source.node < 0 || value.producer >= 0) settings.push_back(settings_at(source.value));
+      for (const int whole : source.parts_of) {
+        NodeSettings s = settings_at(whole);
+        for (const NodeSettings& nearer : settings) {
+          if (nearer.observer) s.observer.reset();
+          if (nearer.activation_bits) s.activation_bits.reset();
+        }
+        settings.push_back(std::move(s));
+      }
       for (const NodeSettings& s : settings) {
         agree(observer, s.observer, value.name, [](const Observer& o) { return o.to_string(); });
         agree(bits, s.activation_bits, value.name, [](int b) { return fmt::format("{} bits", b); });
@@ -86,6 +93,11 @@ class ActivationPreparer {
     return {observer.value_or(config_.observer),
             activation_codes(config_, bits.value_or(config_.activation_bits)),
             observer.has_value()};
+  }
+  NodeSettings settings_at(int value) const {
+    const int producer = graph_.value(value).producer;
+    return producer >= 0 ? settings_of(config_, graph_.node(producer))
+                         : settings_of_input(config_, graph_.value(value).name);
   }
   template <class T, class Name>
   static void agree(std::optional<T>& chosen, const std::optional<T>& stated,

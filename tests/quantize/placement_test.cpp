@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/integer_call.h"
@@ -288,6 +289,86 @@ TEST(Placement, AnInputIsRoundedBehindSlicesWhereNothingReadsItWhole) {
   EXPECT_EQ(seen_by(false, true, false), std::vector<float>{left});
   // Codes of the whole are there anyway, and moving them costs nothing.
   EXPECT_EQ(seen_by(true, true, true), std::vector<float>{right});
+}
+
+/// Halves of the input through layers, the second one transposed before it is taken.
+struct Parts : nn::Module {
+  nn::Linear left{{.in = 4, .out = 3}};
+  nn::Linear right{{.in = 4, .out = 3}};
+  void members(nn::Members& m) override { m("left", left)("right", right); }
+  Tensor forward(const Tensor& x) override {
+    const Tensor a = slice(x, 1, 0, 4);
+    const Tensor b = reshape(slice(transpose(x, {1, 0}), 0, 4, 8), {4, -1});
+    return add(left(a), right(transpose(b, {1, 0})));
+  }
+};
+
+TEST(Placement, PartsOfAnInputHaveItsOverridesWhereTheyHaveNone) {
+  Parts net;
+  const Graph graph = test::graph_of(net, Tensor::zeros({6, 8}));
+  const auto ranges = [&](std::vector<OpOverride> overrides, bool training = false) {
+    QConfig config = QConfig::portable();
+    config.observer = Observer::min_max;
+    config.overrides = std::move(overrides);
+    Graph prepared = training ? prepare_qat(graph, config) : prepare(graph, config);
+    {
+      const NoGrad no_grad;
+      prepared(uneven(3, {6, 8}));
+    }
+    std::vector<std::pair<double, std::int64_t>> found;  // scale and largest code
+    const Graph integer = convert(prepared).graph;
+    for (const Graph::Node& node : integer.nodes())
+      if (node.call.op == &kQuantizeLinear)
+        found.emplace_back(integer.value(node.inputs[1]).tensor.item(),
+                           node.call.attributes.as<QuantizeAttributes>().qmax);
+    std::ranges::sort(found);
+    return found;
+  };
+  const auto plain = ranges({});
+  ASSERT_EQ(plain.size(), 2U);
+  EXPECT_LT(plain[0].first, plain[1].first);
+  for (const bool training : {false, true}) {
+    for (const auto& [scale, qmax] : ranges({{.name = "input", .activation_bits = 4}}, training))
+      EXPECT_EQ(qmax, 15);
+    for (const auto& [scale, qmax] :
+         ranges({{.name = "input", .observer = FixedQParams{.scale = 0.5, .zero_point = 100}}},
+                training)) {
+      EXPECT_EQ(scale, 0.5);
+      EXPECT_EQ(qmax, 255);
+    }
+  }
+  // Each setting by itself: bits of the part, the scale of the whole.
+  const auto mixed = ranges(
+      {{.name = "input",
+        .observer = FixedQParams{.scale = 0.5, .zero_point = 6},
+        .activation_bits = 4},
+       {.name =
+            graph.node(graph.value(graph.node(graph.find_node("left")).inputs[0]).producer).name,
+        .activation_bits = 3}});
+  ASSERT_EQ(mixed.size(), 2U);
+  EXPECT_EQ(mixed[0], (std::pair<double, std::int64_t>(0.5, 7)));
+  EXPECT_EQ(mixed[1], (std::pair<double, std::int64_t>(0.5, 15)));
+}
+
+/// The middle of a picture, through a layer.
+struct Crop : nn::Module {
+  nn::Conv2d conv{{.in = 3, .out = 4, .kernel = 3}};
+  void members(nn::Members& m) override { m("conv", conv); }
+  Tensor forward(const Tensor& x) override { return conv(slice(x, 2, 1, 7)); }
+};
+
+TEST(Placement, ACropHasItsInputsOverrides) {
+  Crop net;
+  const Graph graph = test::graph_of(net, Tensor::zeros(kShape));
+  QConfig config = QConfig::portable();
+  config.overrides = {{.name = "input", .activation_bits = 2}};
+  int found = 0;
+  for (const Graph::Node& node : quantized(graph, config, false).graph.nodes()) {
+    if (node.call.op != &kQuantizeLinear) continue;
+    EXPECT_EQ(node.call.attributes.as<QuantizeAttributes>().qmax, 3);
+    ++found;
+  }
+  EXPECT_EQ(found, 1);
 }
 
 TEST(Placement, PartsThatComeTogetherAgainShareTheInputsRange) {
