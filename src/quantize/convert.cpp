@@ -306,6 +306,7 @@ class Converter {
     for (const std::size_t input : row_weights(node)) {
       const int quantizer = weights_.rows_quantizer(node.inputs[input]);
       if (quantizer < 0) continue;
+      if (!is_table(node)) weights_.check_leaves(node);
       auto [found, fresh] = rows_.emplace(std::pair{quantizer, is_table(node)}, -1);
       if (fresh) {
         const LayerWeights layer = weights_.read_rows(node.name, quantizer);

@@ -27,6 +27,13 @@ static FakeQuantizeAttributes attributes_of(const Graph::Node& quantizer) {
   return {.qmin = a.qmin, .qmax = a.qmax, .axis = a.axis};
 }
 
+void check_finite(const Tensor& tensor, const std::string& layer, const char* what,
+                  const std::string& name) {
+  for (const float v : tensor.to_vector<float>())
+    PARE_CHECK(std::isfinite(v), invalid_argument, layer, "expected finite {}, got {} in '{}'",
+               what, v, name);
+}
+
 }  // namespace
 
 int WeightReader::quantizer(int n) const {
@@ -108,12 +115,18 @@ void WeightReader::read_weight(int channel_axis, const Graph::Node& quantizer,
              "channel, got codes {} to {}{}",
              a.qmin, a.qmax, layer.one_scale || per_channel ? "" : " with other scales");
   layer.weight = evaluate_(quantizer.inputs[0]);
+  // Before the scales, which would refuse them without the layer's name.
+  check_finite(layer.weight, layer.name, "weights", graph_.value(quantizer.inputs[0]).name);
   layer.axis = axis;
   layer.qmin = a.qmin;
   layer.qmax = a.qmax;
   const auto channels = at(static_cast<int>(weight[axis]));
   const bool has_zero = quantizer.inputs.size() > 2 && quantizer.inputs[2] >= 0;
   if (is_learned(quantizer)) {
+    for (std::size_t i = 1; i < quantizer.inputs.size(); ++i)
+      if (quantizer.inputs[i] >= 0)
+        check_finite(evaluate_(quantizer.inputs[i]), layer.name, "learned steps",
+                     graph_.value(quantizer.inputs[i]).name);
     for (const ScaleAndZeroPoint& p : learned_parameters(
              evaluate_(quantizer.inputs[1]), has_zero ? evaluate_(quantizer.inputs[2]) : Tensor(),
              quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>())) {
@@ -161,6 +174,12 @@ LayerWeights WeightReader::read_rows(const std::string& layer, int quantizer) {
   rows.name = layer;
   read_weight(0, graph_.node(quantizer), rows);
   return rows;
+}
+
+void WeightReader::check_leaves(const Graph::Node& node) {
+  for (const int v : node.inputs)
+    if (v >= 0 && graph_.value(v).is_leaf() && graph_.value(v).dtype == DType::f32)
+      check_finite(graph_.value(v).tensor, node.name, "biases and states", graph_.value(v).name);
 }
 
 LayerWeights WeightReader::read(int n, int norm, float source_scale) {

@@ -22,12 +22,14 @@ class WeightReader {
   std::int64_t group_size(int n) const;
   /// The weight of node n with the batch norm `norm` folded in, −1: none. Throws unsupported,
   /// naming the layer, for codes that i8 does not hold and for other scales than one or one for
-  /// each output channel.
+  /// each output channel; invalid_argument for weights or learned steps that are NaN or infinite.
   LayerWeights read(int n, int norm, float source_scale);
   /// The node that fake-quantizes the rows of a weight, the value `weight`; −1: none.
   int rows_quantizer(int weight) const;
   /// The weight that it rounds; `layer` is the reader's name, for errors. Throws as read.
   LayerWeights read_rows(const std::string& layer, int quantizer);
+  /// Throws invalid_argument naming the node for leaves that it reads with NaN or infinity.
+  void check_leaves(const Graph::Node& node);
   /// The name of the parameter that node n's weight comes from, however many calls (a mask, a batch
   /// norm's factor) stand in between: "conv1.weight".
   std::string name(int n) const;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -169,6 +170,25 @@ TEST(DynamicTraining, LayersThatShareAWeightShareItsCodes) {
     EXPECT_EQ(codes, 1);
     EXPECT_LT(max(abs(test::infer_with(qat, x) - test::infer_with(int8, x))).item(), 1e-4);
   }
+}
+
+TEST(DynamicTraining, RefusesNumbersThatAreNotFinite) {
+  const Graph graph = trained<Reader<nn::LSTM>>();
+  Graph qat = prepare_qat(graph, QConfig::portable(), {.dynamic_ops = {"embedding", "lstm"}});
+  train_on_sentences(qat, 1, 1e-3, 6);
+  const auto expect_refused = [&](const std::string& leaf, const std::string& layer) {
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      Graph broken = qat.copy();
+      broken.edit_value(broken.find_value(leaf)).tensor.mutable_data<float>()[3] = bad;
+      test::expect_error(ErrorCode::invalid_argument, {layer, "expected finite", leaf},
+                         [&] { convert(broken); });
+    }
+  };
+  expect_refused("layer.bias_ih_l0", "lstm");
+  expect_refused("layer.bias_hh_l0", "lstm");
+  expect_refused("layer.weight_hh_l0", "lstm");
+  expect_refused("words.weight", "words");
 }
 
 TEST(DynamicTraining, RefusesOpsThatAreNotThere) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -127,6 +128,22 @@ TEST(LearnedTraining, ConvertNamesStepsThatSawNothing) {
       prepare_qat(test::trained_branchy(), of_bits(8), {.method = TrainingMethod::lsq});
   test::expect_error(ErrorCode::invalid_state, {"convert", "calibrated", "'input'"},
                      [&] { convert(qat); });
+}
+
+TEST(LearnedTraining, ConvertNamesTheLayerAndItsStepThatIsNotFinite) {
+  for (const TrainingMethod method : {TrainingMethod::lsq, TrainingMethod::tqt}) {
+    Graph qat = prepare_qat(test::trained_branchy(), of_bits(4), {.method = method});
+    train(qat, 1, 0, 11);
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      Graph broken = qat.copy();
+      broken.edit_value(broken.find_value("left.weight_step")).tensor.mutable_data<float>()[0] =
+          bad;
+      test::expect_error(ErrorCode::invalid_argument,
+                         {"left", "finite learned steps", "'left.weight_step'"},
+                         [&] { convert(broken); });
+    }
+  }
 }
 
 TEST(LearnedTraining, ATracedOrSavedGraphIsTheSame) {

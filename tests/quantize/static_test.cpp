@@ -334,6 +334,25 @@ TEST(Static, RefusesBiasesThatAreNotFinite) {
   }
 }
 
+TEST(Static, RefusesWeightsThatAreNotFinite) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+    for (const Granularity granularity :
+         {Granularity::per_tensor, Granularity::per_channel, Granularity::per_group})
+      for (const char* layer : {"inner", "fc"}) {
+        QConfig config = QConfig::portable();
+        config.weight_granularity = granularity;
+        config.weight_group_size = 4;
+        Graph prepared = prepare(branchy(), config);
+        calibrate(prepared);
+        const int leaf = prepared.find_value(std::string(layer) + ".weight");
+        ASSERT_GE(leaf, 0);
+        prepared.edit_value(leaf).tensor.mutable_data<float>()[2] = bad;
+        expect_error(ErrorCode::invalid_argument, {layer, "expected finite weights", "'"},
+                     [&] { convert(prepared); });
+      }
+}
+
 TEST(Static, RefusesWeightsThatAByteDoesNotHold) {
   Graph prepared = prepare(branchy());
   calibrate(prepared);
@@ -376,7 +395,7 @@ TEST(Static, KeepsMasksAsZeros) {
 TEST(Static, RefusesToConvertWithoutCalibration) {
   const Graph prepared = prepare(branchy());
   expect_error(ErrorCode::invalid_state, {"convert", "calibrated", "'fc", "relu"}, [&] {
-    QConfig config;
+    QConfig config = QConfig::portable();
     config.quantize_outputs = true;
     convert(prepare(branchy(), config));
   });
@@ -387,7 +406,7 @@ TEST(Static, RefusesToConvertWithoutCalibration) {
 }
 
 TEST(Static, RefusesNamesThatMatchNothing) {
-  QConfig config;
+  QConfig config = QConfig::portable();
   config.exclude = {"stme"};
   expect_error(ErrorCode::invalid_argument, {"prepare", "'stme'", "'stem'"},
                [&] { prepare(branchy(), config); });
