@@ -16,6 +16,7 @@
 #include "quantize/channel_means.h"
 #include "quantize/channel_paths.h"
 #include "quantize/float_graph.h"
+#include "quantize/measured_batch.h"
 
 namespace pare::quantize {
 namespace {
@@ -63,13 +64,14 @@ ChannelStatistics of_data(Graph graph, const std::vector<ChannelPath>& paths, co
   std::map<int, int> layers;
   for (const ChannelPath& path : paths) layers[graph.node(path.first).outputs[0]] = path.first;
   for (std::int64_t b = 0; b < data.count; ++b)
-    graph.run_visiting(data.get(b), [&](int value, const Tensor& tensor) {
-      const auto layer = layers.find(value);
-      if (layer == layers.end()) return;
-      const Graph::Node& node = graph.node(layer->second);
-      const LayerChannels channels = layer_channels(node, graph.value(node.inputs[1]).shape);
-      sums[value].add(tensor, channels.axis, node.name);
-    });
+    graph.run_visiting(
+        measured_batch(graph, data, b, kWhere), [&](int value, const Tensor& tensor) {
+          const auto layer = layers.find(value);
+          if (layer == layers.end()) return;
+          const Graph::Node& node = graph.node(layer->second);
+          const LayerChannels channels = layer_channels(node, graph.value(node.inputs[1]).shape);
+          sums[value].add(tensor, channels.axis, node.name);
+        });
   ChannelStatistics result;
   for (const auto& [value, all] : sums)
     if (all.count > 0) result[graph.node(layers.at(value)).name] = all.distribution();

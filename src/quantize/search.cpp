@@ -36,8 +36,9 @@ void check_options(const Batches& calibration, const Batches& data, const Search
              "expected a target (metric_drop, sqnr_db) or a budget of weight_bytes, got none");
   PARE_CHECK(!o.metric_drop || o.metric, invalid_argument, kWhere,
              "expected a metric for metric_drop, got none");
-  PARE_CHECK(!o.metric_drop || *o.metric_drop >= 0, invalid_argument, kWhere,
-             "expected a metric_drop of at least 0, got {}", *o.metric_drop);
+  PARE_CHECK(!o.metric_drop || (*o.metric_drop >= 0 && std::isfinite(*o.metric_drop)),
+             invalid_argument, kWhere, "expected a finite metric_drop of at least 0, got {}",
+             *o.metric_drop);
   PARE_CHECK(!o.sqnr_db || std::isfinite(*o.sqnr_db), invalid_argument, kWhere,
              "expected a finite sqnr_db, got {}", *o.sqnr_db);
   PARE_CHECK(!o.weight_bits.empty(), invalid_argument, kWhere,
@@ -102,7 +103,8 @@ class Search {
 
   double metric_of(const Plan& plan) const {
     const double metric = options_.metric(plan);
-    PARE_CHECK(!std::isnan(metric), invalid_argument, kWhere, "expected a metric, got {}", metric);
+    PARE_CHECK(std::isfinite(metric), invalid_argument, kWhere, "expected a finite metric, got {}",
+               metric);
     return metric;
   }
 

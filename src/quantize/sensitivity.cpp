@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <utility>
@@ -60,7 +61,7 @@ class Sensitivity {
         noise_(graph_, float_, data, kWhere) {}
 
   SensitivityReport run() {
-    if (options_.metric) report_.float_metric = options_.metric(float_);
+    if (options_.metric) report_.float_metric = metric_of(float_);
     const Measured all = measure(graph_.share());
     report_.all_sqnr_db = all.sqnr_db;
     report_.all_metric = all.metric;
@@ -145,10 +146,17 @@ class Sensitivity {
     return graph;
   }
 
+  double metric_of(const Plan& plan) const {
+    const double metric = options_.metric(plan);
+    PARE_CHECK(std::isfinite(metric), invalid_argument, kWhere, "expected a finite metric, got {}",
+               metric);
+    return metric;
+  }
+
   Measured measure(Graph graph) const {
     const Plan plan = compile(std::move(graph));
     Measured result{noise_.sqnr_db(plan)};
-    if (options_.metric) result.metric = options_.metric(plan);
+    if (options_.metric) result.metric = metric_of(plan);
     return result;
   }
 

@@ -64,7 +64,29 @@ void check_bits(int bits, const char* where) {
              "expected activation_bits of 2 to 8, got {}", bits);
 }
 
+template <class Enum> void check_enum(Enum value, Enum last, const char* what, const char* where) {
+  PARE_CHECK(static_cast<int>(value) <= static_cast<int>(last), invalid_argument, where,
+             "expected a {} of 0 to {}, got {}", what, static_cast<int>(last),
+             static_cast<int>(value));
+}
+
+void check_weights(const std::optional<WeightObserver>& observer,
+                   const std::optional<Granularity>& granularity, const char* where) {
+  if (observer) check_enum(*observer, WeightObserver::mse, "weight_observer", where);
+  if (granularity) check_enum(*granularity, Granularity::per_group, "weight_granularity", where);
+}
+
+void check_isa(const std::string& isa, const char* where) {
+  if (!isa.empty()) return;
+  std::string known = "portable, fbgemm, qnnpack, onednn";
+  for (int i = 0; i <= static_cast<int>(Isa::avx512_amx); ++i)
+    known += std::string(", ") + to_string(static_cast<Isa>(i));
+  fail(ErrorCode::invalid_argument, where,
+       "expected what the integers are made for as isa, got ''; known are {}", known);
+}
+
 void check_observer(const QConfig& config, const Observer& observer, int bits, const char* where) {
+  check_enum(static_cast<Observer::Kind>(observer), Observer::custom, "observer", where);
   PARE_CHECK(observer != Observer::percentile || (observer.share() > 0 && observer.share() <= 100),
              invalid_argument, where, "expected a percentile above 0 and up to 100, got {}",
              observer.share());
@@ -92,6 +114,7 @@ void check_override(const QConfig& config, const OpOverride& o, const char* wher
   if (o.weight_qmax) check_qmax(*o.weight_qmax, where);
   if (o.weight_group_size) check_group(*o.weight_group_size, where);
   if (o.activation_bits) check_bits(*o.activation_bits, where);
+  check_weights(o.weight_observer, o.weight_granularity, where);
   const int bits = o.activation_bits.value_or(config.activation_bits);
   if (o.observer) check_observer(config, *o.observer, bits, where);
 }
@@ -125,6 +148,8 @@ void check_name(const std::string& pattern, const std::vector<std::string>& name
 }
 
 void check_config(const Graph& graph, const QConfig& config, const char* where) {
+  check_isa(config.isa, where);
+  check_weights(config.weight_observer, config.weight_granularity, where);
   PARE_CHECK(config.histogram_bins >= 256 && config.histogram_bins <= 1 << 20, invalid_argument,
              where, "expected 256 to 1048576 histogram bins, got {}", config.histogram_bins);
   PARE_CHECK(config.averaging > 0 && config.averaging <= 1, invalid_argument, where,

@@ -14,6 +14,7 @@
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "quantize/float_graph.h"
+#include "quantize/measured_batch.h"
 #include "quantize/smooth_places.h"
 
 namespace pare::quantize {
@@ -47,14 +48,25 @@ class Smoother {
   void measure(const Batches& calibration) {
     std::map<int, SmoothPlace*> by_value;
     for (SmoothPlace& place : places_) by_value[place.value] = &place;
-    for (std::int64_t b = 0; b < calibration.count; ++b)
-      graph_.run_visiting(calibration.get(b), [&](int value, const Tensor& tensor) {
-        if (const auto place = by_value.find(value); place != by_value.end())
-          add(*place->second, tensor.to(MemoryFormat::row_major));
-      });
+    for (std::int64_t b = 0; b < calibration.count; ++b) {
+      const SmoothPlace* refused = nullptr;
+      graph_.run_visiting(measured_batch(graph_, calibration, b, kWhere),
+                          [&](int value, const Tensor& tensor) {
+                            const auto place = by_value.find(value);
+                            if (place == by_value.end() || refused) return;
+                            if (!add(*place->second, tensor.to(MemoryFormat::row_major)))
+                              refused = place->second;
+                          });
+      // Not in the run, which would name what gives the value, too.
+      PARE_CHECK(!refused, invalid_argument, graph_.node(refused->layers[0]).name,
+                 "expected finite inputs of the layer on the calibration data, got NaN or infinity "
+                 "in batch {}",
+                 b);
+    }
   }
 
-  void add(SmoothPlace& place, const Tensor& x) const {
+  // Whether all are finite.
+  bool add(SmoothPlace& place, const Tensor& x) const {
     const LayerChannels layer = smoothed_layer(graph_, place.layers[0]);
     const int axis = layer.axis < 0 ? x.rank() - 1 : layer.axis;
     const std::int64_t inner = x.shape().elements(axis + 1, x.rank());
@@ -62,8 +74,7 @@ class Smoother {
       sizes->resize(at(layer.inputs), 0);
     const float* const data = x.data<float>();
     for (std::int64_t e = 0; e < x.elements(); ++e) {
-      PARE_CHECK(std::isfinite(data[e]), invalid_argument, graph_.node(place.layers[0]).name,
-                 "expected finite inputs of the layer on the calibration data, got {}", data[e]);
+      if (!std::isfinite(data[e])) return false;
       const auto v = static_cast<double>(data[e]);
       const std::size_t j = at(e / inner % layer.inputs);
       place.low[j] = std::min(place.low[j], v);
@@ -71,6 +82,7 @@ class Smoother {
       place.square[j] += v * v;
     }
     place.count += static_cast<double>(x.elements()) / static_cast<double>(layer.inputs);
+    return true;
   }
 
   // The largest weights of each input channel in any of the layers.

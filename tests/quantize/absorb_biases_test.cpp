@@ -175,8 +175,11 @@ TEST_F(Absorb, RefusalsLeaveTheGraph) {
   Graph pair = graph_of_net(
       nn::Sequential{nn::Linear{{.in = 2, .out = 2}}, nn::Linear{{.in = 2, .out = 2}}}, {2, 2});
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  expect(ErrorCode::invalid_argument, {"0: ", "finite"}, pair,
+  expect(ErrorCode::invalid_argument, {"absorb_biases: input", "got nan"}, pair,
          {.data = Batches(std::vector<Tensors>{{Tensor::from({1, kNan}, {1, 2})}})});
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  expect(ErrorCode::invalid_argument, {"0: ", "finite"}, pair,
+         {.data = Batches(std::vector<Tensors>{{Tensor::from({1, -kInfinity}, {1, 2})}})});
 }
 
 }  // namespace

@@ -58,9 +58,9 @@ struct Edit {
 };
 const std::vector<Edit>& edits() {
   static const std::vector<Edit> all{
-      {"absorb_biases", false, "NaN or infinity",
+      {"absorb_biases", false, "absorb_biases: input 'input' of batch 1",
        [](Graph& graph, const Batches& data) { absorb_biases(graph, {.data = data}); }},
-      {"smooth", false, "finite inputs of the layer",
+      {"smooth", false, "smooth: input 'input' of batch 1",
        [](Graph& graph, const Batches& data) { smooth(graph, data, {.convolutions = true}); }},
       {"round_weights", true, "NaN or infinity",
        [](Graph& graph, const Batches& data) { round_weights(graph, data); }},
@@ -160,7 +160,7 @@ TEST_F(BadInputInPlace, WeightsThatAreNotFinite) {
   }
   Graph graph = dense();
   refuses(ErrorCode::invalid_argument, {"0: ", "finite results"}, graph, [&] {
-    absorb_biases(graph, {.data = std::vector<Tensors>{rows(1), rows(kNan)}});
+    absorb_biases(graph, {.data = std::vector<Tensors>{rows(1), rows(-kInfinity)}});
   });
 }
 

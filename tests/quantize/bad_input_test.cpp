@@ -128,7 +128,7 @@ TEST_F(BadInput, DataThatIsNotFinite) {
         refuses(ErrorCode::invalid_argument, {"stem", "NaN or infinity"}, graph,
                 [&] { way.run(graph, data, {}); });
       else if (std::string(way.name) == "smooth")
-        refuses(ErrorCode::invalid_argument, {"finite inputs of the layer"}, graph,
+        refuses(ErrorCode::invalid_argument, {"smooth: input 'input' of batch 1", text}, graph,
                 [&] { way.run(graph, data, {}); });
       else
         refuses(ErrorCode::invalid_argument, {"input_observer", text}, graph,

@@ -436,6 +436,18 @@ TEST(Settings, RefuseNumbersOutOfRange) {
   refused([](QConfig& c) { c.activation_dtype = DType::i16; }, {"in u8 or i8, got i16"});
   refused([](QConfig& c) { c.weight_qmax = 200; }, {"a weight_qmax of 1 to 127, got 200"});
   refused([](QConfig& c) { c.depthwise_weight_qmax = 0; }, {"a weight_qmax of 1 to 127, got 0"});
+  refused([](QConfig& c) { c.isa = ""; }, {"prepare", "isa", "portable, fbgemm", "avx512_amx"});
+  refused([](QConfig& c) { c.weight_granularity = static_cast<Granularity>(7); },
+          {"a weight_granularity of 0 to 2, got 7"});
+  refused([](QConfig& c) { c.weight_observer = static_cast<WeightObserver>(3); },
+          {"a weight_observer of 0 to 2, got 3"});
+  refused([](QConfig& c) { c.observer = static_cast<Observer::Kind>(15); },
+          {"observer of 0 to 9, got 15"});
+  refused(
+      [](QConfig& c) {
+        c.overrides = {{.op = "linear", .weight_granularity = static_cast<Granularity>(3)}};
+      },
+      {"a weight_granularity of 0 to 2, got 3"});
   refused([](QConfig& c) { c.histogram_bins = 10; }, {"histogram bins, got 10"});
   refused([](QConfig& c) { c.averaging = 0; }, {"averaging constant in (0, 1], got 0"});
   refused([](QConfig& c) { c.observer = Percentile{.percentile = 100.5}; },

@@ -273,6 +273,9 @@ TEST_F(SearchTest, Refusals) {
   expect({"metric", "none"}, {.metric_drop = 0.1});
   expect({"metric_drop", "-0.1"}, {.metric = metric, .metric_drop = -0.1});
   expect({"metric", "nan"}, {.metric = [](const Plan&) { return std::nan(""); }, .metric_drop = 1});
+  expect({"finite metric", "inf"},
+         {.metric = [](const Plan&) { return INFINITY; }, .metric_drop = 1});
+  expect({"metric_drop", "inf"}, {.metric = metric, .metric_drop = INFINITY});
   expect({"finite", "inf"}, {.sqnr_db = INFINITY});
   expect({"weight_bits", "none"}, {.weight_bits = {}, .sqnr_db = 1});
   expect({"2 to 8", "9"}, {.weight_bits = {4, 9}, .sqnr_db = 1});

@@ -196,6 +196,10 @@ TEST_F(Sensitive, Refusals) {
          {.data = Batches(std::vector<Tensors>{})});
   expect(ErrorCode::invalid_argument, {"'stemm'", "'stem'"}, data,
          {.config = {.isa = "avx2", .exclude = {"stemm"}}});
+  for (const double bad : {std::nan(""), static_cast<double>(-INFINITY)})
+    expect(ErrorCode::invalid_argument,
+           {"sensitivity", "a finite metric", std::isnan(bad) ? "nan" : "inf"}, data,
+           {.metric = [&](const Plan&) { return bad; }});
   expect(ErrorCode::shape_mismatch, {"[8, 4, 8, 8]"}, batches({8, 4, 8, 8}));
   Tensor bad = data[0][0].clone();
   bad.mutable_data<float>()[5] = std::numeric_limits<float>::quiet_NaN();

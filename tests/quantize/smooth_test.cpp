@@ -221,7 +221,26 @@ TEST_F(SmoothTest, RefusalsLeaveTheGraphAlone) {
          std::vector<Tensors>{{Generator(1).normal({16, 31})}});
   Tensor bad = data[0][0].clone();
   bad.mutable_data<float>()[5] = std::numeric_limits<float>::infinity();
-  expect(ErrorCode::invalid_argument, {"left", "finite"}, std::vector<Tensors>{{bad}});
+  expect(ErrorCode::invalid_argument, {"smooth: input", "finite values, got inf"},
+         std::vector<Tensors>{{bad}});
+  // Also where there is no place to measure.
+  test::OneLinear none(false);
+  Graph alone = graph_of(none, Tensor::zeros({2, 40}));
+  Tensor nan = Tensor::zeros({2, 40});
+  nan.mutable_data<float>()[3] = std::numeric_limits<float>::quiet_NaN();
+  expect_error(ErrorCode::invalid_argument, {"smooth: input", "nan at element 3"},
+               [&] { smooth(alone, std::vector<Tensors>{{nan}}); });
+  expect_error(ErrorCode::invalid_argument, {"absorb_biases: input", "nan at element 3"},
+               [&] { absorb_biases(alone, {.data = Batches(std::vector<Tensors>{{nan}})}); });
+  // What becomes infinite on the way names the layer, and nothing else.
+  bad.mutable_data<float>()[5] = -std::numeric_limits<float>::infinity();
+  try {
+    smooth(graph, std::vector<Tensors>{{bad}});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).find("left: expected finite inputs of the layer"), 0U)
+        << error.what();
+  }
   Graph prepared = prepare(graph);
   expect_error(ErrorCode::invalid_state, {"prepared or quantized"},
                [&] { smooth(prepared, data); });

@@ -17,8 +17,9 @@ namespace pare::quantize {
 /// Where several state the same setting the last one counts.
 struct OpOverride {
   std::string op = {};  ///< "linear"; empty: any
-  /// Of a node or, for the observer, of an input of the graph; * and ? match as in a shell.
-  /// "layer1.*"; empty: any.
+  /// Of a node or, for observer and activation_bits, of an input of the graph (and its parts, where
+  /// slices take it apart, as far as they state none); * and ? match as in a shell. "layer1.*";
+  /// empty: any.
   std::string name = {};
   std::optional<bool> quantize = {};
   std::optional<Observer> observer = {};    ///< of its output, in prepare
@@ -31,8 +32,8 @@ struct OpOverride {
 };
 
 struct QConfig {
-  /// What the integers are made for: an instruction set ("avx2") or "portable". Kept in the graph
-  /// as metadata "quantize.isa".
+  /// What the integers are made for: an instruction set ("avx2"), "portable" or a word of your own.
+  /// Must not be empty; the presets set it. Kept in the graph as metadata "quantize.isa".
   std::string isa;
   /// Of activations in prepare. In prepare_qat ranges are moving averages but for fixed ones.
   Observer observer = Observer::histogram;

@@ -52,8 +52,8 @@ PARE_API std::string to_string(const SmoothReport& report);
 /// read by other nodes too, are left. Batch norms are folded first; factors are calls on the
 /// leaves, which stay. For a float graph, before `prepare`. Throws invalid_state for one that is
 /// prepared or quantized, invalid_argument for options out of range, without data, for names that
-/// match nothing (with the nearest), and naming the layer for values that are NaN or infinite; the
-/// graph is untouched then.
+/// match nothing (with the nearest), and naming the input or the layer for values that are NaN or
+/// infinite; shape_mismatch for empty batches; the graph is untouched then.
 PARE_API SmoothReport smooth(Graph& graph, const Batches& calibration,
                              const SmoothOptions& options = {});
 
