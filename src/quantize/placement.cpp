@@ -144,12 +144,13 @@ class Placer {
       return;
     }
     const bool continues = kind == Role::absorbed || kind == Role::activation;
-    unobserved_[at(node.outputs[0])] = observer_of(settings_of(config_, node)) == Observer::none;
+    const NodeSettings settings = settings_of(config_, node);
+    unobserved_[at(node.outputs[0])] = observer_of(settings) == Observer::none;
+    const bool moves = kind == Role::select && !settings.observer;
     for_each_activation(node, [&](int v) {
       if (!unobserved_[at(v)]) return;
-      if (continues)
-        unobserved_[at(node.outputs[0])] = true;
-      else
+      if (continues || moves) unobserved_[at(node.outputs[0])] = true;
+      if (!continues)
         choice.reason = fmt::format("its input '{}' has no observer", graph_.value(v).name);
     });
     if (!choice.reason.empty()) return;

@@ -1,6 +1,8 @@
 // QConfig: the presets.
 #include "pare/quantize/qconfig.h"
 
+#include "core/check.h"
+
 namespace pare::quantize {
 namespace {
 
@@ -20,6 +22,9 @@ QConfig pytorch(const char* backend) {
 }  // namespace
 
 QConfig QConfig::x86(Isa isa) {
+  PARE_CHECK(isa >= Isa::baseline && isa <= Isa::avx512_amx, invalid_argument, "QConfig::x86",
+             "expected an instruction set of 0 to {}, got {}", static_cast<int>(Isa::avx512_amx),
+             static_cast<int>(isa));
   QConfig config;
   config.isa = to_string(isa);
   config.weight_qmax = has_vnni(isa) ? kFull : kSevenBits;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "expect_error.h"
 #include "graph/integer_call.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
@@ -337,6 +338,9 @@ TEST(Placement, PartsOfAnInputHaveItsOverridesWhereTheyHaveNone) {
       EXPECT_EQ(qmax, 255);
     }
   }
+  // No range for the whole is none for its parts.
+  EXPECT_ERROR(ranges({{.name = "input", .observer = Observer::none}}), unsupported,
+               "has no observer");
   // Each setting by itself: bits of the part, the scale of the whole.
   const auto mixed = ranges(
       {{.name = "input",

@@ -457,6 +457,10 @@ TEST(Settings, RefuseNumbersOutOfRange) {
           {"a fixed zero point of 0 to 255, got 256"});
 }
 
+TEST(Settings, RefuseAnInstructionSetThatIsNone) {
+  EXPECT_ERROR(QConfig::x86(static_cast<Isa>(40)), invalid_argument, "QConfig::x86", "got 40");
+}
+
 TEST(Settings, AFixedScaleIsThatOne) {
   QConfig config = QConfig::portable();
   config.overrides = {

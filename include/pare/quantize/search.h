@@ -110,7 +110,7 @@ struct Searched {
 /// without. Each net is calibrated, converted, compiled and measured as it will run. The same data
 /// gives the same result. Throws as prepare, convert and sensitivity; invalid_argument for options
 /// out of range, without a target or budget of bytes, for a metric_drop without a metric, for a
-/// metric that is NaN, and for a budget of bytes that all layers in fewest bits exceed.
+/// metric that is not finite, and for a budget of bytes that all layers in fewest bits exceed.
 PARE_API Searched search(const Graph& graph, const Batches& calibration,
                          const SearchOptions& options);
 

@@ -48,8 +48,8 @@ PARE_API std::string to_string(const SensitivityReport& report);
 /// float, and measures the outputs. Ranges come from one calibration, as `prepare` with
 /// `options.config` places the observers. The layer computes on fake-quantized numbers: what its
 /// integers stand for (docs/numerics.md), a bias apart, which keeps its float. Throws as prepare
-/// and as running the graph on data; invalid_argument without data, and for data or float outputs
-/// that are not finite; invalid_state where the calibration data left a range unseen.
+/// and as running the graph on data; invalid_argument without data, and for data, float outputs
+/// or metrics that are not finite; invalid_state where the calibration data left a range unseen.
 PARE_API SensitivityReport sensitivity(const Graph& graph, const Batches& calibration,
                                        const SensitivityOptions& options = {});
 
