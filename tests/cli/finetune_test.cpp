@@ -179,6 +179,38 @@ TEST_F(FinetuneCommandTest, SaysWhatStaysIntegers) {
   EXPECT_FALSE(std::filesystem::exists(out_));
 }
 
+struct Reader : nn::Module {
+  nn::LSTM lstm{{.input_size = 8, .hidden_size = 6, .batch_first = true}};
+  nn::Linear fc{{.in = 6, .out = 7}};
+  void members(nn::Members& m) override { m("lstm", lstm)("fc", fc); }
+  Tensor forward(const Tensor& x) override {
+    const Tensor y = lstm(reshape(x, {-1, 8, 8}));
+    return fc(reshape(slice(y, 1, 7, 8), {-1, 6}));
+  }
+};
+
+TEST_F(FinetuneCommandTest, LayersOfDynamicOpsStayIntegers) {
+  Generator generator(4);
+  Reader net;
+  nn::initialize(net, generator);
+  const std::string file = folder_.path("reader.pare"), coded = folder_.path("coded.pare");
+  io::save_graph(trace(net, pictures(2)).copy(), file);
+  auto words = arguments({"--qat", "--dynamic-op", "lstm"});
+  words[1] = file;
+  words[3] = coded;
+  EXPECT_FALSE(pare_json(words).contains("untrained"));
+  words = arguments({});
+  words[1] = coded;
+  const auto json = pare_json(words);
+  ASSERT_EQ(json["untrained"].size(), 1U) << json;
+  EXPECT_EQ(json["untrained"][0]["name"], "lstm");
+  const auto codes = [](const std::string& path, const char* weight) {
+    return quantize::int_repr(io::load_graph(path), weight).to_vector<std::int8_t>();
+  };
+  EXPECT_EQ(codes(out_, "lstm.weight_ih_l0"), codes(coded, "lstm.weight_ih_l0"));
+  EXPECT_NE(codes(out_, "fc.weight"), codes(coded, "fc.weight"));
+}
+
 /// Classes of every token: logits [N, T, C].
 struct Tagger : nn::Module {
   nn::Linear fc{{.in = 4, .out = 3}};
