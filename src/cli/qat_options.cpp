@@ -47,8 +47,7 @@ Graph prepared(const Graph& graph, const QATOptions& options) {
   quantize::QConfig config = config_of(options.config);
   if (options.activation_bits > 0) config.activation_bits = options.activation_bits;
   if (options.weight_bits > 0 && options.weight_bits < 8) {
-    config.weight_qmax = config.depthwise_weight_qmax =
-        (std::int64_t{1} << (options.weight_bits - 1)) - 1;
+    set_weight_bits(config, options.weight_bits);
     config.full_weight_range = options.method != "moving-average";
   }
   return quantize::prepare_qat(

@@ -54,6 +54,11 @@ quantize::QConfig config_of(const QConfigOptions& options) {
   return config;
 }
 
+void set_weight_bits(quantize::QConfig& config, int bits) {
+  if (bits < 8)
+    config.weight_qmax = config.depthwise_weight_qmax = (std::int64_t{1} << (bits - 1)) - 1;
+}
+
 void add_qconfig_options(CLI::App* command, QConfigOptions& options) {
   command
       ->add_option("--observer", options.observer,

@@ -21,5 +21,7 @@ struct QConfigOptions {
 void add_qconfig_options(CLI::App* command, QConfigOptions& options);
 /// Throws UsageError for options that contradict one another.
 quantize::QConfig config_of(const QConfigOptions& options);
+/// Codes of weights in so many bits, −qmax … qmax; of 8 as the config has them.
+void set_weight_bits(quantize::QConfig& config, int bits);
 
 }  // namespace pare::cli

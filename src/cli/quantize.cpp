@@ -42,6 +42,7 @@ struct Options {
   WeightOnlyFlags weight_only;
   DynamicFlags dynamic;
   MixedPrecisionFlags mixed;
+  int activation_bits = 8;
 };
 
 void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
@@ -224,6 +225,10 @@ void run(const Options& options, const Settings& settings) {
         "--calibration is required, but for --dynamic and for --weight-only without --gptq");
   quantize::QConfig config = config_of(options.config);
   check_flags(options.mixed);
+  if (options.mixed.on() && options.weight_only.bits)
+    throw UsageError("--bits: expected --weight-bits of a search, which chooses among them");
+  set_weight_bits(config, options.weight_only.bits.value_or(8));
+  config.activation_bits = options.activation_bits;
   if (options.relu6_as_relu && !options.equalize)
     throw UsageError("--relu6-as-relu: expected --equalize with it");
   if (options.relaxation > 0 && !options.adaround)
@@ -304,6 +309,9 @@ void add_quantize(CLI::App& app, Settings& settings) {
                    "--weight-only can do without")
       ->allow_extra_args(false);
   add_qconfig_options(command, options->config);
+  command->add_option("--activation-bits", options->activation_bits, "Of activations: 2 to 8")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 8));
   command
       ->add_option("--batch", options->batch,
                    "Samples that run together; without, so many that their values take some 64 "
@@ -346,7 +354,8 @@ void add_quantize(CLI::App& app, Settings& settings) {
   others.insert(others.end(),
                 {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu", "--smooth",
                  "--smooth-steps", "--smooth-convolutions", "--absorb-biases", "--bias-correction",
-                 "--analytic-bias-correction", "--adaround", "--adaround-steps"});
+                 "--analytic-bias-correction", "--adaround", "--adaround-steps",
+                 "--activation-bits"});
   add_weight_only_options(command, options->weight_only);
   add_dynamic_options(command, options->dynamic);
   for (const char* other : others)
@@ -354,7 +363,7 @@ void add_quantize(CLI::App& app, Settings& settings) {
   for (const char* other : others)
     if (std::string_view(other) != "--config" && std::string_view(other) != "--isa")
       command->get_option("--dynamic")->excludes(command->get_option(other));
-  for (const char* other : {"--weight-only", "--calibration"})
+  for (const char* other : {"--weight-only", "--calibration", "--bits"})
     command->get_option("--dynamic")->excludes(command->get_option(other));
   command->callback([options, &settings] { run(*options, settings); });
 }

@@ -16,11 +16,13 @@
 namespace pare::cli {
 namespace {
 
+constexpr int kBits = 4;
+
 Json document_of(const quantize::WeightOnlyReport& report, const Graph& graph,
                  const WeightOnlyFlags& flags, const FileSizes& files) {
   Json document = coded_document(report, graph, files);
   document["weights"] = flags.weights;
-  document["bits"] = flags.bits;
+  document["bits"] = flags.bits.value_or(kBits);
   document["group"] = flags.group;
   document["layers"] = Json::array();
   for (const quantize::WeightOnlyReport::Layer& layer : report.layers) {
@@ -46,8 +48,8 @@ void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
       ->check(CLI::IsMember({"codes", "bf16", "f16"}));
   with_it(command->add_flag("--matmul-nbits", flags.matmul_nbits,
                             "Layers as ONNX Runtime's MatMulNBits where they have its form"));
-  with_it(command->add_option("--bits", flags.bits, "Of a weight: 2 to 8"))
-      ->capture_default_str()
+  command
+      ->add_option("--bits", flags.bits, "Of a weight: 2 to 8; 8 without, 4 with --weight-only")
       ->check(CLI::Range(2, 8));
   // Those that --dynamic takes too are checked by the command.
   command
@@ -91,7 +93,7 @@ void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
   quantize::WeightOnlyOptions options{.format = codes                    ? WeightFormat::codes
                                                 : flags.weights == "f16" ? WeightFormat::f16
                                                                          : WeightFormat::bf16,
-                                      .bits = flags.bits,
+                                      .bits = flags.bits.value_or(kBits),
                                       .embedding_bits = flags.embedding_bits,
                                       .group_size = flags.group,
                                       .symmetric = !flags.affine,

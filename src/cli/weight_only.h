@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace pare::cli {
 
 struct WeightOnlyFlags {
   bool on = false, affine = false, gptq = false, matmul_nbits = false;
-  int bits = 4, embedding_bits = 8;
+  std::optional<int> bits;  ///< 4 without
+  int embedding_bits = 8;
   std::string weights = "codes";  ///< or "bf16", "f16"
   std::int64_t group = 32;
   double damping = 0.01;
@@ -28,9 +30,8 @@ struct WeightOnlyJob {
   std::int64_t batch = 0;  ///< as many as batch_for says
 };
 
-/// Options --weight-only, --weights, --matmul-nbits, --bits, --embedding-bits, --group, --affine,
-/// --gptq, --damping, --op and
-/// --layer.
+/// Options --weight-only, --weights, --matmul-nbits, --bits (which the command has by itself too),
+/// --embedding-bits, --group, --affine, --gptq, --damping, --op and --layer.
 void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags);
 void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
                      const Settings& settings);

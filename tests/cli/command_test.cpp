@@ -36,7 +36,7 @@ TEST(CommandTest, HelpShowsDefaults) {
     const std::regex line("\n  (-o,)?" + option + " [^\n]*[=[]" + value + "\\]?[ \n]");
     EXPECT_TRUE(std::regex_search(help, line)) << option << " " << value << "\n" << help;
   };
-  shows("quantize", "--bits", "4");
+  shows("quantize", "--activation-bits", "8");
   shows("quantize", "--group", "32");
   shows("quantize", "--damping", "0.01");
   shows("quantize", "--config", "x86");

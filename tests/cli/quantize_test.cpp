@@ -54,6 +54,27 @@ TEST_F(QuantizeCommandTest, TakesConfigObserverAndExceptions) {
         << observer;
 }
 
+TEST_F(QuantizeCommandTest, TakesFewerBits) {
+  const std::string x = save("x.npy", pictures(16));
+  pare_json({"quantize", model_, "-o", out_, "--calibration", x, "--bits", "4", "--activation-bits",
+             "5"});
+  const Graph graph = io::load_graph(out_);
+  int weights = 0, activations = 0;
+  for (const Graph::Node& node : graph.nodes()) {
+    if (node.call.op == &kQuantizeLinear) {
+      EXPECT_EQ(node.call.attributes.as<QuantizeAttributes>().qmax, 31) << node.name;
+      ++activations;
+    }
+    if (node.call.op != &kDequantizeLinear || graph.value(node.inputs[0]).dtype != DType::i8)
+      continue;
+    const Tensor codes = graph.value(node.inputs[0]).tensor.to(DType::f32);
+    EXPECT_EQ(max(abs(codes)).item(), 7) << node.name;
+    ++weights;
+  }
+  EXPECT_GE(activations, 2);
+  EXPECT_GE(weights, 2);
+}
+
 TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
   const std::string x = save("x.npy", pictures(16));
   for (const bool weights : {true, false}) {
@@ -266,7 +287,8 @@ TEST_F(QuantizeCommandTest, FailuresWriteNothing) {
   expect(2, {"--calibration", x, "--config", "portable", "--isa", "avx2"}, {"--isa"});
   expect(2, {"--weight-only", "--gptq"}, {"--calibration"});
   expect(2, {"--weight-only", "--bits", "9"}, {"--bits"});
-  expect(2, {"--calibration", x, "--bits", "4"}, {"--weight-only"});
+  expect(2, {"--dynamic", "--bits", "4"}, {"--bits"});
+  expect(2, {"--calibration", x, "--min-sqnr", "20", "--bits", "4"}, {"--weight-bits"});
   expect(2, {"--weight-only", "--calibration", x, "--adaround"}, {"--adaround"});
   expect(2, {"--weight-only", "--calibration", x, "--smooth", "0.5"}, {"--smooth"});
   expect(2, {"--dynamic", "--smooth", "0.5"}, {"--smooth"});
