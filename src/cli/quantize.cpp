@@ -351,11 +351,10 @@ void add_quantize(CLI::App& app, Settings& settings) {
                    "(1000 are usual), which takes minutes")
       ->check(CLI::Range(1, 1000000));
   std::vector<const char*> others = add_mixed_precision_options(command, options->mixed);
-  others.insert(others.end(),
-                {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu", "--smooth",
-                 "--smooth-steps", "--smooth-convolutions", "--absorb-biases", "--bias-correction",
-                 "--analytic-bias-correction", "--adaround", "--adaround-steps",
-                 "--activation-bits"});
+  others.insert(others.end(), {"--observer", "--config", "--isa", "--equalize", "--relu6-as-relu",
+                               "--smooth", "--smooth-steps", "--smooth-convolutions",
+                               "--absorb-biases", "--bias-correction", "--analytic-bias-correction",
+                               "--adaround", "--adaround-steps", "--activation-bits"});
   add_weight_only_options(command, options->weight_only);
   add_dynamic_options(command, options->dynamic);
   for (const char* other : others)

@@ -48,8 +48,7 @@ void add_weight_only_options(CLI::App* command, WeightOnlyFlags& flags) {
       ->check(CLI::IsMember({"codes", "bf16", "f16"}));
   with_it(command->add_flag("--matmul-nbits", flags.matmul_nbits,
                             "Layers as ONNX Runtime's MatMulNBits where they have its form"));
-  command
-      ->add_option("--bits", flags.bits, "Of a weight: 2 to 8; 8 without, 4 with --weight-only")
+  command->add_option("--bits", flags.bits, "Of a weight: 2 to 8; 8 without, 4 with --weight-only")
       ->check(CLI::Range(2, 8));
   // Those that --dynamic takes too are checked by the command.
   command
