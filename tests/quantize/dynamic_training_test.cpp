@@ -181,13 +181,13 @@ TEST(DynamicTraining, RefusesNumbersThatAreNotFinite) {
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       Graph broken = qat.copy();
       broken.edit_value(broken.find_value(leaf)).tensor.mutable_data<float>()[3] = bad;
-      test::expect_error(ErrorCode::invalid_argument, {layer, "expected finite", leaf},
+      test::expect_error(ErrorCode::invalid_argument, {layer + ": expected finite", leaf},
                          [&] { convert(broken); });
     }
   };
-  expect_refused("layer.bias_ih_l0", "lstm");
-  expect_refused("layer.bias_hh_l0", "lstm");
-  expect_refused("layer.weight_hh_l0", "lstm");
+  expect_refused("layer.bias_ih_l0", "layer");
+  expect_refused("layer.bias_hh_l0", "layer");
+  expect_refused("layer.weight_hh_l0", "layer");
   expect_refused("words.weight", "words");
 }
 
