@@ -367,7 +367,8 @@ TEST(Placement, ACropHasItsInputsOverrides) {
   QConfig config = QConfig::portable();
   config.overrides = {{.name = "input", .activation_bits = 2}};
   int found = 0;
-  for (const Graph::Node& node : quantized(graph, config, false).graph.nodes()) {
+  const Graph int8 = quantized(graph, config, false).graph;
+  for (const Graph::Node& node : int8.nodes()) {
     if (node.call.op != &kQuantizeLinear) continue;
     EXPECT_EQ(node.call.attributes.as<QuantizeAttributes>().qmax, 3);
     ++found;
