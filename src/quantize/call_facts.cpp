@@ -43,6 +43,7 @@ bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i) {
 
 bool is_read_as_weight(const Graph& graph, const Uses& uses, const std::vector<bool>& leaf,
                        int value) {
+  if (!leaf[static_cast<std::size_t>(value)]) return false;
   return std::ranges::any_of(uses.reads(value), [&](int reader) {
     const Graph::Node& node = graph.node(reader);
     const auto reads_it = [&](std::size_t i) {
@@ -51,8 +52,7 @@ bool is_read_as_weight(const Graph& graph, const Uses& uses, const std::vector<b
     const int weight = node.call.op->quantization.weight_input;
     if (weight >= 0 && reads_it(static_cast<std::size_t>(weight))) return true;
     if (std::ranges::any_of(row_weights(node), reads_it)) return true;
-    const int result = node.outputs[0];
-    return leaf[static_cast<std::size_t>(result)] && is_read_as_weight(graph, uses, leaf, result);
+    return is_read_as_weight(graph, uses, leaf, node.outputs[0]);
   });
 }
 

@@ -24,8 +24,9 @@ bool selects(const Call& call);
 /// of a matrix product counts as a weight, whatever it is.
 bool is_activation(const Graph& graph, const Graph::Node& node, std::size_t i);
 
-/// Whether a value of leaves is a weight to somebody who reads it, or what is computed from it and
-/// leaves alone: else it is a constant activation. `leaf` is leaf_values(graph).
+/// Whether a value is computed from leaves and is a weight to somebody who reads it, or what is
+/// computed from it and leaves alone: else it is an activation, if a constant one. `leaf` is
+/// leaf_values(graph).
 bool is_read_as_weight(const Graph& graph, const Uses& uses, const std::vector<bool>& leaf,
                        int value);
 

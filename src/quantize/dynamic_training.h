@@ -20,7 +20,7 @@ std::vector<std::size_t> row_weights(const Graph::Node& node);
 /// graph has not, with the nearest.
 void check_dynamic_ops(const Graph& graph, const QATConfig& qat);
 
-/// Whether the QATConfig asks for node n; why it cannot be is appended to `reason`.
+/// Whether the QATConfig asks for node n; why it cannot be becomes `reason`.
 bool trains_dynamically(const Graph& graph, int n, const QATConfig& qat, std::string& reason);
 
 /// Fake-quantizes the weights of node n by rows, and has a recurrent layer round the rows that they

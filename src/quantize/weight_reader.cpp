@@ -21,7 +21,7 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-static FakeQuantizeAttributes attributes_of(const Graph::Node& quantizer) {
+FakeQuantizeAttributes attributes_of(const Graph::Node& quantizer) {
   if (!is_learned(quantizer)) return quantizer.call.attributes.as<FakeQuantizeAttributes>();
   const auto& a = quantizer.call.attributes.as<FakeQuantizeLearnedAttributes>();
   return {.qmin = a.qmin, .qmax = a.qmax, .axis = a.axis};

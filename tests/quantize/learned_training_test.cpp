@@ -190,6 +190,24 @@ TEST(LearnedTraining, ConstantsThatAreActivationsHaveStepsToo) {
   }
 }
 
+// The second factor of a product is no weight where it is computed from the inputs.
+TEST(LearnedTraining, FactorsOfAProductAreActivations) {
+  test::Scores net;
+  Generator generator(4);
+  const Shape shape{4, 6, 8};
+  Graph graph = test::graph_of(net, Tensor::zeros(shape));
+  const Tensor x = generator.normal(shape);
+  Graph qat = prepare_qat(graph, of_bits(8), {.method = TrainingMethod::lsq});
+  qat(x);
+  std::size_t activations = 0;
+  for (const Graph::Node& node : qat.nodes())
+    activations += node.name.ends_with("_observer") ? 1U : 0U;
+  EXPECT_EQ(observed_ranges(qat).size(), activations);
+  const Graph int8 = convert(qat).graph;
+  for (const Graph::Node& node : int8.nodes())
+    EXPECT_NE(node.call.op, &kFakeQuantizeLearned) << node.name;
+}
+
 TEST(LearnedTraining, OneScaleForAllChannelsStaysOneUnderABatchNorm) {
   test::OneConv net(true, true,
                     nn::Conv2dOptions{.in = 3, .out = 8, .kernel = 3, .padding = 1, .bias = false});
