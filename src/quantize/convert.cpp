@@ -1,7 +1,6 @@
 // convert: observers become quantize_linear and dequantize_linear, weights become integers.
 #include "pare/quantize/convert.h"
 
-#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -10,9 +9,9 @@
 #include "core/ops/pooling.h"
 #include "graph/leaf_evaluator.h"
 #include "pare/core/ops.h"
-#include "pare/core/ops/dequantize_weight.h"
 #include "pare/core/ops/round_bias.h"
 #include "pare/graph/passes.h"
+#include "quantize/code_constants.h"
 #include "quantize/dynamic_layers.h"
 #include "quantize/dynamic_training.h"
 #include "quantize/metadata.h"
@@ -196,13 +195,6 @@ class Converter {
 
   int output_of(int node) const { return graph_.node(node).outputs[0]; }
 
-  int dequantize(const std::string& name, int codes, int scale, int zero_point,
-                 std::int64_t axis = -1) {
-    return output_of(graph_.add_node(
-        name, {&kDequantizeLinear, Attributes::of(DequantizeAttributes{.axis = axis})},
-        {codes, scale, zero_point}));
-  }
-
   // x → quantize → dequantize; gives the result.
   int add_round_trip(int x, const Parameters& p, const std::string& name) {
     const Call quantize{&kQuantizeLinear, Attributes::of(QuantizeAttributes{
@@ -211,7 +203,7 @@ class Converter {
                                               .qmin = p.qmin,
                                               .qmax = p.qmax})};
     const int q = graph_.add_node(name + "_quantize", quantize, {x, p.scale, p.zero_point});
-    return dequantize(name + "_dequantize", output_of(q), p.scale, p.zero_point);
+    return constants_.dequantize(name + "_dequantize", output_of(q), p.scale, p.zero_point);
   }
 
   // The same, for the readers of `value`.
@@ -268,16 +260,21 @@ class Converter {
     if (layer.group_size > 0) return convert_groups(n, layer);
     const LayerCodes codes = code_layer(layer);
     const auto weight = at(node.call.op->quantization.weight_input);
-    graph_.edit_node(n).inputs[weight] = add_weight(weights_.name(n), codes, layer.axis);
-    if (codes.bias.defined()) {
-      int bias = WeightReader::bias_of(node);
-      if (bias >= 0 && !before_.value(bias).is_leaf() &&
-          before_.node(before_.value(bias).producer).call.op == &kRoundBias)
-        bias = before_.node(before_.value(bias).producer).inputs[0];
-      const bool own = bias >= 0 && before_.value(bias).is_leaf();
-      set_bias(n, own ? before_.value(bias).name : node.name + ".bias", codes);
-    }
+    graph_.edit_node(n).inputs[weight] = constants_.add_weight(weights_.name(n), codes, layer.axis);
+    if (codes.bias.defined())
+      set_input(n, at(node.call.op->quantization.bias_input),
+                constants_.add_bias(bias_name(node), codes));
     report_.add_layer(node.name, layer, WeightReader::bias_of(node) >= 0, codes);
+  }
+
+  // What a layer's bias is called: the name of its own, behind its rounding too.
+  std::string bias_name(const Graph::Node& node) const {
+    int bias = WeightReader::bias_of(node);
+    if (bias >= 0 && !before_.value(bias).is_leaf() &&
+        before_.node(before_.value(bias).producer).call.op == &kRoundBias)
+      bias = before_.node(before_.value(bias).producer).inputs[0];
+    const bool own = bias >= 0 && before_.value(bias).is_leaf();
+    return own ? before_.value(bias).name : node.name + ".bias";
   }
 
   // Codes with a scale for each group, which no integers are multiplied with.
@@ -287,15 +284,13 @@ class Converter {
     const Shape& weight = before_.value(node.inputs[input]).shape;
     const WeightGroups groups(node, weight, layer.group_size);
     const StoredWeight stored = stored_groups(groups, layer, code_layer(layer));
-    const int bias = WeightReader::bias_of(node);
     if (!layer.float_bias.empty()) {
-      const bool own = bias >= 0 && before_.value(bias).is_leaf();
       const std::vector<float> values(layer.float_bias.begin(), layer.float_bias.end());
       set_input(n, at(node.call.op->quantization.bias_input),
-                constant(own ? before_.value(bias).name : node.name + ".bias",
-                         Tensor::from(values, {static_cast<std::int64_t>(values.size())})));
+                graph_.add_leaf(Graph::Kind::constant, bias_name(node),
+                                Tensor::from(values, {static_cast<std::int64_t>(values.size())})));
     }
-    set_input(n, input, add_stored(weights_.name(n), stored, groups.attributes()));
+    set_input(n, input, constants_.add_stored(weights_.name(n), stored, groups.attributes()));
     report_.add_groups(node.name, layer, weight, stored,
                        "computed in float: its weights have a scale for each group");
   }
@@ -312,7 +307,8 @@ class Converter {
         const LayerWeights layer = weights_.read_rows(node.name, quantizer);
         const LayerCodes codes = code_layer(layer);
         const std::string name = weights_.name_of(before_.node(quantizer).inputs[0]);
-        found->second = is_table(node) ? add_table(name, codes) : add_weight(name, codes, 0);
+        found->second =
+            is_table(node) ? add_table(name, codes) : constants_.add_weight(name, codes, 0);
         report_.add_rows(node.name, layer, codes);
       }
       graph_.edit_node(n).inputs[input] = found->second;
@@ -320,67 +316,14 @@ class Converter {
   }
 
   int add_table(const std::string& name, const LayerCodes& codes) {
-    return add_stored(name, {codes.weight, codes.scale, codes.zero_point},
-                      {.axis = codes.scale.rank() == 0 ? -1 : 0});
-  }
-
-  // Layers that share a weight share its codes, as far as they are the same.
-  int shared(const std::string& name, const char* suffix, const Tensor& value) {
-    for (const auto& [known, number] : shared_[name + suffix])
-      if (known.dtype() == value.dtype() && known.shape() == value.shape() &&
-          std::memcmp(known.raw(), value.raw(), value.bytes()) == 0)
-        return number;
-    const int number = constant(name + suffix, value);
-    shared_[name + suffix].emplace_back(value, number);
-    return number;
-  }
-
-  int add_stored(const std::string& name, const StoredWeight& stored,
-                 const DequantizeWeightAttributes& attributes) {
-    std::vector<int> inputs{shared(name, "_quantized", stored.codes),
-                            shared(name, "_scale", stored.scale)};
-    if (stored.zero_point.defined())
-      inputs.push_back(constant(name + "_zero_point", stored.zero_point));
-    const Call call{&kDequantizeWeight, Attributes::of(attributes)};
-    return output_of(graph_.add_node(name + "_dequantize", call, inputs));
+    return constants_.add_stored(name, {codes.weight, codes.scale, codes.zero_point},
+                                 {.axis = codes.scale.rank() == 0 ? -1 : 0});
   }
 
   void set_input(int n, std::size_t input, int value) {
     std::vector<int>& inputs = graph_.edit_node(n).inputs;
     if (inputs.size() <= input) inputs.resize(input + 1, -1);
     inputs[input] = value;
-  }
-
-  int constant(const std::string& name, const Tensor& value) {
-    return graph_.add_leaf(Graph::Kind::constant, name, value);
-  }
-
-  // Zero points of symmetric constants, one for each number of channels.
-  int zeros(const Shape& shape) {
-    const std::int64_t channels = shape.rank() == 0 ? 0 : shape[0];
-    const auto [found, fresh] = zeros_.emplace(channels, -1);
-    if (fresh)
-      found->second = constant(
-          shape.rank() == 0 ? "zero_point_of_one" : fmt::format("zero_points_{}", channels),
-          Tensor::zeros(shape, DType::i32));
-    return found->second;
-  }
-
-  int add_weight(const std::string& name, const LayerCodes& codes, int axis) {
-    const int q = shared(name, "_quantized", codes.weight);
-    const int scale = shared(name, "_scale", codes.scale);
-    const Shape& shape = codes.scale.shape();
-    const int zero = codes.zero_point.defined() ? constant(name + "_zero_point", codes.zero_point)
-                                                : zeros(shape);
-    return dequantize(name + "_dequantize", q, scale, zero, shape.rank() == 0 ? -1 : axis);
-  }
-
-  void set_bias(int n, const std::string& name, const LayerCodes& codes) {
-    const int q = constant(name + "_quantized", codes.bias);
-    const int scale = constant(name + "_scale", codes.bias_scale);
-    const int result =
-        dequantize(name + "_dequantize", q, scale, zeros(codes.bias_scale.shape()), 0);
-    set_input(n, at(before_.node(n).call.op->quantization.bias_input), result);
   }
 
   const Graph prepared_;
@@ -391,12 +334,11 @@ class Converter {
   LeafEvaluator evaluate_;
   WeightReader weights_;
   const ConvertOptions& options_;
+  CodeConstants constants_{graph_};
   ReportBuilder report_;
-  std::map<int, Observed> observed_;      // by the observer's output
-  std::map<int, Parameters> parameters_;  // by value
-  std::vector<bool> wanted_;              // per value
-  std::map<std::int64_t, int> zeros_;
-  std::map<std::string, std::vector<std::pair<Tensor, int>>> shared_;
+  std::map<int, Observed> observed_;          // by the observer's output
+  std::map<int, Parameters> parameters_;      // by value
+  std::vector<bool> wanted_;                  // per value
   std::map<std::pair<int, bool>, int> rows_;  // by quantizer, for tables and for others
 };
 
