@@ -24,6 +24,7 @@ using test::Branchy;
 using test::expect_error;
 using test::graph_of;
 using test::infer_with;
+using test::sqnr;
 
 constexpr std::int64_t kBins = 2048;
 
@@ -338,16 +339,6 @@ std::vector<float> scales_of(const Graph& prepared) {
   for (const ActivationRange& a : convert(prepared, kMine).report.activations)
     scales.insert(scales.end(), {a.scale, static_cast<float>(a.zero_point)});
   return scales;
-}
-
-double sqnr(const Tensor& a, const Tensor& b) {
-  const auto x = a.to_vector<float>(), y = b.to_vector<float>();
-  double signal = 0, noise = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    signal += static_cast<double>(x[i]) * x[i];
-    noise += (static_cast<double>(x[i]) - y[i]) * (static_cast<double>(x[i]) - y[i]);
-  }
-  return 10 * std::log10(signal / noise);
 }
 
 // Convolutions may sum in another order for another batch or number of threads: the inputs of the

@@ -18,6 +18,7 @@ namespace pare::quantize {
 namespace {
 
 using test::expect_error;
+using test::sqnr;
 
 Tensor infer(const Graph& graph, const Tensor& x) {
   Graph copy = graph.share();
@@ -25,16 +26,6 @@ Tensor infer(const Graph& graph, const Tensor& x) {
   scope->grad = scope->observing = scope->training = false;
   scope->threads = 1;
   return copy.run({x})[0];
-}
-
-double sqnr(const Tensor& wanted, const Tensor& found) {
-  double signal = 0, noise = 0;
-  for (std::int64_t i = 0; i < wanted.elements(); ++i) {
-    const double a = wanted.data<float>()[i], b = found.data<float>()[i];
-    signal += a * a;
-    noise += (a - b) * (a - b);
-  }
-  return 10 * std::log10(signal / noise);
 }
 
 void expect_same(const Tensor& a, const Tensor& b) {

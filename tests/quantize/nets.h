@@ -1,6 +1,8 @@
 // Small networks and data for the tests of quantize.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,6 +104,17 @@ struct Branchy : nn::Module {
     return fc(dropout(flatten(global_average_pool(d))));
   }
 };
+
+/// Power of a over that of the difference, in decibels.
+inline double sqnr(const Tensor& a, const Tensor& b) {
+  const auto x = a.to_vector<float>(), y = b.to_vector<float>();
+  double signal = 0, noise = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    signal += static_cast<double>(x[i]) * x[i];
+    noise += (static_cast<double>(x[i]) - y[i]) * (static_cast<double>(x[i]) - y[i]);
+  }
+  return 10 * std::log10(signal / noise);
+}
 
 /// A graph over copies of the module's tensors, initialized; batch norms with unlike factors, a
 /// negative and a zero one among them.

@@ -22,6 +22,7 @@ using test::Branchy;
 using test::graph_of;
 using test::infer_with;
 using test::OneConv;
+using test::sqnr;
 using ::testing::HasSubstr;
 
 const Shape kShape{8, 3, 8, 8};
@@ -38,16 +39,6 @@ Converted quantized(const Graph& graph, const QConfig& config) {
   const NoGrad no_grad;
   for (std::uint64_t k = 1; k <= 3; ++k) prepared(pictures(k));
   return convert(prepared);
-}
-
-double sqnr(const Tensor& a, const Tensor& b) {
-  const auto x = a.to_vector<float>(), y = b.to_vector<float>();
-  double signal = 0, noise = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    signal += static_cast<double>(x[i]) * x[i];
-    noise += (static_cast<double>(x[i]) - y[i]) * (static_cast<double>(x[i]) - y[i]);
-  }
-  return 10 * std::log10(signal / noise);
 }
 
 std::pair<int, int> limits_of(const Tensor& codes) {

@@ -21,6 +21,7 @@ using test::Branchy;
 using test::expect_error;
 using test::graph_of;
 using test::infer_with;
+using test::sqnr;
 using ::testing::HasSubstr;
 
 const Shape kShape{8, 3, 8, 8};
@@ -34,16 +35,6 @@ void calibrate(Graph& prepared, int batches = 4) {
   Generator generator(2);
   const NoGrad no_grad;
   for (int i = 0; i < batches; ++i) prepared(generator.normal(kShape, 0.1F, 1));
-}
-
-double sqnr(const Tensor& a, const Tensor& b) {
-  const auto x = a.to_vector<float>(), y = b.to_vector<float>();
-  double signal = 0, noise = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    signal += static_cast<double>(x[i]) * x[i];
-    noise += (static_cast<double>(x[i]) - y[i]) * (static_cast<double>(x[i]) - y[i]);
-  }
-  return 10 * std::log10(signal / noise);
 }
 
 int count(const Graph& graph, const OpDef& op) {
