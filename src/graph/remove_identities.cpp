@@ -1,4 +1,4 @@
-// remove_identities: drops calls that give their input back in inference.
+// remove_identities: drops calls that give their input back in inference, and what training reads.
 #include "pare/core/ops.h"
 #include "pare/graph/passes.h"
 
@@ -30,6 +30,11 @@ const char* identity(const Graph& graph, const Graph::Node& node) {
 PassResult remove_identities(Graph graph) {
   PassResult result{std::move(graph), {}};
   for (int n = 0; n < static_cast<int>(result.graph.nodes().size()); ++n) {
+    if (result.graph.node(n).call.op == &kBatchNorm && result.graph.node(n).inputs.size() > 5) {
+      result.graph.edit_node(n).inputs.resize(5);
+      result.report.done.push_back(
+          {result.graph.node(n).name, "the batch's statistics are not read in inference"});
+    }
     // An identity before this one is bridged already, by a value of the same shape and type.
     const char* reason = identity(result.graph, result.graph.node(n));
     if (!reason) continue;

@@ -38,6 +38,9 @@ class Preparer {
       if (!choice.weighted) continue;
       const int norm = qat_ ? batch_norm_after(graph_, uses_, n) : -1;
       norms_[n] = norm;
+      const int input = graph_.node(n).call.op->quantization.weight_input;
+      if (norm >= 0 && qat_->batch_norm == BatchNormForm::exact)
+        measured_[n] = graph_.node(n).inputs[static_cast<std::size_t>(input)];
       prepare_weight(graph_, n, norm, config_, qat_, rounded_);
     }
     PARE_CHECK(any, unsupported, where,
@@ -45,6 +48,7 @@ class Preparer {
     for (const Placement::Range& range : placement_.ranges)
       prepare_activation(graph_, range, config_, qat_);
     if (qat_) round_biases(graph_, norms_);
+    for (const auto& [n, weight] : measured_) measure_unrounded(n, weight);
     graph_.metadata()[kIsaKey] = config_.isa;
     graph_.compact();
     graph_.verify();
@@ -60,6 +64,17 @@ class Preparer {
     }
     if (!reason.empty()) graph_.metadata()[kFloatKey + graph_.node(n).name] = reason;
     return false;
+  }
+
+  // The batch norm behind layer n takes its statistics from the layer with the weight as it is.
+  void measure_unrounded(int n, int weight) {
+    const Graph::Node layer = graph_.node(n);
+    std::vector<int> inputs = layer.inputs;
+    inputs[static_cast<std::size_t>(layer.call.op->quantization.weight_input)] = weight;
+    const int unrounded =
+        graph_.add_node(layer.name + "_unrounded", Call(layer.call), std::move(inputs));
+    const int value = graph_.node(unrounded).outputs[0];
+    graph_.edit_node(norms_.at(n)).inputs.push_back(value);
   }
 
   std::string why_not() const {
@@ -78,6 +93,7 @@ class Preparer {
   const Uses uses_;
   RoundedWeights rounded_;
   std::map<int, int> norms_;  // of layers whose weights are quantized, the batch norm behind; −1
+  std::map<int, int> measured_;  // weights of layers whose batch norm measures them unrounded
 };
 
 }  // namespace

@@ -40,7 +40,8 @@ class WeightPreparer {
     // Groups of a transposed convolution share scales, but have factors of their own.
     const OpDef* op = graph_.node(n).call.op;
     const bool shares = is_conv_transpose(op) && groups_of(graph_.node(n).call) > 1;
-    const bool folds = norm >= 0 && (shares || qat_.batch_norm == BatchNormForm::folded ||
+    const bool exact = qat_.batch_norm == BatchNormForm::exact;
+    const bool folds = norm >= 0 && (shares || exact || qat_.batch_norm == BatchNormForm::folded ||
                                      (qat_.batch_norm == BatchNormForm::automatic && one));
     const std::string name = graph_.value(w).name;
     const int axis = graph_.node(n).call.op->quantization.weight_axis;
@@ -50,11 +51,11 @@ class WeightPreparer {
       return;
     }
     // FQ(W·f) / f: the division belongs to the weight, not to the layer's far larger result.
-    const int factor = batch_norm_factor(graph_, n, norm);
-    const int folded = output_of(graph_.add_node(name + "_folded", {&kMul, {}}, {w, factor}));
+    const BatchNormFactor factor = batch_norm_factor(graph_, n, norm, exact);
+    const int folded = output_of(graph_.add_node(name + "_folded", {&kMul, {}}, {w, factor.value}));
     const int quantized = fake_quantized(n, folded, name, axis);
-    graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] =
-        output_of(graph_.add_node(name + "_unfolded", {&kDiv, {}}, {quantized, factor}));
+    const int unfolded = without_factor(graph_, name, folded, quantized, factor);
+    graph_.edit_node(n).inputs[static_cast<std::size_t>(input)] = unfolded;
   }
 
   void run_rows(int n, std::size_t input) {

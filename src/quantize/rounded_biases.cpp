@@ -6,6 +6,7 @@
 
 #include "pare/core/ops.h"
 #include "pare/core/ops/round_bias.h"
+#include "quantize/batch_norm_factor.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
 
@@ -24,9 +25,10 @@ class Rounder {
     const bool biased = fact.bias_input >= 0 && at(fact.bias_input) < node.inputs.size() &&
                         node.inputs[at(fact.bias_input)] >= 0;
     if (norm < 0 && !biased) return;
-    int quantizer = graph_.value(node.inputs[at(fact.weight_input)]).producer;
-    const bool folded = graph_.node(quantizer).call.op == &kDiv;
-    if (folded) quantizer = graph_.value(graph_.node(quantizer).inputs[0]).producer;
+    const int weight = node.inputs[at(fact.weight_input)];
+    const int with_factor = quantized_with_factor(graph_, weight);
+    const bool folded = with_factor >= 0;
+    const int quantizer = graph_.value(folded ? with_factor : weight).producer;
     const OpDef* rounds = graph_.node(quantizer).call.op;
     if (rounds != &kFakeQuantize && rounds != &kFakeQuantizeLearned) return;  // weights by group
     const int source = activation_scale(node.inputs[0]);

@@ -11,6 +11,7 @@
 #include "core/ops/convolution.h"
 #include "pare/core/ops.h"
 #include "pare/core/ops/learned_steps.h"
+#include "quantize/batch_norm_factor.h"
 #include "quantize/metadata.h"
 #include "quantize/placement.h"
 #include "quantize/ranges.h"
@@ -43,11 +44,9 @@ int WeightReader::quantizer(int n) const {
       !leaf_[at(node.inputs[at(weight)])])
     return -1;
   const int value = node.inputs[at(weight)];
-  const int producer = graph_.value(value).producer;
-  if (producer < 0) return -1;
   // Of a weight that was quantized with its batch norm's factor the factor is taken back.
-  const bool folded = graph_.node(producer).call.op == &kDiv;
-  return rounder_of(folded ? graph_.node(producer).inputs[0] : value);
+  const int with_factor = quantized_with_factor(graph_, value);
+  return rounder_of(with_factor >= 0 ? with_factor : value);
 }
 
 int WeightReader::rounder_of(int weight) const {
@@ -81,7 +80,7 @@ bool WeightReader::quantizes_weights(int n) const {
 bool WeightReader::is_folded(int n) const {
   const Graph::Node& node = graph_.node(n);
   const int weight = node.inputs[at(node.call.op->quantization.weight_input)];
-  return graph_.node(graph_.value(weight).producer).call.op == &kDiv;
+  return quantized_with_factor(graph_, weight) >= 0;
 }
 
 std::vector<double> WeightReader::doubles(int value) {

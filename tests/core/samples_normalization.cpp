@@ -1,4 +1,6 @@
 // Samples of batch normalization and dropout.
+#include <vector>
+
 #include "core/samples.h"
 #include "pare/core/ops/normalization.h"
 
@@ -31,6 +33,22 @@ void add_normalization_samples(Samples& samples, Generator& generator) {
     }
   add("training, no pixels", {}, {6, 3}, false, true);
   add("evaluation, one spatial axis", {}, {2, 3, 5}, false, false);
+
+  Generator own(21);
+  for (const bool last : {false, true})
+    for (const bool training : {false, true}) {
+      const Tensor x = own.normal({2, 3, 4, 5}, 1, 2);
+      // The other one in channels-first memory: the orders need not agree.
+      samples.push_back(
+          {.name =
+               training ? "training, statistics of another" : "evaluation, statistics of another",
+           .call = {&kBatchNorm, Attributes::of(BatchNormAttributes{})},
+           .inputs = {last ? x.to(MemoryFormat::channels_last) : x, own.uniform({3}, 0.5F, 2),
+                      own.normal({3}), own.normal({3}), own.uniform({3}, 0.5F, 3),
+                      own.normal({2, 3, 4, 5}, -1, 3)},
+           .training = training,
+           .differentiate = training ? std::vector<int>{0, 1, 2, 5} : std::vector<int>{0, 1, 2}});
+    }
 
   samples.push_back({"evaluation",
                      {&kDropout, Attributes::of(DropoutAttributes{.probability = 0.3})},

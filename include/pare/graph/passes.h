@@ -43,7 +43,8 @@ struct FoldConstantsOptions {
 PARE_API PassResult fold_constants(Graph graph, const FoldConstantsOptions& options = {});
 
 /// Removes what passes its input through in inference: dropout, detach, changes of memory format,
-/// and casts, reshapes, expansions and transpositions that change nothing.
+/// casts, reshapes, expansions and transpositions that change nothing, and what a batch norm takes
+/// the batch's statistics of in place of its input.
 PARE_API PassResult remove_identities(Graph graph);
 
 /// Makes one call of calls with the same op, attributes and inputs, and one constant of small equal

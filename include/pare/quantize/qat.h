@@ -38,6 +38,11 @@ enum class BatchNormForm : std::uint8_t {
   /// conv(x, FQ(W·f) / f) before the batch norm, f = γ/√(running variance + ε) without a gradient,
   /// kept off 0: PyTorch's default, which keeps one scale for all channels.
   folded,
+  /// The same weight, normalized by the batch statistics of conv(x, W), and a gradient through f:
+  /// what PyTorch's modules compute with `_enable_slow_path_for_better_numerical_stability`
+  /// (Krishnamoorthi, "Quantizing deep convolutional networks", 2018, 3.2.2). The statistics do not
+  /// depend on the rounding; a training step has the layer twice.
+  exact,
 };
 
 /// What prepare_qat is told beside the QConfig, which has the bits, the codes and what is

@@ -30,7 +30,8 @@ struct DropoutAttributes {
 
 /// x [N, C, …], all others [C]. In training (context().training, neither frozen nor fixed)
 /// normalizes by the batch's statistics and moves the running ones (unbiased variance); else by the
-/// running ones.
+/// running ones. As a sixth input the op takes a tensor of x's shape whose statistics the batch's
+/// are instead: x normalized as that one would be.
 PARE_API Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                            const Tensor& running_mean, const Tensor& running_variance,
                            const Attributes& attributes);
