@@ -1,4 +1,6 @@
 // fold_batch_norm: a batch norm becomes factors of a weight, before or behind it, and a new bias.
+#include "graph/fold_batch_norm.h"
+
 #include <algorithm>
 #include <optional>
 
@@ -19,13 +21,18 @@ constexpr double kSmallestFactor = 1e-20;
 
 class Folder {
  public:
-  explicit Folder(Graph graph) : graph_(std::move(graph)), leaf_(leaf_values(graph_)) {}
+  Folder(Graph graph, const ReasonToStay& stays)
+      : graph_(std::move(graph)), leaf_(leaf_values(graph_)), stays_(stays) {}
 
   PassResult run() {
     const int count = static_cast<int>(graph_.nodes().size());
     for (int n = 0; n < count; ++n) {
       if (graph_.node(n).call.op != &kBatchNorm) continue;
       const std::string name = graph_.node(n).name;
+      if (const std::string wish = stays_ ? stays_(graph_.node(n)) : ""; !wish.empty()) {
+        report_.left.push_back({name, wish});
+        continue;
+      }
       const auto reason = obstacle(n);
       const int behind = reason ? layer_behind(n) : -1;
       if (reason && behind < 0) {
@@ -216,11 +223,16 @@ class Folder {
 
   Graph graph_;
   const std::vector<bool> leaf_;  ///< by value of the graph as it was given
+  const ReasonToStay& stays_;
   PassReport report_;
 };
 
 }  // namespace
 
-PassResult fold_batch_norm(Graph graph) { return Folder(std::move(graph)).run(); }
+PassResult fold_batch_norm(Graph graph) { return fold_batch_norm_unless(std::move(graph), {}); }
+
+PassResult fold_batch_norm_unless(Graph graph, const ReasonToStay& reason) {
+  return Folder(std::move(graph), reason).run();
+}
 
 }  // namespace pare

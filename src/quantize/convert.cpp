@@ -63,11 +63,7 @@ class Converter {
       if (has_codes(n)) convert_layer(n);
     for (int n = 0; n < nodes(); ++n) convert_rows(n);
     for (int n = 0; n < nodes(); ++n) convert_activation(n);
-    std::erase_if(graph_.metadata(), [](const auto& entry) {
-      return entry.first.starts_with(kFloatKey) || entry.first.starts_with(kFoldedKey) ||
-             entry.first.starts_with(kRangeKey) || entry.first.starts_with(kOwnLeafKey) ||
-             entry.first.starts_with(kGroupKey);
-    });
+    drop_notes(graph_);
     graph_.compact();
     Graph result = fold_constants(graph_).graph;
     result.verify();
@@ -251,7 +247,8 @@ class Converter {
     PARE_CHECK(source != parameters_.end(), invalid_state, "convert",
                "expected an observed input of '{}', got '{}'", node.name,
                before_.value(node.inputs[0]).name);
-    const int norm = batch_norm_after(before_, uses_, n);
+    int norm = batch_norm_after(before_, uses_, n);
+    if (norm >= 0 && before_.metadata().count(kFloatKey + before_.node(norm).name) != 0) norm = -1;
     const LayerWeights layer = weights_.read(n, norm, source->second.number.scale);
     if (norm >= 0) {
       graph_.replace_uses(before_.node(norm).outputs[0], node.outputs[0]);

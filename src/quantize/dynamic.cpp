@@ -15,6 +15,7 @@
 #include "quantize/dynamic_layers.h"
 #include "quantize/float_graph.h"
 #include "quantize/layer_choice.h"
+#include "quantize/settings.h"
 
 namespace pare::quantize {
 namespace {
@@ -37,6 +38,8 @@ const DynamicForm* form_of(const Graph::Node& node) {
 }
 
 void check_options(const Graph& graph, const DynamicOptions& options) {
+  check_enum(options.granularity, Granularity::per_group, "a granularity", kWhere);
+  check_enum(options.weight_observer, WeightObserver::mse, "a weight_observer", kWhere);
   PARE_CHECK(options.granularity != Granularity::per_group, invalid_argument, kWhere,
              "expected the granularity per_channel or per_tensor, got per_group");
   PARE_CHECK(options.weight_observer != WeightObserver::moving_average, invalid_argument, kWhere,

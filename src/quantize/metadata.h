@@ -1,6 +1,10 @@
 // What prepare leaves in the graph for convert.
 #pragma once
 
+#include <map>
+
+#include "pare/graph/graph.h"
+
 namespace pare::quantize {
 
 inline constexpr const char* kIsaKey = "quantize.isa";
@@ -18,5 +22,15 @@ inline constexpr const char* kOwnLeafKey = "quantize.own_leaf.";
 inline constexpr const char* kGroupKey = "quantize.group.";
 /// Followed by the name of a batch norm that is no more; the value says what became of it.
 inline constexpr const char* kFoldedKey = "quantize.folded.";
+
+/// Drops what prepare notes for convert about single nodes: the notes of an earlier graph, read
+/// from a file, may be about nodes of other meaning.
+inline void drop_notes(Graph& graph) {
+  std::erase_if(graph.metadata(), [](const auto& entry) {
+    for (const char* key : {kFloatKey, kFoldedKey, kRangeKey, kOwnKey, kOwnLeafKey, kGroupKey})
+      if (entry.first.starts_with(key)) return true;
+    return false;
+  });
+}
 
 }  // namespace pare::quantize

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/check.h"
+#include "graph/fold_batch_norm.h"
 #include "graph/rewrites.h"
 #include "pare/graph/passes.h"
 #include "quantize/dynamic_training.h"
@@ -36,7 +37,8 @@ class Preparer {
       }
       any = any || choice.weighted || choice.product;
       if (!choice.weighted) continue;
-      const int norm = qat_ ? batch_norm_after(graph_, uses_, n) : -1;
+      int norm = qat_ ? batch_norm_after(graph_, uses_, n) : -1;
+      if (norm >= 0 && !placement_.nodes[static_cast<std::size_t>(norm)].quantized) norm = -1;
       norms_[n] = norm;
       const int input = graph_.node(n).call.op->quantization.weight_input;
       if (norm >= 0 && qat_->batch_norm == BatchNormForm::exact)
@@ -45,8 +47,10 @@ class Preparer {
     }
     PARE_CHECK(any, unsupported, where,
                "expected a node with weights that can be quantized, got none: {}", why_not());
+    const std::vector<int> outputs = graph_.outputs();
     for (const Placement::Range& range : placement_.ranges)
       prepare_activation(graph_, range, config_, qat_);
+    give_back_unrounded(outputs);
     if (qat_) round_biases(graph_, norms_);
     for (const auto& [n, weight] : measured_) measure_unrounded(n, weight);
     graph_.metadata()[kIsaKey] = config_.isa;
@@ -64,6 +68,14 @@ class Preparer {
     }
     if (!reason.empty()) graph_.metadata()[kFloatKey + graph_.node(n).name] = reason;
     return false;
+  }
+
+  // What the graph gives back as it came is not rounded, though layers that read it round it.
+  void give_back_unrounded(const std::vector<int>& before) {
+    std::vector<int> outputs = graph_.outputs();
+    for (std::size_t k = 0; k < outputs.size(); ++k)
+      if (graph_.value(before[k]).producer < 0) outputs[k] = before[k];
+    graph_.set_outputs(std::move(outputs));
   }
 
   // The batch norm behind layer n takes its statistics from the layer with the weight as it is.
@@ -101,8 +113,11 @@ class Preparer {
 Graph prepare(const Graph& graph, const QConfig& config) {
   check_float(graph, "prepare");
   check_config(graph, config, "prepare");
-  const PassResult folded = fold_batch_norm(graph);
+  const PassResult folded = fold_batch_norm_unless(
+      graph, [&](const Graph::Node& norm) { return settings_of(config, norm).excluded; });
   Graph result = remove_identities(folded.graph).graph;
+  drop_notes(result);
+  check_folded(config, graph, result, folded.report, "prepare");
   Preparer(result, config, nullptr).run("prepare");
   // What the pass says is closer to the cause than that the op has no quantized form.
   for (const PassReport::Line& line : folded.report.left)
@@ -115,7 +130,13 @@ Graph prepare(const Graph& graph, const QConfig& config) {
 Graph prepare_qat(const Graph& graph, const QConfig& config, const QATConfig& qat) {
   check_float(graph, "prepare_qat");
   check_config(graph, config, "prepare_qat");
+  check_enum(qat.method, TrainingMethod::tqt, "a method", "prepare_qat");
+  check_enum(qat.weight_method.value_or(qat.method), TrainingMethod::tqt, "a weight_method",
+             "prepare_qat");
+  check_enum(qat.start, StepStart::least_squares, "a start", "prepare_qat");
+  check_enum(qat.batch_norm, BatchNormForm::exact, "a batch_norm", "prepare_qat");
   Graph result = graph.copy();
+  drop_notes(result);
   // As `dynamic` has them: steps of an LSTM that an exporter wrote out.
   if (std::ranges::find(qat.dynamic_ops, "lstm") != qat.dynamic_ops.end()) {
     PassReport found;

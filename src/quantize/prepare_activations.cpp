@@ -90,9 +90,11 @@ class ActivationPreparer {
         agree(bits, s.activation_bits, value.name, [](int b) { return fmt::format("{} bits", b); });
       }
     }
-    return {observer.value_or(config_.observer),
-            activation_codes(config_, bits.value_or(config_.activation_bits)),
-            observer.has_value()};
+    const Choice choice{observer.value_or(config_.observer),
+                        activation_codes(config_, bits.value_or(config_.activation_bits)),
+                        observer.has_value()};
+    check_zero_point(choice.observer, choice.codes, graph_.value(range.sources[0].value).name);
+    return choice;
   }
   NodeSettings settings_at(int value) const {
     const int producer = graph_.value(value).producer;

@@ -280,12 +280,16 @@ ChosenRange chosen_range(const Histogram& seen, const RangeRule& rule, const Cod
   if (rule.search == kPercentile) return percentile_range(seen, rule.share, codes.symmetric);
   if (rule.search == kEntropy) return entropy_range(seen, codes);
   if (rule.search == kMse) return mse_range(seen, codes);
-  const auto own = std::ranges::find_if(
-      searches, [&](const auto& search) { return search && search->name() == rule.search; });
+  const auto meant = [&](const auto& search) { return search && search->name() == rule.search; };
+  const auto own = std::ranges::find_if(searches, meant);
   PARE_CHECK(own != searches.end(), invalid_argument, "observer",
              "expected the range search '{}' that the graph was prepared with among those given to "
              "convert, got none of that name",
              rule.search);
+  PARE_CHECK(std::all_of(own, searches.end(),
+                         [&](const auto& other) { return !meant(other) || other == *own; }),
+             invalid_argument, "observer",
+             "expected range searches with names of their own, got two named '{}'", rule.search);
   const ChosenRange range = (*own)->choose(seen, codes);
   PARE_CHECK(std::isfinite(range.min) && std::isfinite(range.max) && range.min <= range.max,
              invalid_argument, rule.search, "expected to choose a finite range, got {} … {}",

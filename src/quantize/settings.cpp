@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 #include <vector>
 
-#include "core/check.h"
 #include "graph/names.h"
+#include "quantize/dynamic_training.h"
 #include "quantize/range_search.h"
 
 namespace pare::quantize {
@@ -64,16 +65,10 @@ void check_bits(int bits, const char* where) {
              "expected activation_bits of 2 to 8, got {}", bits);
 }
 
-template <class Enum> void check_enum(Enum value, Enum last, const char* what, const char* where) {
-  PARE_CHECK(static_cast<int>(value) <= static_cast<int>(last), invalid_argument, where,
-             "expected a {} of 0 to {}, got {}", what, static_cast<int>(last),
-             static_cast<int>(value));
-}
-
 void check_weights(const std::optional<WeightObserver>& observer,
                    const std::optional<Granularity>& granularity, const char* where) {
-  if (observer) check_enum(*observer, WeightObserver::mse, "weight_observer", where);
-  if (granularity) check_enum(*granularity, Granularity::per_group, "weight_granularity", where);
+  if (observer) check_enum(*observer, WeightObserver::mse, "a weight_observer", where);
+  if (granularity) check_enum(*granularity, Granularity::per_group, "a weight_granularity", where);
 }
 
 void check_isa(const std::string& isa, const char* where) {
@@ -86,19 +81,16 @@ void check_isa(const std::string& isa, const char* where) {
 }
 
 void check_observer(const QConfig& config, const Observer& observer, int bits, const char* where) {
-  check_enum(static_cast<Observer::Kind>(observer), Observer::custom, "observer", where);
+  check_enum(static_cast<Observer::Kind>(observer), Observer::custom, "an observer", where);
   PARE_CHECK(observer != Observer::percentile || (observer.share() > 0 && observer.share() <= 100),
              invalid_argument, where, "expected a percentile above 0 and up to 100, got {}",
              observer.share());
   if (observer == Observer::fixed) {
     const FixedQParams& p = observer.fixed_parameters();
-    const Codes codes = activation_codes(config, bits);
     const auto scale = static_cast<float>(p.scale);
     PARE_CHECK(std::isfinite(scale) && scale >= std::numeric_limits<float>::min(), invalid_argument,
                where, "expected a fixed scale that is finite and above 0, got {}", p.scale);
-    PARE_CHECK(p.zero_point >= codes.qmin && p.zero_point <= codes.qmax, invalid_argument, where,
-               "expected a fixed zero point of {} to {}, got {}", codes.qmin, codes.qmax,
-               p.zero_point);
+    check_zero_point(observer, activation_codes(config, bits), where);
   }
   if (observer == Observer::custom) {
     PARE_CHECK(observer.search() != nullptr, invalid_argument, where,
@@ -110,6 +102,45 @@ void check_observer(const QConfig& config, const Observer& observer, int bits, c
   }
 }
 
+bool about_weights(const OpOverride& o) {
+  return o.weight_qmax || o.weight_observer || o.weight_granularity || o.weight_group_size ||
+         o.symmetric_weights;
+}
+
+std::string named(const OpOverride& o) { return o.name.empty() ? o.op : o.name; }
+
+bool has_weights(const Graph::Node& node) {
+  return node.call.op->quantization.weight_input >= 0 || !row_weights(node).empty();
+}
+
+// An override that says something to nobody is a mistake.
+void check_effect(const Graph& graph, const QConfig& config, const OpOverride& o,
+                  const char* where) {
+  const bool any = o.quantize || o.observer || o.activation_bits || about_weights(o);
+  PARE_CHECK(any, invalid_argument, where, "expected a setting in the override of '{}', got none",
+             named(o));
+  const auto meets = [&](auto&& holds) {
+    return std::ranges::any_of(graph.nodes(), [&](const Graph::Node& node) {
+      return holds_for(o, node.call.op->name, node.name) && holds(node);
+    });
+  };
+  PARE_CHECK(!o.quantize || meets([](const Graph::Node&) { return true; }), invalid_argument, where,
+             "expected a node to quantize or not, got the input '{}' of the graph: an observer of "
+             "none leaves it float",
+             named(o));
+  PARE_CHECK(!about_weights(o) || meets(has_weights), invalid_argument, where,
+             "expected a node with weights for the settings of weights of '{}', got none",
+             named(o));
+  PARE_CHECK(!o.weight_group_size || meets([&](const Graph::Node& node) {
+    return settings_for(config, node.call.op->name, node.name).weight_granularity ==
+           Granularity::per_group;
+  }),
+             invalid_argument, where,
+             "expected a weight_granularity of per_group for the weight_group_size of '{}', got "
+             "another",
+             named(o));
+}
+
 void check_override(const QConfig& config, const OpOverride& o, const char* where) {
   if (o.weight_qmax) check_qmax(*o.weight_qmax, where);
   if (o.weight_group_size) check_group(*o.weight_group_size, where);
@@ -119,7 +150,49 @@ void check_override(const QConfig& config, const OpOverride& o, const char* wher
   if (o.observer) check_observer(config, *o.observer, bits, where);
 }
 
+// Two searches of one name could not be told apart when the graph is converted.
+void check_searches(const QConfig& config, const char* where) {
+  std::map<std::string, const RangeSearch*> known;
+  const auto check = [&](const Observer& observer) {
+    if (observer != Observer::custom) return;
+    const auto [found, fresh] = known.emplace(observer.search()->name(), observer.search().get());
+    PARE_CHECK(fresh || found->second == observer.search().get(), invalid_argument, where,
+               "expected range searches with names of their own, got two named '{}'", found->first);
+  };
+  check(config.observer);
+  for (const OpOverride& o : config.overrides)
+    if (o.observer) check(*o.observer);
+}
+
 }  // namespace
+
+void check_zero_point(const Observer& observer, const Codes& codes, const std::string& value) {
+  if (observer != Observer::fixed) return;
+  const std::int32_t zero_point = observer.fixed_parameters().zero_point;
+  PARE_CHECK(zero_point >= codes.qmin && zero_point <= codes.qmax, invalid_argument, value,
+             "expected a fixed zero point of {} to {}, got {}", codes.qmin, codes.qmax, zero_point);
+}
+
+void check_folded(const QConfig& config, const Graph& graph, const Graph& folded,
+                  const PassReport& done, const char* where) {
+  for (const OpOverride& o : config.overrides) {
+    const auto meets = [&](const Graph::Node& node) {
+      return holds_for(o, node.call.op->name, node.name);
+    };
+    const auto first = std::ranges::find_if(graph.nodes(), meets);
+    const bool input = std::ranges::any_of(
+        graph.inputs(), [&](int v) { return holds_for(o, "", graph.value(v).name); });
+    const bool only_quantizes = !o.observer && !o.activation_bits && !about_weights(o);
+    if (only_quantizes || input || first == graph.nodes().end() ||
+        std::ranges::any_of(folded.nodes(), meets))
+      continue;
+    const auto line = std::ranges::find(done.done, first->name, &PassReport::Line::node);
+    fail(ErrorCode::invalid_argument, where,
+         "expected an override of a node that is there when the graph is quantized, got one of "
+         "'{}', which is {}",
+         first->name, line == done.done.end() ? "gone by then" : line->text);
+  }
+}
 
 NodeSettings settings_of(const QConfig& config, const Graph::Node& node) {
   return settings_for(config, node.call.op->name, node.name);
@@ -162,7 +235,6 @@ void check_config(const Graph& graph, const QConfig& config, const char* where) 
   check_qmax(config.depthwise_weight_qmax, where);
   check_group(config.weight_group_size, where);
   check_observer(config, config.observer, config.activation_bits, where);
-
   std::vector<std::string> names;
   std::set<std::string> ops;
   for (const Graph::Node& node : graph.nodes()) {
@@ -186,7 +258,9 @@ void check_config(const Graph& graph, const QConfig& config, const char* where) 
                                             }),
                invalid_argument, where, "expected a node '{}' of the op '{}' to override, got none",
                o.name, o.op);
+    check_effect(graph, config, o, where);
   }
+  check_searches(config, where);
 }
 
 }  // namespace pare::quantize

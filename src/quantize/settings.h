@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
 #include "pare/graph/graph.h"
+#include "pare/graph/passes.h"
 #include "pare/quantize/qconfig.h"
 
 namespace pare::quantize {
@@ -33,8 +35,25 @@ Codes activation_codes(const QConfig& config, int bits);
 void check_name(const std::string& pattern, const std::vector<std::string>& names, const char* what,
                 const char* where);
 
-/// Throws invalid_argument naming `where` for numbers out of range, and for names and ops that
-/// match nothing in the graph, with the nearest ones.
+/// Throws invalid_argument naming `where` for numbers out of range, for names and ops that match
+/// nothing in the graph, with the nearest ones, and for overrides that state nothing, or nothing
+/// that the nodes that they match have.
 void check_config(const Graph& graph, const QConfig& config, const char* where);
+
+/// Throws invalid_argument for settings of nodes of `graph` alone that are gone in `folded`, the
+/// graph as it is quantized: nothing would follow from them. `done` says where they went.
+void check_folded(const QConfig& config, const Graph& graph, const Graph& folded,
+                  const PassReport& done, const char* where);
+
+/// Throws invalid_argument for an observer of the activation `value` whose fixed zero point is no
+/// code.
+void check_zero_point(const Observer& observer, const Codes& codes, const std::string& value);
+
+/// Throws invalid_argument naming `where` for an enumerator past the last.
+template <class Enum> void check_enum(Enum value, Enum last, const char* what, const char* where) {
+  PARE_CHECK(static_cast<int>(value) <= static_cast<int>(last), invalid_argument, where,
+             "expected {} of 0 to {}, got {}", what, static_cast<int>(last),
+             static_cast<int>(value));
+}
 
 }  // namespace pare::quantize

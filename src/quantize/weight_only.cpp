@@ -17,6 +17,7 @@
 #include "quantize/layer_choice.h"
 #include "quantize/layer_moments.h"
 #include "quantize/round_codes.h"
+#include "quantize/settings.h"
 #include "quantize/weight_codes.h"
 
 namespace pare::quantize {
@@ -33,6 +34,9 @@ DType dtype_of(WeightFormat format) {
 }
 
 void check_options(const Graph& graph, const WeightOnlyOptions& options) {
+  check_enum(options.format, WeightFormat::bf16, "a format", kWhere);
+  check_enum(options.granularity, Granularity::per_group, "a granularity", kWhere);
+  check_enum(options.weight_observer, WeightObserver::mse, "a weight_observer", kWhere);
   PARE_CHECK(options.bits >= 2 && options.bits <= 8, invalid_argument, kWhere,
              "expected 2 to 8 bits, got {}", options.bits);
   PARE_CHECK(options.embedding_bits >= 2 && options.embedding_bits <= 8, invalid_argument, kWhere,

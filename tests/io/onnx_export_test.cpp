@@ -221,10 +221,14 @@ TEST(OnnxExport, OutputsThatNoNodeGives) {
   Graph graph;
   const int x = graph.add_input("x", {2}, DType::f32);
   const int y = graph.node(graph.add_node("y", {&kRelu, {}}, {x})).outputs[0];
-  graph.set_outputs({x, y, y});
+  const int w = graph.add_leaf(Graph::Kind::constant, "w", Tensor::from({7}, {1}));
+  graph.set_outputs({x, y, y, w});
   save(graph, folder.path("m.onnx"));
-  const Tensors outputs = load(folder.path("m.onnx")).run({Tensor::from({-1, 2}, {2})});
-  ASSERT_EQ(outputs.size(), 3U);
+  Graph back = load(folder.path("m.onnx"));
+  EXPECT_EQ(back.output_names(), (std::vector<std::string>{"x", "y", "y_1", "w"}));
+  const Tensors outputs = back.run({Tensor::from({-1, 2}, {2})});
+  ASSERT_EQ(outputs.size(), 4U);
+  EXPECT_EQ(outputs[3].item(), 7);
   EXPECT_EQ(outputs[0].to_vector<float>(), (std::vector<float>{-1, 2}));
   EXPECT_EQ(outputs[2].to_vector<float>(), (std::vector<float>{0, 2}));
 }

@@ -127,7 +127,7 @@ class Exporter {
     attribute("block_size", product.block);
   }
 
-  /// An output that no node gives, or that stands twice, is a copy under a name of its own.
+  /// An input or a leaf that is an output of another name, or an output that stands twice, is a copy.
   void add_outputs(GraphProto& proto) {
     const std::vector<std::string> names = graph_.output_names();
     std::unordered_set<int> seen;
@@ -135,7 +135,8 @@ class Exporter {
       const int v = graph_.outputs()[k];
       const Graph::Value& value = graph_.value(v);
       std::string name = value.name;
-      if (value.kind != Graph::Kind::result || !seen.insert(v).second) {
+      const bool again = !seen.insert(v).second;
+      if (again || (value.kind != Graph::Kind::result && names[k] != value.name)) {
         name =
             names[k] == value.name ? draft_.fresh(value.name + "/output") : draft_.fresh(names[k]);
         NodeProto& copy = draft_.made.emplace_back();
@@ -151,6 +152,7 @@ class Exporter {
   void add_leaves(ModelProto& model) {
     std::unordered_set<std::string_view> read;
     for (const NodeProto& node : draft_.made) read.insert(node.inputs.begin(), node.inputs.end());
+    for (const auto& output : model.graph.outputs) read.insert(output.name);
     std::string constants;
     for (const Graph::Value& value : graph_.values()) {
       if (!value.is_leaf() || !read.contains(value.name)) continue;
