@@ -144,7 +144,7 @@ class Weights {
         .qmin = -kShift, .qmax = kShift - 1, .axis = s.size() == 1 ? -1 : axis};
     if (is_signed && centred && least >= -most) {
       // What reaches exactly the end of a narrower range was made for it.
-      for (const std::int64_t end : {1, 7, 63, 127})
+      for (const std::int64_t end : {1, 3, 7, 15, 31, 63, 127})
         if (most == end || end == 127) {
           a.qmin = -end;
           a.qmax = end;

@@ -22,6 +22,7 @@ except ImportError as error:
 EXACT = {"QuantizeLinear", "DequantizeLinear", "Cast", "Reshape", "Transpose", "Slice", "Concat", "Identity", "Flatten",
          "Squeeze", "Unsqueeze", "Expand", "Gather", "Relu", "Clip", "Min", "Max", "MaxPool", "DepthToSpace", "SpaceToDepth",
          "Tile", "Split", "GatherElements"}
+PACKED = {getattr(onnx.TensorProto, name) for name in ("INT4", "UINT4", "INT2", "UINT2") if hasattr(onnx.TensorProto, name)}
 FLOATS = 2e-5  # of the largest element: sums of some hundred products in another order
 TIE = 1e-3  # of a step: how near to a tie a code that differs has to be
 
@@ -36,17 +37,20 @@ class Difference(Exception):
 
 
 class NodeRunner:
-    """Runs single nodes of a model; sessions are kept for the node's second operand set."""
+    """Runs single nodes of a model; sessions are kept for the node's second operand set. Codes of fewer than 8 bits, which NumPy has
+    not, stay initializers."""
 
     def __init__(self, model):
         self.model, self.sessions = model, {}
+        self.packed = {t.name: t for t in model.graph.initializer if t.data_type in PACKED}
 
     def __call__(self, index, node, values):
-        names = [n for n in dict.fromkeys(node.input) if n]
+        names = [n for n in dict.fromkeys(node.input) if n and n not in self.packed]
         if index not in self.sessions:
             infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(values[n].dtype), values[n].shape)
                      for n in names]
-            graph = helper.make_graph([node], "node", infos, [onnx.ValueInfoProto(name=n) for n in node.output if n])
+            graph = helper.make_graph([node], "node", infos, [onnx.ValueInfoProto(name=n) for n in node.output if n],
+                                      [self.packed[n] for n in node.input if n in self.packed])
             single = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
             self.sessions[index] = onnxruntime.InferenceSession(single.SerializeToString(), options)
         found = self.sessions[index].run(None, {n: values[n] for n in names})

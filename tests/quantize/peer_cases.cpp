@@ -24,7 +24,7 @@ class Writer {
  public:
   explicit Writer(const std::string& folder) : folder_(folder), list_(folder_ / "list.txt") {}
 
-  void write(Graph graph, const Tensors& inputs, const std::string& title) {
+  void write(Graph graph, const Tensors& inputs, const std::string& title, int opset = 0) {
     const std::string name = std::to_string(count_++);
     // The file gives values the names of the outputs that they are.
     std::vector<std::string> names;
@@ -36,7 +36,7 @@ class Writer {
     };
     for (std::size_t i = 0; i < inputs.size(); ++i) keep(graph.inputs()[i], inputs[i]);
     graph.run_visiting(inputs, keep);
-    onnx::save(graph, folder_ / (name + ".onnx"));
+    onnx::save(graph, folder_ / (name + ".onnx"), {.opset = opset});
     io::save_npz((folder_ / (name + ".npz")).string(), values);
     list_ << name << ' ' << title << '\n';
   }
@@ -63,16 +63,26 @@ void write_samples(Writer& writer) {
   quantize::QConfig grouped = quantize::QConfig::portable();
   grouped.weight_granularity = quantize::Granularity::per_group;
   grouped.weight_group_size = 2;
-  const std::pair<const char*, quantize::QConfig> configs[] = {
-      {"x86", quantize::QConfig::x86(Isa::avx512_vnni)},
-      {"portable", quantize::QConfig::portable()},
-      {"symmetric i8", symmetric},
-      {"4 and 5 bits", narrow},
-      {"by group", grouped}};
+  quantize::QConfig two = quantize::QConfig::portable();
+  two.weight_qmax = two.depthwise_weight_qmax = 1;
+  struct Case {
+    const char* name;
+    quantize::QConfig config;
+    int opset;  // 0: the lowest; others pack codes of weights
+  };
+  const Case cases[] = {{"x86", quantize::QConfig::x86(Isa::avx512_vnni), 0},
+                        {"portable", quantize::QConfig::portable(), 0},
+                        {"symmetric i8", symmetric, 0},
+                        {"4 and 5 bits", narrow, 0},
+                        {"4 and 5 bits, packed", narrow, 21},
+                        {"2 bits, packed in 4", two, 21},
+                        {"2 bits, packed", two, 25},
+                        {"by group", grouped, 0}};
   for (const Sample& s : samples()) {
     if (s.call.op->quantization.kind == QuantizationFact::Kind::none || s.training) continue;
     if (!suits_layers(s)) continue;
-    for (auto [name, config] : configs) {
+    for (auto [name, config, opset] : cases) {
+      if (opset != 0 && s.call.op->quantization.weight_input < 0) continue;
       config.quantize_outputs = true;
       config.observer = quantize::Observer::min_max;
       Tensors inputs;
@@ -81,7 +91,7 @@ void write_samples(Writer& writer) {
         Graph prepared = quantize::prepare(graph, config);
         prepared.run(inputs);
         writer.write(quantize::convert(prepared).graph, inputs,
-                     fmt::format("{} [{}]", label(s), name));
+                     fmt::format("{} [{}]", label(s), name), opset);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::unsupported) throw;  // no groups, or no form in ONNX
       }

@@ -23,7 +23,7 @@ PARE_API Graph load(const std::filesystem::path& path);
 PARE_API Graph parse(std::span<const std::byte> bytes);
 
 struct SaveOptions {
-  int opset = 0;  ///< 13 to 25; 0: the lowest that holds the graph
+  int opset = 0;  ///< 13 to 25 (21 and 25 pack weights of 4 and 2 bits); 0: the lowest possible
   /// linear and matmul whose weights are codes (dequantize_weight) as com.microsoft's MatMulNBits,
   /// which ONNX Runtime runs on the codes: 2, 4 and 8 bits, in blocks of 16 to 256 that are powers
   /// of two or with one scale for each output. Others, and embeddings, stay DequantizeLinear.

@@ -21,8 +21,8 @@ struct SearchBudget {
   /// as it takes.
   std::int64_t evaluations = 0;
   /// Of the weights of the layers that are searched, in the bits they get (4 bytes where a layer
-  /// stays float), biases and scales not counted: two codes of 4 bits count a byte, though files
-  /// of today give each a byte of its own.
+  /// stays float), biases and scales not counted: two codes of 4 bits count a byte, as ONNX
+  /// files of opset 21 have them; other files give each its own.
   std::optional<std::int64_t> weight_bytes = {};
   /// Share of these layers' multiply-accumulates that may stay float.
   double float_macs = 1;

@@ -10,6 +10,7 @@
 #include "io/onnx/export_dynamic.h"
 #include "io/onnx/matmul_nbits.h"
 #include "io/onnx/node_emitter.h"
+#include "io/onnx/pack_codes.h"
 #include "io/onnx/tensor_data.h"
 #include "pare/core/ops.h"
 #include "pare/version.h"
@@ -227,6 +228,7 @@ ModelProto export_graph(const Graph& graph, int opset, const std::string& file, 
   name_outputs(ordered);
   ordered.verify();
   const NBitsProducts nbits(ordered, matmul_nbits);
+  pack_codes(ordered, opset);
   const int first = opset == 0 ? lowest_opset(ordered, nbits) : opset;
   const int last = opset == 0 ? std::max(first, kUsualOpset) : opset;
   for (int version = first;; ++version) {

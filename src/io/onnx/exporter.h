@@ -21,6 +21,7 @@ inline constexpr const char* kRoundedRowsKey = "pare.dynamic_quantize";
 std::set<std::string> rounded_rows_named(const std::map<std::string, std::string>& metadata);
 
 /// The model in opset 13 to 25, or in the lowest that holds it for 0; its memory owns the tensors.
+/// In an opset that was asked for codes of weights are packed where it has their type.
 /// `matmul_nbits`: products with stored weights as MatMulNBits of com.microsoft where they have its
 /// form. `file` is for errors. Throws unsupported with all nodes that have no form in that opset.
 ModelProto export_graph(const Graph& graph, int opset, const std::string& file,

@@ -161,7 +161,14 @@ void GraphBuilder::settle_kinds() {
         settle(node.inputs[static_cast<std::size_t>(pair.input)], Graph::Kind::buffer);
 }
 
-void GraphBuilder::settle_names() {
+void GraphBuilder::settle_names(const std::vector<int>& outputs) {
+  // A leaf that nobody reads leaves its name to what replaces it.
+  std::unordered_set<int> read(outputs.begin(), outputs.end());
+  for (const Graph::Node& node : graph_.nodes())
+    read.insert(node.inputs.begin(), node.inputs.end());
+  for (int v = 0; v < static_cast<int>(graph_.values().size()); ++v)
+    if (graph_.value(v).is_leaf() && !read.contains(v) && value_names_.erase(v) > 0)
+      graph_.edit_value(v).name += "/unread";
   // Names of the file first, then the others made of them.
   const auto name_all = [](std::size_t count, const auto& given, const auto& set, const auto& now) {
     std::unordered_set<std::string> taken;
@@ -187,7 +194,7 @@ void GraphBuilder::settle_names() {
 }
 
 Graph GraphBuilder::finish(std::vector<int> outputs, std::vector<std::string> output_names) {
-  settle_names();
+  settle_names(outputs);
   settle_kinds();
   graph_.set_outputs(std::move(outputs), std::move(output_names));
   graph_.compact();

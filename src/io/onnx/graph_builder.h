@@ -47,7 +47,7 @@ class GraphBuilder {
   void fold(int node);
   void grow();
   void settle_kinds();
-  void settle_names();
+  void settle_names(const std::vector<int>& outputs);
 
   Graph graph_;
   std::size_t budget_;

@@ -69,6 +69,13 @@ Tensor shifted(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
   return Tensor::from(out, codes.shape());
 }
 
+/// A constant under the name of the leaf that it replaces.
+int instead_of(NodeImport& node, int leaf, const Tensor& values) {
+  const int value = node.constant(values);
+  node.graph().edit_value(value).name = node.graph().value(leaf).name;
+  return value;
+}
+
 }  // namespace
 
 Tensor unpacked(const Tensor& codes) {
@@ -107,8 +114,8 @@ int dequantized(NodeImport& node, int codes, CodeScale by) {
       }
     }
     if (!values.same_as(*known)) {
-      codes = node.constant(values);
-      if (zeros.defined()) by.zero = node.constant(zeros);
+      codes = instead_of(node, codes, values);
+      if (zeros.defined()) by.zero = instead_of(node, by.zero, zeros);
     }
   }
   if (is_packed(dtype_of(node, codes)))
