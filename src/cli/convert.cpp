@@ -14,9 +14,7 @@ struct Options {
 
 void run(const Options& options, const Settings& settings) {
   check_model_output(options.to);
-  if (options.opset != 0 && !options.to.ends_with(".onnx"))
-    throw UsageError("--opset: expected a model to write that ends in .onnx, got '" + options.to +
-                     "'");
+  check_opset(options.opset, options.to);
   if (options.matmul_nbits && !options.to.ends_with(".onnx"))
     throw UsageError("--matmul-nbits: expected a model to write that ends in .onnx, got '" +
                      options.to + "'");
@@ -35,11 +33,7 @@ void add_convert(CLI::App& app, Settings& settings) {
                                         "pare convert resnet18.onnx resnet18.pare");
   command->add_option("FROM", options->from, "The model to read")->required();
   command->add_option("TO", options->to, "The model to write, .onnx or .pare")->required();
-  command
-      ->add_option("--opset", options->opset,
-                   "Of ONNX, 13 to 25; the lowest that holds the "
-                   "graph without")
-      ->check(CLI::Range(13, 25));
+  add_opset_option(command, options->opset);
   command->add_flag("--matmul-nbits", options->matmul_nbits,
                     "Of ONNX: products with codes as ONNX Runtime's MatMulNBits");
   command->callback([options, &settings] { run(*options, settings); });

@@ -51,7 +51,7 @@ void run_dynamic(const DynamicFlags& flags, const DynamicJob& job, const Setting
                                 .weight_observer = flags.mse ? quantize::WeightObserver::mse
                                                              : quantize::WeightObserver::min_max,
                                 .embedding_bits = job.embedding_bits});
-  const FileSizes files = replace_model(job.from, result.graph, job.to);
+  const FileSizes files = replace_model(job.from, result.graph, job.to, {.opset = job.opset});
   print(settings, quantize::to_string(result.report) + "\n" + to_string(files),
         document_of(result.report, graph, files));
 }

@@ -22,6 +22,7 @@ struct DynamicJob {
   std::vector<std::string> ops, layers, exclude;
   int embedding_bits = 8;
   std::int64_t weight_qmax = 127;
+  int opset = 0;  ///< of the ONNX file to write; 0: the lowest that holds the graph
 };
 
 /// Options --dynamic, --one-range and --mse.

@@ -40,6 +40,7 @@ struct Options {
   std::string teacher;
   double temperature = 4, alpha = 0.9;
   QATOptions qat;
+  int opset = 0;
 };
 
 // A model as its training sees it: logits [N, C] of a batch.
@@ -217,6 +218,7 @@ std::string table(const train::History& history) {
 
 void run(const Options& options, const Settings& settings) {
   check_model_output(options.to);
+  check_opset(options.opset, options.to);
   if (options.validation_inputs.empty() != options.validation_labels.empty())
     throw UsageError("--validation-input and --validation-labels: expected both or neither");
   check_qat_options(options.qat, options.epochs);
@@ -242,7 +244,7 @@ void run(const Options& options, const Settings& settings) {
     document["float"] = left;
     graph = std::move(converted.graph);
   }
-  save_model(graph, options.to);
+  save_model(graph, options.to, {.opset = options.opset});
   print(settings, text, document);
 }
 
@@ -259,6 +261,7 @@ void add_finetune(CLI::App& app, Settings& settings) {
       ->required()
       ->allow_extra_args(false);
   add_label_options(command, options->labels)->required();
+  add_opset_option(command, options->opset);
   command
       ->add_option("--validation-input", options->validation_inputs,
                    "[name=]x.npy: what the best epoch is chosen by")

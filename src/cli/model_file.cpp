@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
 
@@ -38,6 +39,19 @@ void check_model_output(const std::string& path) {
     throw Error(ErrorCode::io_error,
                 path + ": expected a folder to write it in, got none of the name '" +
                     folder.string() + "'");
+}
+
+void add_opset_option(CLI::App* command, int& opset) {
+  command
+      ->add_option("--opset", opset,
+                   "Of ONNX, 13 to 25; the lowest that holds the graph without. From 21 on codes "
+                   "of weights that fit in 4 bits are packed, from 25 on those of 2")
+      ->check(CLI::Range(13, 25));
+}
+
+void check_opset(int opset, const std::string& path) {
+  if (opset != 0 && !path.ends_with(".onnx"))
+    throw UsageError("--opset: expected a model to write that ends in .onnx, got '" + path + "'");
 }
 
 void save_model(const Graph& graph, const std::string& path, const SaveModelOptions& options) {

@@ -6,6 +6,10 @@
 
 #include "pare/graph/graph.h"
 
+namespace CLI {
+class App;
+}
+
 namespace pare::cli {
 
 /// Reads a model, whatever its name. Throws what the readers throw.
@@ -13,6 +17,12 @@ Graph load_model(const std::string& path);
 
 /// Throws UsageError unless the path ends in .pare or .onnx; to be called before long work.
 void check_model_output(const std::string& path);
+
+/// Option --opset: that of the ONNX file to write.
+void add_opset_option(CLI::App* command, int& opset);
+/// Throws UsageError for one (0: none) where another file is written; to be called before long
+/// work.
+void check_opset(int opset, const std::string& path);
 
 struct SaveModelOptions {
   int opset = 0;              ///< of ONNX; 0: the lowest that holds the graph

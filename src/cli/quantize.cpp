@@ -42,7 +42,7 @@ struct Options {
   WeightOnlyFlags weight_only;
   DynamicFlags dynamic;
   MixedPrecisionFlags mixed;
-  int activation_bits = 8;
+  int activation_bits = 8, opset = 0;
 };
 
 void calibrate(Graph& prepared, const Inputs& inputs, const Settings& settings) {
@@ -198,6 +198,7 @@ Json document_of(const quantize::SmoothReport& report) {
 }
 
 void run(const Options& options, const Settings& settings) {
+  check_opset(options.opset, options.to);
   if (options.dynamic.on)
     return run_dynamic(options.dynamic,
                        {.from = options.from,
@@ -206,7 +207,8 @@ void run(const Options& options, const Settings& settings) {
                         .layers = options.weight_only.layers,
                         .exclude = options.config.exclude,
                         .embedding_bits = options.weight_only.embedding_bits,
-                        .weight_qmax = config_of(options.config).weight_qmax},
+                        .weight_qmax = config_of(options.config).weight_qmax,
+                        .opset = options.opset},
                        settings);
   if (options.weight_only.on)
     return run_weight_only(options.weight_only,
@@ -214,7 +216,8 @@ void run(const Options& options, const Settings& settings) {
                             .to = options.to,
                             .calibration = options.calibration,
                             .exclude = options.config.exclude,
-                            .batch = options.batch},
+                            .batch = options.batch,
+                            .opset = options.opset},
                            settings);
   if (!options.weight_only.ops.empty() || !options.weight_only.layers.empty() ||
       options.weight_only.embedding_bits != 8)
@@ -263,7 +266,8 @@ void run(const Options& options, const Settings& settings) {
     fitted = std::move(rounded.report);
   }
   const quantize::Converted converted = quantize::convert(prepared);
-  const FileSizes files = replace_model(options.from, converted.graph, options.to);
+  const FileSizes files =
+      replace_model(options.from, converted.graph, options.to, {.opset = options.opset});
   Json document = document_of(converted.report, files);
   std::string text;
   if (options.equalize) {
@@ -308,6 +312,7 @@ void add_quantize(CLI::App& app, Settings& settings) {
                    "[name=]x.npy, for every input: samples like those that the model will see; "
                    "--weight-only can do without")
       ->allow_extra_args(false);
+  add_opset_option(command, options->opset);
   add_qconfig_options(command, options->config);
   command->add_option("--activation-bits", options->activation_bits, "Of activations: 2 to 8")
       ->capture_default_str()

@@ -116,8 +116,8 @@ void run_weight_only(const WeightOnlyFlags& flags, const WeightOnlyJob& job,
   };
   const quantize::WeightOnly result = quantize::weight_only(graph, options);
   progress.end();
-  const FileSizes files =
-      replace_model(job.from, result.graph, job.to, {.matmul_nbits = flags.matmul_nbits});
+  const FileSizes files = replace_model(job.from, result.graph, job.to,
+                                        {.opset = job.opset, .matmul_nbits = flags.matmul_nbits});
   print(settings, quantize::to_string(result.report) + "\n" + to_string(files),
         document_of(result.report, graph, flags, files));
 }

@@ -28,6 +28,7 @@ struct WeightOnlyJob {
   std::string from, to;
   std::vector<std::string> calibration, exclude;
   std::int64_t batch = 0;  ///< as many as batch_for says
+  int opset = 0;           ///< of the ONNX file to write; 0: the lowest that holds the graph
 };
 
 /// Options --weight-only, --weights, --matmul-nbits, --bits (which the command has by itself too),

@@ -75,6 +75,49 @@ TEST_F(QuantizeCommandTest, TakesFewerBits) {
   EXPECT_GE(weights, 2);
 }
 
+// Codes of 4 bits are packed where the opset that is asked for has them.
+TEST_F(QuantizeCommandTest, PacksForTheOpset) {
+  const std::string x = save("x.npy", pictures(16));
+  const std::string plain = folder_.path("plain.onnx"), packed = folder_.path("packed.onnx");
+  const std::string again = folder_.path("again.onnx"), bytes = folder_.path("bytes.onnx");
+  const auto quantize = [&](const std::string& to, const std::vector<std::string>& more) {
+    std::vector<std::string> words{"quantize", model_, "-o", to};
+    words.insert(words.end(), more.begin(), more.end());
+    return pare_json(words);
+  };
+  const double before =
+      quantize(plain, {"--calibration", x, "--bits", "4"})["bytes_after"].get<double>();
+  const double after =
+      quantize(packed, {"--calibration", x, "--bits", "4", "--opset", "21"})["bytes_after"]
+          .get<double>();
+  constexpr double kCodes = 7 * 64 + 4 * 9;
+  EXPECT_NEAR(before - after, kCodes / 2, 150);
+  pare_json({"convert", plain, again, "--opset", "21"});
+  EXPECT_LE(folder_.read("again.onnx").size(), folder_.read("packed.onnx").size());
+  pare_json({"convert", packed, bytes});
+  EXPECT_NEAR(static_cast<double>(folder_.read("bytes.onnx").size()),
+              static_cast<double>(folder_.read("again.onnx").size()) + kCodes / 2, 150);
+  const Tensor test = Generator(9).normal({6, 1, 8, 8});
+  ContextScope scope;
+  scope->grad = false;
+  const auto expected = onnx::load(plain)(test).to_vector<float>();
+  for (const std::string& file : {packed, again, bytes})
+    EXPECT_EQ(onnx::load(file)(test).to_vector<float>(), expected) << file;
+  EXPECT_FALSE(pare_json({"inspect", packed}).empty());
+  const std::string labels = save("y.npy", pare::test::labels(16, 7));
+  const auto trained = pare_json({"finetune", packed, "-o", folder_.path("trained.onnx"), "--input",
+                                  x, "--labels", labels, "--opset", "21", "--lr", "1e-6"});
+  EXPECT_TRUE(trained["untrained"].empty()) << trained;
+  EXPECT_LT(folder_.read("trained.onnx").size(), folder_.read("plain.onnx").size() - 100);
+  quantize(packed, {"--weight-only", "--group", "0", "--opset", "25"});
+  quantize(packed, {"--dynamic", "--opset", "21"});
+  for (const char* way : {"--weight-only", "--dynamic", "--equalize"})
+    expect_failure(2, {"quantize", model_, "-o", out_, way, "--opset", "21"}, {"--opset", ".onnx"});
+  expect_failure(
+      2, {"finetune", model_, "-o", out_, "--input", x, "--labels", labels, "--opset", "21"},
+      {"--opset", ".onnx"});
+}
+
 TEST_F(QuantizeCommandTest, FitsWeightsAndBiases) {
   const std::string x = save("x.npy", pictures(16));
   for (const bool weights : {true, false}) {
