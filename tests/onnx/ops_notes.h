@@ -31,7 +31,8 @@ inline constexpr Note kNotes[] = {
     {"", "QLinearMatMul", "becomes dequantize_linear, matmul, quantize_linear"},
     {"", "DequantizeLinear",
      "per tensor, per axis, blocked; constant codes are shifted to i8 with zero point 0 where all "
-     "of them fit, in blocks they stay as they are (dequantize_weight)"},
+     "of them fit; in blocks, and packed for layers whose inputs have no codes, they stay as they "
+     "are (dequantize_weight)"},
     {"", "QuantizeLinear", "per tensor, per axis, blocked; to 8, 16 and 32 bits"},
     {"", "Resize", "without `tf_crop_and_resize` and `tf_half_pixel_for_nn`"},
     {"", "Softmax", "before opset 13 over all axes from `axis` on"},

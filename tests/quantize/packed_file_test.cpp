@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/packed_codes.h"
 #include "io/onnx/exporter.h"
 #include "pare/core/ops/dequantize_weight.h"
 #include "pare/pare.h"
@@ -234,6 +235,65 @@ TEST(PackedFile, CodesAndZeroPointsDecide) {
       expect_same_bits(infer_with(loaded, x), infer_with(graph, x), what);
     }
   }
+}
+
+/// x [4, 6], quantized or not, times a weight of 4-bit codes [6, 6], turned or not.
+Graph stored_product(bool quantizes, bool turned, bool has_zeros, const OpDef& reader) {
+  Graph graph;
+  const auto leaf = [&](const char* name, const Tensor& t) {
+    return graph.add_leaf(Graph::Kind::constant, name, t);
+  };
+  const auto node = [&](const char* name, Call call, std::vector<int> inputs) {
+    return graph.node(graph.add_node(name, std::move(call), std::move(inputs))).outputs[0];
+  };
+  int x = graph.add_input("x", {6, 6}, DType::f32);
+  if (quantizes) {
+    const int scale = leaf("x_scale", Tensor::scalar(0.05F));
+    const int zero = leaf("x_zero", Tensor::scalar(128, DType::i32));
+    const QuantizeAttributes to{.dtype = DType::u8, .axis = -1, .qmin = 0, .qmax = 255};
+    x = node("q", {&kQuantizeLinear, Attributes::of(to)}, {x, scale, zero});
+    x = node("dq", {&kDequantizeLinear, Attributes::of(DequantizeAttributes{})}, {x, scale, zero});
+  }
+  std::vector<std::int32_t> codes;
+  for (int i = 0; i < 36; ++i) codes.push_back(i * 7 % 16 - 8);
+  std::vector<int> weight{leaf("w", codes_of(codes, {6, 6}, DType::i4)),
+                          leaf("w_scale", Generator(5).uniform({6}, 0.1F, 0.3F))};
+  if (has_zeros) weight.push_back(leaf("w_zero", codes_of(std::vector(6, 0), {6}, DType::i4)));
+  const DequantizeWeightAttributes by{.axis = turned ? 0 : 1};
+  int w = node("w_dequantize", {&kDequantizeWeight, Attributes::of(by)}, weight);
+  if (turned)
+    w = node("turn", {&kTranspose, Attributes::of(TransposeAttributes{.permutation = {1, 0}})},
+             {w});
+  graph.set_outputs({node("layer", {&reader, {}}, {x, w})});
+  return graph;
+}
+
+// What the file does not say, the layer does: its weight is bytes where it multiplies codes.
+TEST(PackedFile, ReadersDecideHowWeightsAreKept) {
+  const test::TemporaryFolder folder;
+  const Tensor x = Generator(6).normal({6, 6});
+  for (const bool quantizes : {false, true})
+    for (const bool turned : {false, true})
+      for (const bool has_zeros : {false, true})
+        for (const bool says : {false, true})
+          for (const OpDef* reader : {&kMatmul, &kAdd}) {
+            const std::string what = std::string(quantizes ? "codes" : "floats") +
+                                     (turned ? ", turned" : "") + (says ? ", weights alone" : "") +
+                                     (has_zeros ? ", zeros " : " ") + reader->name;
+            Graph graph = stored_product(quantizes, turned, has_zeros, *reader);
+            if (says) graph.metadata()[kWeightOnlyKey] = "4 bits";
+            onnx::save(graph, folder.path("net.onnx"));
+            Graph loaded = onnx::load(folder.path("net.onnx"));
+            const auto y = infer_with(loaded, x).to_vector<float>();
+            const auto expected = infer_with(graph, x).to_vector<float>();
+            // A layer of codes sums integers.
+            for (std::size_t k = 0; k < y.size(); ++k)
+              EXPECT_NEAR(y[k], expected[k], quantizes ? 1e-5 : 0) << what;
+            const int w = loaded.find_value("w");
+            ASSERT_GE(w, 0) << what;
+            const bool bytes = quantizes || reader == &kAdd;
+            EXPECT_EQ(loaded.value(w).dtype, bytes ? DType::i8 : DType::i4) << what;
+          }
 }
 
 }  // namespace

@@ -128,7 +128,8 @@ class Exporter {
     attribute("block_size", product.block);
   }
 
-  /// An input or a leaf that is an output of another name, or an output that stands twice, is a copy.
+  /// An input or a leaf that is an output of another name, or an output that stands twice, is a
+  /// copy.
   void add_outputs(GraphProto& proto) {
     const std::vector<std::string> names = graph_.output_names();
     std::unordered_set<int> seen;

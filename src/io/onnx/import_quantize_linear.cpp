@@ -2,6 +2,7 @@
 // DynamicQuantizeLinear.
 #include "core/check.h"
 #include "core/dtype_switch.h"
+#include "core/packed_codes.h"
 #include "io/onnx/import_bounds.h"
 #include "io/onnx/import_build.h"
 #include "io/onnx/import_families.h"
@@ -89,11 +90,14 @@ void import_quantize_linear(NodeImport& node) {
 
 bool is_weight_code(DType dtype) { return traits(dtype).bits <= 8 && dtype != DType::boolean; }
 
-/// A weight whose codes are known stays as it is stored: in blocks, or anywhere in a file whose
-/// weights alone are quantized. −1: not such a one.
+/// A weight whose codes are known stays as it is stored: in blocks, packed, or anywhere in a file
+/// whose weights alone are quantized; settle_stored_weights looks at the readers. −1: not such a
+/// one.
 int stored_weight(NodeImport& node, std::int64_t block) {
   const Tensor* codes = node.constant(0);
-  if (block == 0 && !node.graph().metadata().contains(kWeightOnlyKey)) return -1;
+  if (codes && block == 0 && !is_packed(codes->dtype()) &&
+      !node.graph().metadata().contains(kWeightOnlyKey))
+    return -1;
   if (!codes || !is_weight_code(codes->dtype()) || node.dtype(1) != DType::f32) return -1;
   if (node.has(2) && node.dtype(2) != codes->dtype()) return -1;
   const CodeScale by = block == 0

@@ -83,6 +83,13 @@ Tensor unpacked(const Tensor& codes) {
   return codes_of(code_values(codes), codes.shape(), DType::i8);
 }
 
+ByteCodes in_bytes(const Tensor& codes, const Tensor& zeros, std::int64_t axis) {
+  ByteCodes bytes{unpacked(codes), zeros.defined() ? unpacked(zeros) : Tensor()};
+  if (!zeros.defined() || codes.shape().symbolic() || codes.rank() == 0) return bytes;
+  const Tensor moved = shifted(bytes.codes, bytes.zeros, axis);
+  return moved.defined() ? ByteCodes{moved, Tensor::zeros(zeros.shape(), DType::i8)} : bytes;
+}
+
 CodeScale code_scale(NodeImport& node, int i, int j, std::int64_t axis) {
   CodeScale by{node.value(i), given(node, j), axis};
   match_shapes(node, by);
@@ -103,19 +110,11 @@ CodeScale unit_scale(NodeImport& node, int j, std::int64_t axis) {
 
 int dequantized(NodeImport& node, int codes, CodeScale by) {
   if (const Tensor* known = leaf_of(node, codes)) {
-    Tensor values = unpacked(*known);
     const Tensor* zero = by.zero >= 0 ? leaf_of(node, by.zero) : nullptr;
-    Tensor zeros = zero ? unpacked(*zero) : Tensor();
-    if (zeros.defined() && !values.shape().symbolic() && values.rank() > 0) {
-      const Tensor moved = shifted(values, zeros, by.axis);
-      if (moved.defined()) {
-        values = moved;
-        zeros = Tensor::zeros(zeros.shape(), DType::i8);
-      }
-    }
-    if (!values.same_as(*known)) {
-      codes = instead_of(node, codes, values);
-      if (zeros.defined()) by.zero = instead_of(node, by.zero, zeros);
+    const ByteCodes bytes = in_bytes(*known, zero ? *zero : Tensor(), by.axis);
+    if (!bytes.codes.same_as(*known)) {
+      codes = instead_of(node, codes, bytes.codes);
+      if (bytes.zeros.defined()) by.zero = instead_of(node, by.zero, bytes.zeros);
     }
   }
   if (is_packed(dtype_of(node, codes)))

@@ -36,4 +36,11 @@ DynamicCodes quantized_dynamically(NodeImport& node, int x);
 /// 4-bit codes as bytes; others as they are.
 Tensor unpacked(const Tensor& codes);
 
+/// Constant codes in bytes. With zero points (else undefined) both are shifted to i8 and 0 where
+/// all codes fit and that changes anything.
+struct ByteCodes {
+  Tensor codes, zeros;
+};
+ByteCodes in_bytes(const Tensor& codes, const Tensor& zeros, std::int64_t axis);
+
 }  // namespace pare::onnx

@@ -10,6 +10,7 @@
 #include "io/onnx/node_order.h"
 #include "io/onnx/node_reader.h"
 #include "io/onnx/refused_ops.h"
+#include "io/onnx/stored_weights.h"
 
 namespace pare::onnx {
 namespace {
@@ -39,6 +40,7 @@ class ModelImporter {
     import_nodes(model_.graph.nodes, scope);
     std::vector<int> outputs = outputs_of(model_.graph, scope);
     throw_refusals();
+    settle_stored_weights(builder_.graph());
     Graph graph = builder_.finish(std::move(outputs), output_names());
     graph.metadata().erase(kConstantsKey);
     graph.metadata().erase(kRoundedRowsKey);
