@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "core/ops/convolution.h"
 #include "core/ops/pooling.h"
+#include "graph/leaf_evaluator.h"
 #include "pare/core/context.h"
 #include "pare/core/ops.h"
 #include "quantize/channel_means.h"
@@ -160,7 +161,24 @@ class Absorber {
     return "";
   }
 
+  // Of the layer's weight and bias, which all that it gives and takes goes through.
+  void check_finite(int n) const {
+    const Graph::Node& node = graph_.node(n);
+    const auto bias = static_cast<std::size_t>(node.call.op->quantization.bias_input);
+    for (const std::size_t input : {std::size_t{1}, bias}) {
+      if (input >= node.inputs.size() || node.inputs[input] < 0) continue;
+      const int value = node.inputs[input];
+      if (!leaf_values(graph_)[at(value)]) continue;
+      for (const float v : LeafEvaluator(graph_)(value).to_vector<float>())
+        PARE_CHECK(std::isfinite(v), invalid_argument, node.name,
+                   "expected finite weights and biases, got {} in '{}'", v,
+                   graph_.value(value).name);
+    }
+  }
+
   void absorb(const ChannelPath& path, const ChannelDistribution& known) {
+    check_finite(path.first);
+    check_finite(path.second);
     const bool bent = std::any_of(path.between.begin(), path.between.end(),
                                   [&](int n) { return bends(graph_.node(n).call.op); });
     const Graph::Node& layer = graph_.node(path.first);

@@ -157,6 +157,15 @@ TEST_F(BadInputInPlace, WeightsThatAreNotFinite) {
     biased.edit_value(biased.find_value("2.bias")).tensor.mutable_data<float>()[1] = bad;
     refuses(ErrorCode::invalid_argument, {"2: ", "finite results"}, biased,
             [&] { absorb_biases(biased, {.data = std::vector<Tensors>{rows(1)}}); });
+    // Where nothing is run.
+    const std::vector<double> some(5, 0.5);
+    ChannelStatistics statistics{{"0", {some, some}}, {"2", {some, some}}};
+    const auto given = statistics.at("0").mean;
+    refuses(ErrorCode::invalid_argument, {"4: ", "finite weights", "'4.weight'"}, graph,
+            [&] { absorb_biases(graph, {.statistics = &statistics, .deviations = 0}); });
+    refuses(ErrorCode::invalid_argument, {"2: ", "finite weights and biases", "'2.bias'"}, biased,
+            [&] { absorb_biases(biased, {.statistics = &statistics, .deviations = 0}); });
+    EXPECT_EQ(statistics.at("0").mean, given);
   }
   Graph graph = dense();
   refuses(ErrorCode::invalid_argument, {"0: ", "finite results"}, graph, [&] {

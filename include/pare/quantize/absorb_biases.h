@@ -47,8 +47,8 @@ PARE_API std::string to_string(const AbsorptionReport& report);
 /// Batch norms are folded; without data, either it is called before anything else folds them or it
 /// is given their statistics. Biases become calls on the leaves. For a float graph. Throws
 /// invalid_state for one that is prepared or quantized, invalid_argument for options out of range,
-/// without batches, and naming the input or the layer for data or results that are NaN or infinite;
-/// shape_mismatch for empty batches; the graph is untouched then.
+/// without batches, and naming the input or the layer for data, results, weights or biases that are
+/// NaN or infinite; shape_mismatch for empty batches; the graph is untouched then.
 PARE_API AbsorptionReport absorb_biases(Graph& graph, const AbsorptionOptions& options = {});
 
 }  // namespace pare::quantize
