@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "core/check.h"
@@ -99,6 +100,50 @@ void choose(std::int64_t sample, std::int64_t positions, std::int64_t wanted, Ge
   }
 }
 
+// Adds rows to their sum; whether all numbers are finite, as then their sums in double are.
+bool add_rows(const std::vector<float>& rows, std::vector<double>& sum) {
+  const std::size_t n = sum.size();
+  for (std::size_t begin = 0; begin < rows.size(); begin += n)
+    for (std::size_t i = 0; i < n; ++i) sum[i] += static_cast<double>(rows[begin + i]);
+  return std::ranges::all_of(sum, [](double v) { return std::isfinite(v); });
+}
+
+void subtract(std::vector<float>& rows, const std::vector<float>& row) {
+  for (std::size_t begin = 0; begin < rows.size(); begin += row.size())
+    for (std::size_t i = 0; i < row.size(); ++i) rows[begin + i] -= row[i];
+}
+
+// Whether the variances are a small part of the squares.
+bool varies_little(const std::vector<float>& rows, const std::vector<double>& sum,
+                   std::int64_t count) {
+  constexpr double kSmall = 0.1;
+  const std::size_t n = sum.size();
+  double variance = 0, squares = 0;
+  for (std::size_t begin = 0; begin < rows.size(); begin += n)
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto v = static_cast<double>(rows[begin + i]);
+      const double mean = sum[i] / static_cast<double>(count);
+      variance += (v - mean) * (v - mean);
+      squares += v * v;
+    }
+  return variance < kSmall * squares;
+}
+
+// Of rows from which a row was subtracted.
+float largest(const std::vector<float>& rows, const std::vector<float>& row) {
+  float result = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    result = std::max(result, std::fabs(rows[i] + row[i % row.size()]));
+  return result;
+}
+
+// m += factor · left · rightᵀ.
+void add_products(SquareMatrix& m, const std::vector<double>& left,
+                  const std::vector<double>& right, double factor) {
+  for (std::int64_t i = 0; i < m.size; ++i)
+    for (std::int64_t k = 0; k < m.size; ++k) m.row(i)[k] += factor * left[at(i)] * right[at(k)];
+}
+
 }  // namespace
 
 LayerForm layer_form(const Graph::Node& node, const Shape& weight) {
@@ -155,6 +200,7 @@ LayerMoments::LayerMoments(const Graph::Node& node, const Tensor& weight,
   for (std::int64_t g = 0; g < form_.groups; ++g)
     sums_.push_back({SquareMatrix(form_.columns), SquareMatrix(form_.columns),
                      std::vector<double>(columns, 0), std::vector<double>(columns, 0),
+                     std::vector<double>(at(form_.rows), 0),
                      std::vector<double>(at(form_.rows), 0)});
 }
 
@@ -190,36 +236,45 @@ void LayerMoments::add(const Tensor& given, const Tensor& wanted) {
   });
 }
 
-void LayerMoments::sum(std::int64_t g, const std::vector<float>& x, const std::vector<float>& z,
+void LayerMoments::sum(std::int64_t g, std::vector<float>& x, std::vector<float>& z,
                        std::int64_t places, bool parallel) {
-  Group& sums = sums_[at(g)];
+  Sums& sums = sums_[at(g)];
   const std::int64_t k = form_.columns;
   const auto product = parallel ? parallel_gemm : gemm;
-  std::vector<float> scratch(at(k * k));
-  const auto add_product = [&](const std::vector<float>& other, SquareMatrix& to) {
-    product(k, k, places, {x.data(), k, true}, {other.data(), k}, scratch.data(), k, false);
-    for (std::size_t i = 0; i < scratch.size(); ++i) to.data[i] += static_cast<double>(scratch[i]);
-  };
-  add_product(x, sums.own);
-  add_product(z, sums.cross);
-  for (std::int64_t p = 0; p < places; ++p)
-    for (std::int64_t i = 0; i < k; ++i) {
-      sums.mean[at(i)] += static_cast<double>(x[at(p * k + i)]);
-      sums.wanted[at(i)] += static_cast<double>(z[at(p * k + i)]);
-    }
-  for (std::int64_t i = 0; i < k; ++i)
-    PARE_CHECK(std::isfinite(sums.own.row(i)[i]) && std::isfinite(sums.wanted[at(i)]),
-               invalid_argument, node_.name,
-               "expected finite inputs of the layer on the calibration data, got NaN or infinity");
+  PARE_CHECK(add_rows(x, sums.mean) && add_rows(z, sums.wanted), invalid_argument, node_.name,
+             "expected finite inputs of the layer on the calibration data, got NaN or infinity");
   std::vector<float> y(at(places * form_.rows));
   product(places, form_.rows, k, {z.data(), k}, {weights_.data() + g * form_.rows * k, k, true},
           y.data(), form_.rows, false);
+  PARE_CHECK(add_rows(y, sums.output), invalid_argument, node_.name,
+             "expected outputs of the layer on the calibration data that f32 holds, got NaN or "
+             "infinity");
   keep(g, x, y, places);
   for (std::int64_t p = 0; p < places; ++p)
     for (std::int64_t r = 0; r < form_.rows; ++r) {
       const auto v = static_cast<double>(y[at(p * form_.rows + r)]);
       sums.power[at(r)] += v * v;
     }
+  // The first batch decides.
+  if (sums.x_shift.empty()) {
+    const bool shifts = varies_little(x, sums.mean, places);
+    const auto shift = [&](double sum) {
+      return shifts ? static_cast<float>(sum / static_cast<double>(places)) : 0.0F;
+    };
+    std::ranges::transform(sums.mean, std::back_inserter(sums.x_shift), shift);
+    std::ranges::transform(sums.wanted, std::back_inserter(sums.z_shift), shift);
+  }
+  subtract(x, sums.x_shift);
+  subtract(z, sums.z_shift);
+  std::vector<float> scratch(at(k * k));
+  const auto add_product = [&](const std::vector<float>& other, SquareMatrix& to) {
+    product(k, k, places, {x.data(), k, true}, {other.data(), k}, scratch.data(), k, false);
+    PARE_CHECK(add_rows(scratch, to.data), invalid_argument, node_.name,
+               "expected inputs of the layer whose products f32 holds, got inputs up to {:.3g}",
+               std::max(largest(x, sums.x_shift), largest(z, sums.z_shift)));
+  };
+  add_product(x, sums.own);
+  add_product(z, sums.cross);
 }
 
 // Every so many places, so that those of all batches take 256 MB.
@@ -240,12 +295,41 @@ void LayerMoments::keep(std::int64_t g, const std::vector<float>& x, const std::
 
 LayerMoments::Group LayerMoments::group(std::int64_t g) const {
   PARE_ASSERT(places_ > 0);
-  Group group = sums_[at(g)];
+  const Sums& sums = sums_[at(g)];
+  Group group{sums.own, sums.cross, sums.mean, sums.wanted, sums.power};
   const auto n = static_cast<double>(places_);
-  for (std::vector<double>* sums :
+  for (std::vector<double>* all :
        {&group.own.data, &group.cross.data, &group.mean, &group.wanted, &group.power})
-    for (double& v : *sums) v /= n;
+    for (double& v : *all) v /= n;
+  // What the means differ from the shifts by.
+  const auto rest = [](const std::vector<double>& mean, const std::vector<float>& shift) {
+    std::vector<double> differences(mean.size());
+    for (std::size_t i = 0; i < mean.size(); ++i)
+      differences[i] = mean[i] - static_cast<double>(shift[i]);
+    return differences;
+  };
+  const std::vector<double> x = rest(group.mean, sums.x_shift);
+  add_products(group.own, x, x, -1);
+  add_products(group.cross, x, rest(group.wanted, sums.z_shift), -1);
+  for (std::int64_t i = 0; i < group.own.size; ++i)
+    group.own.row(i)[i] = std::max(0.0, group.own.row(i)[i]);
+  for (std::size_t r = 0; r < group.power.size(); ++r) {
+    const double mean = sums.output[r] / n;
+    group.power[r] = std::max(0.0, group.power[r] - mean * mean);
+  }
   return group;
+}
+
+SquareMatrix LayerMoments::Group::own_with_means() const {
+  SquareMatrix result = own;
+  add_products(result, mean, mean, 1);
+  return result;
+}
+
+SquareMatrix LayerMoments::Group::cross_with_means() const {
+  SquareMatrix result = cross;
+  add_products(result, mean, wanted, 1);
+  return result;
 }
 
 }  // namespace pare::quantize

@@ -39,18 +39,23 @@ class LayerMoments {
                std::uint64_t seed, std::int64_t kept = 0);
 
   /// Adds a batch of inputs of equal shapes. Throws shape_mismatch where the shapes differ and
-  /// invalid_argument, naming the layer, for values that are NaN or infinite.
+  /// invalid_argument, naming the layer, for values that are NaN or infinite and for values whose
+  /// outputs or products f32 does not hold.
   void add(const Tensor& x, const Tensor& z);
 
+  const std::string& layer() const { return node_.name; }
   const LayerForm& form() const { return form_; }
   std::int64_t places() const { return places_; }
 
   struct Group {
-    SquareMatrix own;            ///< E[x xᵀ]
-    SquareMatrix cross;          ///< E[x zᵀ]
+    SquareMatrix own;            ///< E[(x − E[x]) (x − E[x])ᵀ]; its diagonal is not negative
+    SquareMatrix cross;          ///< E[(x − E[x]) (z − E[z])ᵀ]
     std::vector<double> mean;    ///< E[x]
     std::vector<double> wanted;  ///< E[z]
-    std::vector<double> power;   ///< per row: E[(w z)²]
+    std::vector<double> power;   ///< per row: E[(w z − E[w z])²]
+    /// E[x xᵀ] and E[x zᵀ].
+    SquareMatrix own_with_means() const;
+    SquareMatrix cross_with_means() const;
   };
   /// Places of a group as they are: x [places × columns] and w z [places × rows].
   struct Samples {
@@ -63,8 +68,16 @@ class LayerMoments {
   Group group(std::int64_t g) const;
 
  private:
-  void sum(std::int64_t g, const std::vector<float>& x, const std::vector<float>& z,
-           std::int64_t places, bool parallel);
+  // Sums over places, own and cross of differences from shifts: what is left of squares less the
+  // square of a mean is noise where inputs hardly vary. Else the shifts are 0.
+  struct Sums {
+    SquareMatrix own, cross;
+    std::vector<double> mean, wanted, output, power;
+    std::vector<float> x_shift = {}, z_shift = {};
+  };
+  // Leaves x and z shifted.
+  void sum(std::int64_t g, std::vector<float>& x, std::vector<float>& z, std::int64_t places,
+           bool parallel);
   void keep(std::int64_t g, const std::vector<float>& x, const std::vector<float>& y,
             std::int64_t places);
 
@@ -76,7 +89,7 @@ class LayerMoments {
   std::uint64_t seed_;
   std::int64_t samples_ = 0;
   std::int64_t places_ = 0;
-  std::vector<Group> sums_;
+  std::vector<Sums> sums_;
   std::vector<Samples> samples_of_;  // by group
   std::int64_t kept_batches_;
 };

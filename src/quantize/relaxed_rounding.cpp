@@ -13,6 +13,7 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+constexpr std::int64_t kStepsUntilAsked = 50;
 constexpr float kStretch = 1.2F, kShift = -0.1F;  // of the sigmoid, so that it reaches 0 and 1
 
 float clip(const RelaxedProblem& p, float y) {
@@ -40,6 +41,10 @@ class Relaxation {
         of_v_(start.codes.size()),
         of_bias_(start.bias.size()) {
     for (std::size_t i = 0; i < v_.size(); ++i) {
+      if (targets[i] == 0) {  // pruned: h is 0 and, that far out, has no slope
+        v_[i] = -30;
+        continue;
+      }
       const double target = targets[i] / static_cast<double>(scale(i));
       const double code = start.codes[i];
       double below = target >= code ? code : code - 1;
@@ -53,7 +58,7 @@ class Relaxation {
     samples_ = static_cast<std::int64_t>(p_.outputs.size()) / p_.rows;
   }
 
-  RoundedProduct run(Generator generator) {
+  RoundedProduct run(Generator generator, const std::function<bool()>& go_on) {
     const std::int64_t batch = std::min(o_.batch, samples_);
     x_.resize(at(batch * p_.columns));
     y_.resize(at(batch * p_.rows));
@@ -63,6 +68,7 @@ class Relaxation {
     unit_ = loss > 0 ? static_cast<float>(static_cast<double>(p_.rows * p_.columns) / loss) : 1;
     const double warm = o_.warm_start * static_cast<double>(o_.iterations);
     for (std::int64_t i = 0; i < o_.iterations; ++i) {
+      if (i % kStepsUntilAsked == 0 && go_on && !go_on()) break;
       draw(batch, generator);
       const auto now = static_cast<double>(i);
       // Half a cosine from the first β to the last, once the net has settled without it.
@@ -210,8 +216,7 @@ double product_loss(const RelaxedProblem& p, const RoundedProduct& product) {
 
 RoundedProduct relax(const RelaxedProblem& problem, const RoundedProduct& start,
                      const std::vector<double>& targets, const RelaxationOptions& options,
-                     bool correct, std::uint64_t seed) {
-  RoundedProduct found = Relaxation(problem, start, targets, options, correct).run(Generator(seed));
+                     bool correct, std::uint64_t seed, const std::function<bool()>& go_on) {
   RoundedProduct best = start;
   auto consider = [&, least = product_loss(problem, start)](RoundedProduct tried) mutable {
     if (correct) correct_means(problem, tried);
@@ -221,7 +226,13 @@ RoundedProduct relax(const RelaxedProblem& problem, const RoundedProduct& start,
     }
   };
   consider(start);
-  consider(std::move(found));
+  // Less than f32 sums are rounded by is nothing to gain.
+  double power = 0;
+  for (const float y : problem.outputs) power += static_cast<double>(y) * static_cast<double>(y);
+  constexpr double kRounding = 1e-11;
+  const std::int64_t samples = static_cast<std::int64_t>(problem.outputs.size()) / problem.rows;
+  if (product_loss(problem, best) * static_cast<double>(samples) <= kRounding * power) return best;
+  consider(Relaxation(problem, start, targets, options, correct).run(Generator(seed), go_on));
   return best;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "pare/quantize/rounding.h"
@@ -32,9 +33,10 @@ double product_loss(const RelaxedProblem& problem, const RoundedProduct& product
 /// clamp(1.2·sigmoid(V) − 0.1, 0, 1) is trained by Adam on the loss of random samples and λ·Σ(1 −
 /// |2h − 1|^β), biases with it where `correct` (Nagel et al., "Up or Down? Adaptive Rounding for
 /// Post-Training Quantization", 2020). Then h is rounded: the codes are whole. Of that and the
-/// start the one of less loss is given. The same seed gives the same codes, whatever the threads.
+/// start the one of less loss is given. A target that is exactly 0 gets code 0. The same seed gives
+/// the same codes, whatever the threads. `go_on` is asked every 50 steps; false ends them there.
 RoundedProduct relax(const RelaxedProblem& problem, const RoundedProduct& start,
                      const std::vector<double>& targets, const RelaxationOptions& options,
-                     bool correct, std::uint64_t seed);
+                     bool correct, std::uint64_t seed, const std::function<bool()>& go_on = {});
 
 }  // namespace pare::quantize

@@ -18,11 +18,47 @@ using ConstMap = Eigen::Map<const Matrix>;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-Eigen::LLT<Matrix> factorized(const Matrix& a) {
+Eigen::LLT<Matrix> factorized(const Matrix& a, const std::string& where) {
   Eigen::LLT<Matrix> llt(a);
-  PARE_CHECK(llt.info() == Eigen::Success && a.allFinite(), invalid_argument, "round_rows",
-             "expected finite, positive definite moments of {} columns, got others", a.rows());
+  PARE_CHECK(llt.info() == Eigen::Success && a.allFinite(), invalid_argument, where,
+             "expected finite, positive definite moments of {} columns, got others, which a larger "
+             "damping may mend",
+             a.rows());
   return llt;
+}
+
+// X of the least X A Xᵀ / 2 − X Bᵀ, row by row, with X = 0 where `free` [rows × columns] is 0 and
+// not 1: conjugate gradients from 0, of which every step lowers it.
+Matrix restricted_solution(const ConstMap& a, const Matrix& b, const Matrix& free) {
+  constexpr int kSteps = 40;
+  constexpr double kEnough = 1e-12;  // of the squared residual
+  const auto dots = [](const Matrix& left, const Matrix& right) -> Eigen::ArrayXd {
+    return left.cwiseProduct(right).rowwise().sum().array();
+  };
+  // Rows that are done, and empty ones, stand still.
+  const auto ratio = [](const Eigen::ArrayXd& above,
+                        const Eigen::ArrayXd& below) -> Eigen::ArrayXd {
+    return (below > 0).select(above / below, 0.0);
+  };
+  const Eigen::RowVectorXd weigh = a.diagonal().cwiseInverse().transpose();
+  Matrix x = Matrix::Zero(b.rows(), b.cols());
+  Matrix residual = b.cwiseProduct(free);
+  Matrix scaled = residual * weigh.asDiagonal();
+  Matrix direction = scaled;
+  Eigen::ArrayXd size = dots(residual, scaled);
+  const Eigen::ArrayXd enough = kEnough * size;
+  for (int step = 0; step < kSteps && (size > enough).any(); ++step) {
+    const Matrix product = (direction * a).cwiseProduct(free);
+    const Eigen::ArrayXd length =
+        (size > enough).select(ratio(size, dots(direction, product)), 0.0);
+    x += length.matrix().asDiagonal() * direction;
+    residual -= length.matrix().asDiagonal() * product;
+    scaled = residual * weigh.asDiagonal();
+    const Eigen::ArrayXd now = dots(residual, scaled);
+    direction = scaled + ratio(now, size).matrix().asDiagonal() * direction;
+    size = now;
+  }
+  return x;
 }
 
 // How the codes of some columns of a row stand for numbers: less their zero point, low … high.
@@ -60,8 +96,10 @@ class Rounder {
       for (std::int64_t k = 0; k < a_.size; ++k)
         ordered(i, k) = a_.row(order_[at(i)])[order_[at(k)]];
     // A⁻¹ = Uᵀ U with U upper triangular: the rows of U say how an error spreads.
-    const Matrix inverse = factorized(ordered).solve(Matrix::Identity(a_.size, a_.size));
-    Eigen::Map<Matrix>(upper_.data.data(), a_.size, a_.size) = factorized(inverse).matrixU();
+    const Matrix inverse =
+        factorized(ordered, problem.where).solve(Matrix::Identity(a_.size, a_.size));
+    Eigen::Map<Matrix>(upper_.data.data(), a_.size, a_.size) =
+        factorized(inverse, problem.where).matrixU();
   }
 
   // How many scales a row has.
@@ -130,7 +168,7 @@ class Rounder {
     for (std::int64_t i = 0; i < a_.size; ++i) rest[at(i)] = target[order_[at(i)]];
     for (std::int64_t i = 0; i < a_.size; ++i) {
       const Steps& s = steps[scale_of(order_[at(i)])];
-      const double code = s.nearest(rest[at(i)]);
+      const double code = target[order_[at(i)]] == 0 ? 0 : s.nearest(rest[at(i)]);
       codes[order_[at(i)]] = code;
       const double* u = upper_.row(i);
       const double error = (rest[at(i)] - s.value(code)) / u[i];
@@ -147,6 +185,7 @@ class Rounder {
     for (int sweep = 0; sweep < problem_.sweeps; ++sweep) {
       bool changed = false;
       for (const std::int64_t i : order_) {
+        if (target[i] == 0) continue;
         const double* row = a_.row(i);
         const Steps& s = steps[scale_of(i)];
         // Half a step and a little: a change that gains nothing but rounding would go on for ever.
@@ -187,14 +226,33 @@ double quadratic(const SquareMatrix& moments, const double* row) {
 }
 
 std::vector<double> shifted_targets(const SquareMatrix& moments, const SquareMatrix& difference,
-                                    const std::vector<double>& weights) {
+                                    const std::vector<double>& weights, const std::string& where) {
   const std::int64_t n = moments.size;
   const auto rows = static_cast<std::int64_t>(weights.size()) / n;
+  const ConstMap a(moments.data.data(), n, n);
   const ConstMap w(weights.data(), rows, n);
   const Matrix right = ConstMap(difference.data.data(), n, n) * w.transpose();
-  const Matrix shift = factorized(ConstMap(moments.data.data(), n, n)).solve(right);
+  const Matrix shift = factorized(a, where).solve(right);
   std::vector<double> targets(weights.size());
-  Eigen::Map<Matrix>(targets.data(), rows, n) = w + shift.transpose();
+  Eigen::Map<Matrix> result(targets.data(), rows, n);
+  result = w + shift.transpose();
+
+  std::vector<std::int64_t> pruned;
+  for (std::int64_t r = 0; r < rows; ++r)
+    if ((w.row(r).array() == 0).any()) pruned.push_back(r);
+  // So many rows at once that A is read for all of them; the same ones whatever the threads.
+  constexpr std::int64_t kRows = 16;
+  const auto count = static_cast<std::int64_t>(pruned.size());
+  parallel_for(0, (count + kRows - 1) / kRows, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c) {
+      const std::vector<std::int64_t> some(pruned.begin() + c * kRows,
+                                           pruned.begin() + std::min(count, (c + 1) * kRows));
+      const Matrix given = w(some, Eigen::all);
+      const Matrix free = (given.array() != 0).cast<double>();
+      result(some, Eigen::all) =
+          given + restricted_solution(a, right(Eigen::all, some).transpose(), free);
+    }
+  });
   return targets;
 }
 

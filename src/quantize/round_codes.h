@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace pare::quantize {
@@ -27,6 +28,7 @@ struct RoundingProblem {
   std::vector<std::int64_t> scale_of = {};
   /// As the scales; empty: 0. Codes come back less their zero points.
   std::vector<std::int32_t> zero_points = {};
+  std::string where = "round_rows";  ///< in errors: the layer
 };
 
 struct RoundedRows {
@@ -37,16 +39,20 @@ struct RoundedRows {
 /// Rounds the rows of `targets` [rows × columns]. First column by column, the error of each made up
 /// for by those that follow (Frantar et al., "GPTQ", 2023; columns of the largest moments first),
 /// then by coordinate descent over all codes, which ends where no single code can be changed for
-/// the better. Never worse than codes rounded to nearest with the given scales. Throws
-/// invalid_argument where A is not positive definite.
+/// the better. A target that is exactly 0, a pruned weight's, keeps code 0: what it should have
+/// made up for is left to those that follow it. Never worse than codes rounded to nearest with the
+/// given scales. Throws invalid_argument where A is not positive definite.
 RoundedRows round_rows(const RoundingProblem& problem, const std::vector<double>& targets,
                        const std::vector<float>& scales);
 
 /// The targets that make up for an input that differs from the one the weights were made for:
 /// w + A⁻¹ D wᵀ, row by row, where D [columns × columns] is the cross moment of the given and the
-/// wanted input less the moments of the given one. Throws as round_rows.
+/// wanted input less the moments of the given one. Weights that are exactly 0 keep 0: the others of
+/// their row solve what is left of A and D (by some steps of conjugate gradients). Throws as
+/// round_rows, with `where` in the error.
 std::vector<double> shifted_targets(const SquareMatrix& moments, const SquareMatrix& difference,
-                                    const std::vector<double>& weights);
+                                    const std::vector<double>& weights,
+                                    const std::string& where = "shifted_targets");
 
 /// Signal to noise of two powers, in dB; large and finite without noise.
 double decibels(double signal, double noise);

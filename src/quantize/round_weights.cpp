@@ -59,24 +59,27 @@ class Rounding {
     std::vector<std::string> names;
     for (const Graph::Node& node : graph_.nodes())
       if (weight_quantizer(graph_, node) >= 0) names.push_back(node.name);
-    LayerProgress progress{"", 0, static_cast<std::int64_t>(names.size())};
-    bool stopped = false;
+    progress_.layers = static_cast<std::int64_t>(names.size());
     for (const std::string& name : names) {
-      progress.layer = name;
-      stopped = stopped || (options_.progress && !options_.progress(progress));
+      progress_.layer = name;
       const Graph::Node& node = graph_.node(graph_.find_node(name));
       report_.layers.push_back({.name = name, .op = node.call.op->name});
-      if (stopped)
+      if (!go_on())
         report_.layers.back().note = "stopped before it";
       else
         fit(name, report_.layers.back());
-      ++progress.done;
+      ++progress_.done;
     }
     graph_.verify();
     return {std::move(graph_), std::move(report_)};
   }
 
  private:
+  bool go_on() {
+    stopped_ = stopped_ || (options_.progress && !options_.progress(progress_));
+    return !stopped_;
+  }
+
   LayerMoments moments_of(const Graph::Node& node, const Tensor& weight) const {
     const Plan quantized = plan_before(convert(graph_, options_.convert).graph, node.name);
     const Plan reference = plan_before(float_, node.name);
@@ -108,7 +111,8 @@ class Rounding {
     const Tensor nearest = evaluate(node.inputs[at(weight_input)]);
     const bool has_bias =
         bias_input >= 0 && at(bias_input) < node.inputs.size() && node.inputs[at(bias_input)] >= 0;
-    Fit fit{.form = form,
+    Fit fit{.layer = name,
+            .form = form,
             .qmax = quantizer.call.attributes.as<FakeQuantizeAttributes>().qmax,
             .round = options_.round_weights,
             .correct = options_.correct_bias && bias_input >= 0,
@@ -132,8 +136,10 @@ class Rounding {
     for (std::int64_t g = 0; g < form.groups; ++g)
       fit_group(fit, g, moments.group(g), moments.take_samples(g), line);
     line.relaxed = fit.loss_before > 0 ? fit.loss_after / fit.loss_before : 1;
-    line.before = decibels(fit.signal, fit.noise_before);
-    line.after = decibels(fit.signal, fit.noise_after);
+    // An output that is constant but for rounding has the level of its square.
+    const double signal = fit.signal > 1e-10 * fit.means ? fit.signal : fit.means;
+    line.before = decibels(signal, fit.noise_before);
+    line.after = decibels(signal, fit.noise_after);
     line.weights = static_cast<std::int64_t>(fit.rows.size());
     line.fitted = true;
     set_layer(n, fit, weight.shape());
@@ -161,6 +167,7 @@ class Rounding {
 
   // A layer, its weight as rows (one for each output channel).
   struct Fit {
+    std::string layer;
     LayerForm form;
     std::int64_t qmax;
     bool round, correct;
@@ -169,35 +176,33 @@ class Rounding {
     std::vector<float> scales = {};
     std::vector<float> bias = {}, float_bias = {};
     Bounds clip = {-INFINITY, INFINITY};  // of the activation that follows
-    double signal = 0, noise_before = 0, noise_after = 0;
+    double signal = 0, means = 0, noise_before = 0, noise_after = 0;
     double loss_before = 0, loss_after = 0;  // of the relaxation
   };
 
-  // The moments less what the bias takes: the products of the means.
-  static SquareMatrix centred(const SquareMatrix& m, const std::vector<double>& left,
-                              const std::vector<double>& right) {
-    SquareMatrix result = m;
-    for (std::int64_t i = 0; i < m.size; ++i)
-      for (std::int64_t k = 0; k < m.size; ++k) result.row(i)[k] -= left[at(i)] * right[at(k)];
-    return result;
-  }
-
   // The weights that, on the quantized input, come closest to the float layer's output; `moments`
-  // gets what errors of codes are weighed with.
+  // gets what errors of codes are weighed with: without the means where the bias takes those.
   std::vector<double> targets_of(const Fit& fit, std::int64_t first, const LayerMoments::Group& m,
                                  SquareMatrix* moments) const {
     const std::int64_t k = fit.form.columns;
-    SquareMatrix own = fit.correct ? centred(m.own, m.mean, m.mean) : m.own;
-    SquareMatrix difference = fit.correct ? centred(m.cross, m.mean, m.wanted) : m.cross;
-    double trace = 0;
+    SquareMatrix own = fit.correct ? m.own : m.own_with_means();
+    SquareMatrix difference = fit.correct ? m.cross : m.cross_with_means();
+    double varying = 0, all = 0;  // the traces, without the means and with them
     for (std::size_t i = 0; i < own.data.size(); ++i) difference.data[i] -= own.data[i];
-    for (std::int64_t i = 0; i < k; ++i) trace += own.row(i)[i];
+    for (std::int64_t i = 0; i < k; ++i) {
+      varying += own.row(i)[i];
+      all += m.own.row(i)[i] + m.mean[at(i)] * m.mean[at(i)];
+    }
+    // Inputs that vary by less than a hundredth of what they are hardly do so by more than their
+    // own rounding: no weights should be fitted to that.
+    constexpr double kLeastPart = 1e-4;
+    const double trace = std::max(varying, kLeastPart * all);
     const double damping = trace > 0 ? options_.damping * trace / static_cast<double>(k) : 1.0;
     for (std::int64_t i = 0; i < k; ++i) own.row(i)[i] += damping;
 
     const auto weights = fit.weight.begin() + first * k;
     std::vector<double> targets =
-        shifted_targets(own, difference, {weights, weights + fit.form.rows * k});
+        shifted_targets(own, difference, {weights, weights + fit.form.rows * k}, fit.layer);
     if (moments) *moments = std::move(own);
     return targets;
   }
@@ -207,8 +212,11 @@ class Rounding {
     SquareMatrix moments;
     const std::vector<double> targets = targets_of(fit, first, m, &moments);
     const auto scales = fit.scales.begin() + first;
-    const RoundedRows result = round_rows({moments, fit.qmax, options_.search_scales}, targets,
-                                          {scales, scales + fit.form.rows});
+    const RoundedRows result = round_rows({.moments = moments,
+                                           .qmax = fit.qmax,
+                                           .search_scales = options_.search_scales,
+                                           .where = fit.layer},
+                                          targets, {scales, scales + fit.form.rows});
     std::copy(result.scales.begin(), result.scales.end(), scales);
     for (std::size_t i = 0; i < result.codes.size(); ++i)
       fit.rows[at(first * k) + i] = result.scales[i / at(k)] * static_cast<float>(result.codes[i]);
@@ -216,7 +224,7 @@ class Rounding {
 
   // AdaRound's relaxation from the codes and biases that are there.
   void relax_group(Fit& fit, std::int64_t g, const LayerMoments::Group& m,
-                   LayerMoments::Samples samples) const {
+                   LayerMoments::Samples samples) {
     const std::int64_t k = fit.form.columns, first = g * fit.form.rows;
     RelaxedProblem problem{.rows = fit.form.rows,
                            .columns = k,
@@ -239,7 +247,7 @@ class Rounding {
     }
     const RoundedProduct found =
         relax(problem, start, targets_of(fit, first, m, nullptr), options_.relaxation, fit.correct,
-              options_.seed + static_cast<std::uint64_t>(g));
+              options_.seed + static_cast<std::uint64_t>(g), [this] { return go_on(); });
     fit.loss_before += product_loss(problem, start);
     fit.loss_after += product_loss(problem, found);
     for (std::size_t r = 0; r < at(fit.form.rows); ++r) fit.bias[at(first) + r] = found.bias[r];
@@ -248,7 +256,7 @@ class Rounding {
   }
 
   void fit_group(Fit& fit, std::int64_t g, const LayerMoments::Group& m,
-                 LayerMoments::Samples samples, RoundingReport::Layer& line) const {
+                 LayerMoments::Samples samples, RoundingReport::Layer& line) {
     const std::int64_t k = fit.form.columns;
     const std::int64_t first = g * fit.form.rows;
     const std::vector<float> given(fit.scales.begin() + first,
@@ -257,33 +265,36 @@ class Rounding {
       return std::vector<double>(numbers.begin() + (first + r) * k,
                                  numbers.begin() + (first + r + 1) * k);
     };
-    // By how much the mean output of a row is too low.
-    const auto missing = [&](std::int64_t r) {
-      const std::vector<double> w = row(fit.weight, r), after = row(fit.rows, r);
+    // By how much the mean output of a row is too low with some weights.
+    const auto missing = [&](const std::vector<double>& q, std::int64_t r) {
+      const std::vector<double> w = row(fit.weight, r);
       return std::inner_product(w.begin(), w.end(), m.wanted.begin(), 0.0) -
-             std::inner_product(after.begin(), after.end(), m.mean.begin(), 0.0);
+             std::inner_product(q.begin(), q.end(), m.mean.begin(), 0.0);
     };
     if (fit.round) round_group(fit, first, m);
     for (std::int64_t r = 0; fit.correct && r < fit.form.rows; ++r)
-      fit.bias[at(first + r)] += static_cast<float>(missing(r));
+      fit.bias[at(first + r)] += static_cast<float>(missing(row(fit.rows, r), r));
     if (fit.round && !samples.inputs.empty()) relax_group(fit, g, m, std::move(samples));
     for (std::int64_t r = 0; r < fit.form.rows; ++r) {
       const std::vector<double> w = row(fit.weight, r), before = row(fit.nearest, r),
                                 after = row(fit.rows, r);
-      std::vector<double> mixed(at(k));  // E[x (w z)]
+      std::vector<double> mixed(at(k));  // of x and w z
       for (std::int64_t i = 0; i < k; ++i)
         mixed[at(i)] = std::inner_product(w.begin(), w.end(), m.cross.row(i), 0.0);
+      // Without the mean, which is apart.
       const auto error = [&](const std::vector<double>& q) {
         return std::max(0.0, m.power[at(r)] -
                                  2 * std::inner_product(q.begin(), q.end(), mixed.begin(), 0.0) +
                                  quadratic(m.own, q.data()));
       };
-      const double mean = std::inner_product(w.begin(), w.end(), m.wanted.begin(), 0.0);
+      const auto squared = [](double v) { return v * v; };
       const double shift = static_cast<double>(fit.bias[at(first + r)]) -
                            static_cast<double>(fit.float_bias[at(first + r)]);
-      fit.signal += m.power[at(r)] - mean * mean;
-      fit.noise_before += error(before);
-      fit.noise_after += std::max(0.0, error(after) - 2 * shift * missing(r) + shift * shift);
+      const double mean = std::inner_product(w.begin(), w.end(), m.wanted.begin(), 0.0);
+      fit.signal += m.power[at(r)];
+      fit.means += squared(mean);
+      fit.noise_before += error(before) + squared(missing(before, r));
+      fit.noise_after += error(after) + squared(missing(after, r) - shift);
       for (std::int64_t i = 0; fit.round && i < k; ++i) {
         const auto code = [](double v, float scale) {
           return std::nearbyint(v / static_cast<double>(scale));
@@ -337,6 +348,8 @@ class Rounding {
   Graph float_;
   Graph graph_;
   RoundingReport report_;
+  LayerProgress progress_;
+  bool stopped_ = false;
 };
 
 }  // namespace

@@ -143,7 +143,7 @@ RowCodes gptq_codes(const std::vector<double>& weight, const ScaleLayout& layout
   result.codes = nearest.codes;
   const std::int64_t groups = moments.form().groups, rows = moments.form().rows;
   for (std::int64_t g = 0; g < groups; ++g) {
-    SquareMatrix own = moments.group(g).own;
+    SquareMatrix own = moments.group(g).own_with_means();
     double trace = 0;
     for (std::int64_t i = 0; i < own.size; ++i) trace += own.row(i)[i];
     const double damping =
@@ -164,7 +164,8 @@ RowCodes gptq_codes(const std::vector<double>& weight, const ScaleLayout& layout
                     .search_scales = !layout.one && options.weight_observer == WeightObserver::mse,
                     .qmin = range.qmin,
                     .scale_of = layout.scale_of,
-                    .zero_points = zeros},
+                    .zero_points = zeros,
+                    .where = moments.layer()},
                    {weight.begin() + first * k, weight.begin() + end * k}, scales);
     std::copy(rounded.codes.begin(), rounded.codes.end(), result.codes.begin() + first * k);
     if (!layout.one)

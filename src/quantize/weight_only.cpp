@@ -247,7 +247,7 @@ class WeightQuantizer {
     double signal = 0, noise = 0;
     const std::int64_t rows = moments.form().rows, k = layout.columns;
     for (std::int64_t g = 0; g < moments.form().groups; ++g) {
-      const SquareMatrix own = moments.group(g).own;
+      const SquareMatrix own = moments.group(g).own_with_means();
       std::vector<double> error(at(k));
       for (std::int64_t r = g * rows; r < (g + 1) * rows; ++r) {
         for (std::int64_t c = 0; c < k; ++c)

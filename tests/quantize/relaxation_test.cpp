@@ -176,6 +176,24 @@ TEST_F(RelaxedNet, SameOnAnyNumberOfThreads) {
   EXPECT_GT(sqnr(convert(round_weights(prepared_, data_, other).graph).graph), 0);
 }
 
+// Not only between layers: these steps would take hours.
+TEST_F(RelaxedNet, StopsInTheMiddleOfALayer) {
+  RoundingOptions options = relaxed(100'000'000);
+  int asked = 0;
+  options.progress = [&](const LayerProgress& progress) {
+    EXPECT_EQ(progress.layer, "stem");
+    EXPECT_EQ(progress.done, 0);
+    return ++asked < 6;
+  };
+  const Rounded rounded = round_weights(prepared_, data_, options);
+  EXPECT_EQ(asked, 6);
+  EXPECT_TRUE(rounded.report.layers[0].fitted);
+  EXPECT_LE(rounded.report.layers[0].relaxed, 1);
+  for (std::size_t l = 1; l < rounded.report.layers.size(); ++l)
+    EXPECT_EQ(rounded.report.layers[l].note, "stopped before it");
+  EXPECT_GT(convert(rounded.graph).report.nodes.size(), 0U);
+}
+
 TEST_F(RelaxedNet, Refusals) {
   const auto expect = [&](std::initializer_list<std::string> words, const RelaxationOptions& r) {
     expect_error(ErrorCode::invalid_argument, words, [&] {

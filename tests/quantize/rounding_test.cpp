@@ -11,6 +11,7 @@
 #include "pare/pare.h"
 #include "quantize/golden_rounding.h"
 #include "quantize/layer_moments.h"
+#include "quantize/moments.h"
 #include "quantize/nets.h"
 #include "quantize/round_codes.h"
 
@@ -21,6 +22,7 @@ using test::Branchy;
 using test::expect_error;
 using test::graph_of;
 using test::infer_with;
+using test::random_moments;
 
 template <std::size_t N> std::vector<double> all(const double (&values)[N]) {
   return {std::begin(values), std::end(values)};
@@ -28,19 +30,6 @@ template <std::size_t N> std::vector<double> all(const double (&values)[N]) {
 template <std::size_t N> SquareMatrix square(const double (&values)[N]) {
   SquareMatrix m(golden_rounding::kColumns);
   m.data = all(values);
-  return m;
-}
-
-// Positive definite, with strongly related columns.
-SquareMatrix random_moments(std::int64_t n, Generator& generator) {
-  const auto x = generator.normal({3 * n, n}).to_vector<float>();
-  SquareMatrix m(n);
-  for (std::int64_t p = 0; p < 3 * n; ++p)
-    for (std::int64_t i = 0; i < n; ++i)
-      for (std::int64_t k = 0; k < n; ++k)
-        m.row(i)[k] +=
-            (x[static_cast<std::size_t>(p * n + i)] + 0.5 * x[static_cast<std::size_t>(p * n)]) *
-            (x[static_cast<std::size_t>(p * n + k)] + 0.5 * x[static_cast<std::size_t>(p * n)]);
   return m;
 }
 
@@ -131,8 +120,11 @@ TEST(RoundRows, MostlyFindsTheBestOfAllCodes) {
 TEST(RoundRows, RefusesMomentsThatAreNone) {
   SquareMatrix m(2);
   m.data = {1, 2, 2, 1};
-  expect_error(ErrorCode::invalid_argument, {"positive definite", "2 columns"}, [&] {
-    round_rows({m}, {1, 1}, {0.1F});
+  expect_error(ErrorCode::invalid_argument, {"a layer: ", "positive definite", "2 columns"}, [&] {
+    round_rows({.moments = m, .where = "a layer"}, {1, 1}, {0.1F});
+  });
+  expect_error(ErrorCode::invalid_argument, {"a layer: ", "positive definite", "2 columns"}, [&] {
+    shifted_targets(m, SquareMatrix(2), {1, 1}, "a layer");
   });
   m.data = {1, std::numeric_limits<double>::quiet_NaN(), 0, 1};
   expect_error(ErrorCode::invalid_argument, {"positive definite"}, [&] {
@@ -141,7 +133,7 @@ TEST(RoundRows, RefusesMomentsThatAreNone) {
 }
 
 // Moments of every place, against sums over the op's own results: applying the layer to a picture
-// sums over what `own` and `mean` average.
+// sums over what `own` and `mean` average. Once more of inputs that vary little beside their mean.
 TEST(LayerMoments, AreThoseOfTheLayer) {
   struct Case {
     Conv2dAttributes attributes;
@@ -154,46 +146,72 @@ TEST(LayerMoments, AreThoseOfTheLayer) {
       {{.stride = {1, 1}, .padding = {1, 1, 1, 1}, .groups = 4}, {2, 4, 5, 5}, {4, 1, 3, 3}},
   };
   Generator generator(6);
-  for (const Case& c : cases) {
-    const Tensor x = generator.normal(c.x), z = generator.normal(c.x);
-    const Tensor w = generator.normal(c.weight);
-    Graph::Node node;
-    node.name = "layer";
-    node.call = {&kConv2d, Attributes::of(c.attributes)};
-    LayerMoments moments(node, w, 1000, 1);
-    moments.add(x.to(MemoryFormat::channels_last), z);
-    const Tensor y = conv2d(x, w, {}, c.attributes), wanted = conv2d(z, w, {}, c.attributes);
-    const auto a = y.to_vector<float>(), b = wanted.to_vector<float>();
-    const std::int64_t pixels = y.dim(2) * y.dim(3), outputs = y.dim(1);
-    EXPECT_EQ(moments.places(), y.dim(0) * pixels);
-    const LayerForm form = moments.form();
-    const std::vector<double> rows = weight_rows(node, w);
-    for (std::int64_t o = 0; o < outputs; ++o) {
-      double mean = 0, own = 0, cross = 0, power = 0;
-      for (std::int64_t n = 0; n < y.dim(0); ++n)
-        for (std::int64_t p = 0; p < pixels; ++p) {
-          const auto i = static_cast<std::size_t>((n * outputs + o) * pixels + p);
-          mean += a[i];
-          own += static_cast<double>(a[i]) * a[i];
-          cross += static_cast<double>(a[i]) * b[i];
-          power += static_cast<double>(b[i]) * b[i];
+  for (const Case& c : cases)
+    for (const float offset : {0.0F, 40.0F}) {
+      Conv2dAttributes attributes = c.attributes;
+      if (offset != 0) attributes.padding = {0, 0, 0, 0};  // zeros would vary
+      const Tensor x = generator.normal(c.x, offset), z = generator.normal(c.x, offset);
+      const Tensor w = generator.normal(c.weight);
+      Graph::Node node;
+      node.name = "layer";
+      node.call = {&kConv2d, Attributes::of(attributes)};
+      LayerMoments moments(node, w, 1000, 1);
+      moments.add(x.to(MemoryFormat::channels_last), z);
+      const Tensor y = conv2d(x, w, {}, attributes), wanted = conv2d(z, w, {}, attributes);
+      const auto a = y.to_vector<float>(), b = wanted.to_vector<float>();
+      const std::int64_t pixels = y.dim(2) * y.dim(3), outputs = y.dim(1);
+      EXPECT_EQ(moments.places(), y.dim(0) * pixels);
+      const LayerForm form = moments.form();
+      const std::vector<double> rows = weight_rows(node, w);
+      for (std::int64_t o = 0; o < outputs; ++o) {
+        double mean = 0, of_wanted = 0, own = 0, cross = 0, power = 0;
+        for (std::int64_t n = 0; n < y.dim(0); ++n)
+          for (std::int64_t p = 0; p < pixels; ++p) {
+            const auto i = static_cast<std::size_t>((n * outputs + o) * pixels + p);
+            mean += a[i];
+            of_wanted += b[i];
+            own += static_cast<double>(a[i]) * a[i];
+            cross += static_cast<double>(a[i]) * b[i];
+            power += static_cast<double>(b[i]) * b[i];
+          }
+        const auto places = static_cast<double>(moments.places());
+        mean /= places;
+        of_wanted /= places;
+        own = own / places - mean * mean;
+        cross = cross / places - mean * of_wanted;
+        power = power / places - of_wanted * of_wanted;
+        const LayerMoments::Group group = moments.group(o / form.rows);
+        const double* r = rows.data() + o * form.columns;
+        double group_mean = 0, group_cross = 0;
+        for (std::int64_t i = 0; i < form.columns; ++i) {
+          group_mean += r[i] * group.mean[static_cast<std::size_t>(i)];
+          for (std::int64_t k = 0; k < form.columns; ++k)
+            group_cross += r[i] * group.cross.row(i)[k] * r[k];
         }
-      const auto places = static_cast<double>(moments.places());
-      const LayerMoments::Group group = moments.group(o / form.rows);
-      const double* r = rows.data() + o * form.columns;
-      double group_mean = 0, group_cross = 0;
-      for (std::int64_t i = 0; i < form.columns; ++i) {
-        group_mean += r[i] * group.mean[static_cast<std::size_t>(i)];
-        for (std::int64_t k = 0; k < form.columns; ++k)
-          group_cross += r[i] * group.cross.row(i)[k] * r[k];
+        EXPECT_NEAR(group_mean, mean, 1e-4 + 1e-6 * std::fabs(mean));
+        EXPECT_NEAR(quadratic(group.own, r), own, 2e-4 * own);
+        EXPECT_NEAR(group_cross, cross, 1e-3 * own);
+        EXPECT_NEAR(group.power[static_cast<std::size_t>(o % form.rows)], power, 2e-4 * power);
+        const double squares = own + mean * mean;
+        EXPECT_NEAR(quadratic(group.own_with_means(), r), squares, 1e-4 * squares);
       }
-      EXPECT_NEAR(group_mean, mean / places, 1e-4);
-      EXPECT_NEAR(quadratic(group.own, r), own / places, 1e-4 * own / places);
-      EXPECT_NEAR(group_cross, cross / places, 1e-3 * own / places);
-      EXPECT_NEAR(group.power[static_cast<std::size_t>(o % form.rows)], power / places,
-                  1e-4 * power / places);
     }
-  }
+}
+
+// One column per output of a layer of two, and of them one constant.
+TEST(LayerMoments, OfConstantsHaveNoNoise) {
+  Graph::Node node;
+  node.name = "layer";
+  node.call = {&kLinear, {}};
+  const Tensor x = Tensor::from({0.3F, 7.1F, 0.3F, 7.1F, 0.3F, 7.1F}, {3, 2});
+  LayerMoments moments(node, Tensor::from({1, 2}, {1, 2}), 64, 1);
+  moments.add(x, x);
+  moments.add(x, x);
+  const LayerMoments::Group group = moments.group(0);
+  EXPECT_EQ(group.own.data, std::vector<double>(4, 0));
+  EXPECT_EQ(group.cross.data, std::vector<double>(4, 0));
+  EXPECT_EQ(group.mean[1], double{7.1F});
+  EXPECT_NEAR(group.own_with_means().row(0)[1], 0.3 * 7.1, 1e-6);
 }
 
 TEST(LayerMoments, DependOnNoBatchSplit) {
@@ -214,6 +232,7 @@ TEST(LayerMoments, DependOnNoBatchSplit) {
   const auto a = once.group(0).own.data, b = split.group(0).own.data, c = other.group(0).own.data;
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-5);
   EXPECT_GT(std::fabs(a[0] - c[0]), 1e-3);
+  EXPECT_GT(a[0], 0.1);
 }
 
 // --- whole nets
@@ -429,6 +448,45 @@ TEST_F(RoundWeights, StopsWhenAsked) {
   EXPECT_GT(convert(rounded.graph).report.nodes.size(), 0U);
 }
 
+// One sample, a constant, a sample again and again: what a layer reads behind the pooling does not
+// vary at all, and there is nothing but the mean to be put right.
+TEST_F(RoundWeights, DataThatHardlyVaries) {
+  Generator generator(12);
+  const Tensor one = generator.normal({1, 3, 8, 8}, 0.1F, 1);
+  const Tensor constant = Tensor::full({8, 3, 8, 8}, 3.0F);
+  const std::vector<std::vector<Tensors>> kinds = {{{one}},
+                                                   {{constant}},
+                                                   {{constant}, {constant}},
+                                                   {{concat({one, one, one, one}, 0)}, {one}},
+                                                   {{Tensor::zeros({8, 3, 8, 8})}},
+                                                   {{one * 1e-3F + 5.0F}}};
+  for (std::size_t kind = 0; kind < kinds.size(); ++kind)
+    for (const bool relaxes : {false, true})
+      for (const bool rounds : {true, false}) {
+        SCOPED_TRACE(testing::Message() << kind << " " << relaxes << " " << rounds);
+        const RoundingOptions options{
+            .round_weights = rounds,
+            .method = relaxes ? RoundingMethod::adaround : RoundingMethod::gptq_descent,
+            .relaxation = {.iterations = 50}};
+        const Rounded rounded = round_weights(prepared_, kinds[kind], options);
+        for (const RoundingReport::Layer& layer : rounded.report.layers) {
+          EXPECT_TRUE(layer.fitted) << layer.name;
+          EXPECT_TRUE(std::isfinite(layer.before) && std::isfinite(layer.after)) << layer.name;
+        }
+        const RoundingReport::Layer& fc = rounded.report.layers.back();
+        EXPECT_GT(fc.after, std::max(60.0, fc.before));  // but for rounding in f32
+        const Graph integer = convert(rounded.graph).graph;
+        EXPECT_LT(noise(integer, kinds[kind]), noise(convert(prepared_).graph, kinds[kind]));
+        // Codes are of the float weights: nothing else is known of them.
+        const auto w = float_.value(float_.find_value("fc.weight")).tensor.to_vector<float>();
+        const auto q = dequantized(integer, "fc.weight").to_vector<float>();
+        const auto scales = scale(integer, "fc.weight").to_vector<float>();
+        const std::size_t columns = w.size() / scales.size();
+        for (std::size_t i = 0; i < w.size(); ++i)
+          EXPECT_LT(std::fabs(q[i] - w[i]), 3 * scales[i / columns]) << i;
+      }
+}
+
 TEST_F(RoundWeights, Refusals) {
   const auto expect = [&](ErrorCode code, std::initializer_list<std::string> words,
                           const Graph& graph, const std::vector<Tensors>& data,
@@ -445,7 +503,10 @@ TEST_F(RoundWeights, Refusals) {
   expect(ErrorCode::shape_mismatch, {"[8, 4, 8, 8]"}, prepared_, {{Tensor::zeros({8, 4, 8, 8})}});
   Tensor bad = data_[0][0].clone();
   bad.mutable_data<float>()[17] = std::numeric_limits<float>::quiet_NaN();
-  expect(ErrorCode::invalid_argument, {"stem", "NaN"}, prepared_, {{bad}});
+  expect(ErrorCode::invalid_argument, {"stem: ", "finite inputs", "NaN"}, prepared_, {{bad}});
+  // Finite, but their products are not.
+  expect(ErrorCode::invalid_argument, {"stem: ", "products f32 holds", "e+37"}, prepared_,
+         {{data_[0][0] * 1e37F}});
 }
 
 }  // namespace

@@ -35,7 +35,9 @@ struct RelaxationOptions {
 };
 
 struct RoundingOptions {
-  bool round_weights = true;  ///< else every weight gets the nearest code
+  /// Else every weight gets the nearest code. A weight that is exactly 0, as pruned ones are, keeps
+  /// the code of 0 either way: the others of its row are fitted without it.
+  bool round_weights = true;
   RoundingMethod method = RoundingMethod::gptq_descent;
   RelaxationOptions relaxation = {};
   bool correct_bias = true;
@@ -45,11 +47,13 @@ struct RoundingOptions {
   /// decides).
   std::int64_t places = 64;
   /// Keeps the weights near their float values where the data says little: this part of the
-  /// moments' diagonal is added to it.
+  /// moments' diagonal is added to it (at least 1e-4 of that of E[x xᵀ], where the bias takes the
+  /// means).
   double damping = 0.01;
   std::uint64_t seed = 0;
   ConvertOptions convert = {};  ///< as the graph will be converted
-  /// Before every layer; false stops: the layers that are left keep the nearest codes.
+  /// Before every layer, and with adaround every 50 of its steps; false stops: the layers that are
+  /// left keep the nearest codes.
   std::function<bool(const LayerProgress& progress)> progress = {};
 };
 
@@ -58,9 +62,10 @@ struct PARE_API RoundingReport {
     std::string name;
     std::string op;
     bool fitted = false;
-    std::string note;   ///< why it was not, or why its codes are the nearest
-    double before = 0;  ///< SQNR of its output in dB, with nearest codes
-    double after = 0;   ///< the same with what was chosen
+    std::string note;  ///< why it was not, or why its codes are the nearest
+    /// SQNR of its output in dB, with nearest codes; a constant output counts by its square.
+    double before = 0;
+    double after = 0;  ///< the same with what was chosen
     /// With RoundingMethod::adaround: the part of the loss, with the activation that follows, which
     /// is left of that after gptq_descent; 1: it was not improved.
     double relaxed = 1;
@@ -91,8 +96,9 @@ struct Rounded {
 /// empirical form). Weights with zero points, with one scale or by group keep the nearest codes and
 /// get biases. The result holds weights that are exactly scale · code, for `convert`;
 /// `prepared` is unchanged. Throws invalid_state for a graph that is not from prepare or has seen
-/// no data, invalid_argument without data, for data with NaN or infinity (naming the layer) and for
-/// options out of range, and what running the graph throws for data of other shapes.
+/// no data, invalid_argument without data, naming the layer for inputs of it that are NaN, infinite
+/// or too large for their products, and for options out of range, and what running the graph throws
+/// for data of other shapes.
 PARE_API Rounded round_weights(const Graph& prepared, const Batches& data,
                                const RoundingOptions& options = {});
 

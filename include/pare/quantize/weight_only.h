@@ -44,6 +44,7 @@ struct WeightOnlyOptions {
   WeightObserver weight_observer = WeightObserver::mse;
   /// Codes by GPTQ, with `data`, where the layer is a linear one, a product with a matrix or a
   /// convolution over one or two axes. Else, and in embeddings, each weight gets the nearest code.
+  /// A weight that is exactly 0, as pruned ones are, keeps the code of 0 either way.
   bool gptq = false;
   /// Batches of the graph's inputs: for GPTQ, and for the outputs in the report.
   std::optional<Batches> data = {};
