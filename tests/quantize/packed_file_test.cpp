@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/packed_codes.h"
@@ -13,6 +14,7 @@
 #include "pare/core/ops/dequantize_weight.h"
 #include "pare/pare.h"
 #include "quantize/nets.h"
+#include "quantize/plan_layers.h"
 #include "temporary_folder.h"
 
 namespace pare::quantize {
@@ -237,8 +239,9 @@ TEST(PackedFile, CodesAndZeroPointsDecide) {
   }
 }
 
-/// x [4, 6], quantized or not, times a weight of 4-bit codes [6, 6], turned or not.
-Graph stored_product(bool quantizes, bool turned, bool has_zeros, const OpDef& reader) {
+/// x [6, 6], quantized or not, times a weight of codes [6, 6], turned or not.
+Graph stored_product(bool quantizes, bool turned, bool has_zeros, DType dtype,
+                     const OpDef& reader) {
   Graph graph;
   const auto leaf = [&](const char* name, const Tensor& t) {
     return graph.add_leaf(Graph::Kind::constant, name, t);
@@ -249,16 +252,18 @@ Graph stored_product(bool quantizes, bool turned, bool has_zeros, const OpDef& r
   int x = graph.add_input("x", {6, 6}, DType::f32);
   if (quantizes) {
     const int scale = leaf("x_scale", Tensor::scalar(0.05F));
-    const int zero = leaf("x_zero", Tensor::scalar(128, DType::i32));
+    std::vector<int> by{x, scale};
+    if (has_zeros) by.push_back(leaf("x_zero", Tensor::scalar(128, DType::i32)));
     const QuantizeAttributes to{.dtype = DType::u8, .axis = -1, .qmin = 0, .qmax = 255};
-    x = node("q", {&kQuantizeLinear, Attributes::of(to)}, {x, scale, zero});
-    x = node("dq", {&kDequantizeLinear, Attributes::of(DequantizeAttributes{})}, {x, scale, zero});
+    x = node("q", {&kQuantizeLinear, Attributes::of(to)}, by);
+    by[0] = x;
+    x = node("dq", {&kDequantizeLinear, Attributes::of(DequantizeAttributes{})}, by);
   }
   std::vector<std::int32_t> codes;
   for (int i = 0; i < 36; ++i) codes.push_back(i * 7 % 16 - 8);
-  std::vector<int> weight{leaf("w", codes_of(codes, {6, 6}, DType::i4)),
+  std::vector<int> weight{leaf("w", codes_of(codes, {6, 6}, dtype)),
                           leaf("w_scale", Generator(5).uniform({6}, 0.1F, 0.3F))};
-  if (has_zeros) weight.push_back(leaf("w_zero", codes_of(std::vector(6, 0), {6}, DType::i4)));
+  if (has_zeros) weight.push_back(leaf("w_zero", codes_of(std::vector(6, 0), {6}, dtype)));
   const DequantizeWeightAttributes by{.axis = turned ? 0 : 1};
   int w = node("w_dequantize", {&kDequantizeWeight, Attributes::of(by)}, weight);
   if (turned)
@@ -269,32 +274,34 @@ Graph stored_product(bool quantizes, bool turned, bool has_zeros, const OpDef& r
 }
 
 // What the file does not say, the layer does: its weight is bytes where it multiplies codes.
-TEST(PackedFile, ReadersDecideHowWeightsAreKept) {
+class WeightReaders : public testing::TestWithParam<std::tuple<bool, bool, bool, bool, DType>> {};
+
+TEST_P(WeightReaders, DecideHowWeightsAreKept) {
+  const auto [quantizes, turned, has_zeros, says_alone, dtype] = GetParam();
   const test::TemporaryFolder folder;
   const Tensor x = Generator(6).normal({6, 6});
-  for (const bool quantizes : {false, true})
-    for (const bool turned : {false, true})
-      for (const bool has_zeros : {false, true})
-        for (const bool says : {false, true})
-          for (const OpDef* reader : {&kMatmul, &kAdd}) {
-            const std::string what = std::string(quantizes ? "codes" : "floats") +
-                                     (turned ? ", turned" : "") + (says ? ", weights alone" : "") +
-                                     (has_zeros ? ", zeros " : " ") + reader->name;
-            Graph graph = stored_product(quantizes, turned, has_zeros, *reader);
-            if (says) graph.metadata()[kWeightOnlyKey] = "4 bits";
-            onnx::save(graph, folder.path("net.onnx"));
-            Graph loaded = onnx::load(folder.path("net.onnx"));
-            const auto y = infer_with(loaded, x).to_vector<float>();
-            const auto expected = infer_with(graph, x).to_vector<float>();
-            // A layer of codes sums integers.
-            for (std::size_t k = 0; k < y.size(); ++k)
-              EXPECT_NEAR(y[k], expected[k], quantizes ? 1e-5 : 0) << what;
-            const int w = loaded.find_value("w");
-            ASSERT_GE(w, 0) << what;
-            const bool bytes = quantizes || reader == &kAdd;
-            EXPECT_EQ(loaded.value(w).dtype, bytes ? DType::i8 : DType::i4) << what;
-          }
+  for (const OpDef* reader : {&kMatmul, &kAdd}) {
+    Graph graph = stored_product(quantizes, turned, has_zeros, dtype, *reader);
+    if (says_alone) graph.metadata()[kWeightOnlyKey] = "4 bits";
+    onnx::save(graph, folder.path("net.onnx"));
+    Graph loaded = onnx::load(folder.path("net.onnx"));
+    const auto y = infer_with(loaded, x).to_vector<float>();
+    const auto expected = infer_with(graph, x).to_vector<float>();
+    // A layer of codes sums integers.
+    for (std::size_t k = 0; k < y.size(); ++k)
+      EXPECT_NEAR(y[k], expected[k], quantizes ? 1e-5 : 0) << reader->name;
+    const int w = loaded.find_value("w");
+    ASSERT_GE(w, 0) << reader->name;
+    const bool bytes = quantizes || reader == &kAdd;
+    EXPECT_EQ(loaded.value(w).dtype, bytes ? DType::i8 : dtype) << reader->name;
+    if (quantizes && reader == &kMatmul)
+      test::expect_no_silent_float(compile(loaded, {.threads = 1}), {"layer"});
+  }
 }
+
+INSTANTIATE_TEST_SUITE_P(PackedFile, WeightReaders,
+                         testing::Combine(testing::Bool(), testing::Bool(), testing::Bool(),
+                                          testing::Bool(), testing::Values(DType::i4, DType::i8)));
 
 }  // namespace
 }  // namespace pare::quantize

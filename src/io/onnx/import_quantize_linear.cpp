@@ -68,6 +68,14 @@ void check_blocks(NodeImport& node, const Blocks& blocks) {
     node.refuse(fmt::format("scales {} for blocks {}", node.shape(1), wanted));
 }
 
+/// Integer layers look for a zero point: one that is left out beside a constant scale is a 0.
+CodeScale with_zeros(NodeImport& node, CodeScale by) {
+  const Graph::Value& scale = node.graph().value(by.scale);
+  if (by.zero < 0 && scale.is_leaf())
+    by.zero = node.constant(Tensor::zeros(scale.shape, DType::i32));
+  return by;
+}
+
 void import_quantize_linear(NodeImport& node) {
   node.ignore("saturate");   // of the 8-bit floats alone
   node.ignore("precision");  // of the division: ours is the scale's or better
@@ -78,7 +86,8 @@ void import_quantize_linear(NodeImport& node) {
   const std::int64_t block = block_of(node);
   const int x = node.value(0);
   if (block == 0) {
-    node.output(0, quantized_to(node, x, code_scale(node, 1, 2, quantized_axis(node)), codes));
+    const CodeScale by = with_zeros(node, code_scale(node, 1, 2, quantized_axis(node)));
+    node.output(0, quantized_to(node, x, by, codes));
     return;
   }
   const int axis = axis_of(node, node.integer("axis", 1), node.shape(0).rank());
@@ -124,7 +133,8 @@ void import_dequantize_linear(NodeImport& node) {
   }
   int codes = node.value(0);
   if (block == 0) {
-    const int y = dequantized(node, codes, code_scale(node, 1, 2, quantized_axis(node)));
+    const CodeScale by = with_zeros(node, code_scale(node, 1, 2, quantized_axis(node)));
+    const int y = dequantized(node, codes, by);
     node.output(0, cast(node, y, result));
     return;
   }
