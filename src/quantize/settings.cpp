@@ -235,6 +235,7 @@ void check_config(const Graph& graph, const QConfig& config, const char* where) 
   check_qmax(config.depthwise_weight_qmax, where);
   check_group(config.weight_group_size, where);
   check_observer(config, config.observer, config.activation_bits, where);
+
   std::vector<std::string> names;
   std::set<std::string> ops;
   for (const Graph::Node& node : graph.nodes()) {
