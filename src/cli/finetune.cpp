@@ -1,5 +1,6 @@
 // pare finetune: trains a model on, plainly, beside a teacher, or with fake-quantization.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include "pare/core/ops.h"
 #include "pare/data/dataset.h"
 #include "pare/distill/soft_targets.h"
+#include "pare/nn/tie.h"
 #include "pare/optim/adam.h"
 #include "pare/optim/sgd.h"
 #include "pare/quantize/convert.h"
@@ -39,6 +41,7 @@ struct Options {
   double momentum = 0.9, clip_norm = 0;
   std::string teacher;
   double temperature = 4, alpha = 0.9;
+  std::vector<std::string> freeze;
   QATOptions qat;
   int opset = 0;
 };
@@ -188,10 +191,36 @@ train::History learn(Graph& graph, const Options& options, const Settings& setti
   }
 }
 
+// A file does not say of its constants which are weights. No weight is as low as what is added to
+// scores to hide them.
+bool is_mask(const Graph& graph, int leaf) {
+  constexpr float kHides = -1e4F;
+  const Graph::Value& value = graph.value(leaf);
+  if (value.kind != Graph::Kind::parameter || value.dtype != DType::f32) return false;
+  const std::vector<int> readers = graph.readers(leaf);
+  return !readers.empty() &&
+         std::ranges::all_of(readers, [&](int n) { return graph.node(n).call.op == &kAdd; }) &&
+         std::ranges::any_of(value.tensor.to_vector<float>(), [](float v) { return v <= kHides; });
+}
+
+// Freezes masks and what the options name; gives the names of what was trainable before.
+std::vector<std::string> freeze_leaves(Graph& graph, const std::vector<std::string>& patterns) {
+  std::vector<int> before;
+  for (int v = 0; v < static_cast<int>(graph.values().size()); ++v)
+    if (graph.value(v).trainable) before.push_back(v);
+  for (const int v : before)
+    if (is_mask(graph, v)) nn::freeze(graph, graph.value(v).name);
+  for (const std::string& pattern : patterns) nn::freeze(graph, pattern);
+  std::vector<std::string> names;
+  for (const int v : before)
+    if (!graph.value(v).trainable) names.push_back(graph.value(v).name);
+  return names;
+}
+
 // After the last step no loss has told of them.
 void check_weights(const Graph& graph) {
   for (const Graph::Value& value : graph.values()) {
-    if (value.kind != Graph::Kind::parameter || value.dtype != DType::f32) continue;
+    if (!value.trainable || value.dtype != DType::f32) continue;
     for (const float w : value.tensor.to_vector<float>())
       if (!std::isfinite(w))
         throw Error(ErrorCode::invalid_state,
@@ -224,6 +253,9 @@ void run(const Options& options, const Settings& settings) {
   check_qat_options(options.qat, options.epochs);
   TrainedGraph trained = graph_to_train(load_model(options.from), options.qat, options.from);
   Graph& graph = trained.graph;
+  const std::vector<std::string> frozen = freeze_leaves(graph, options.freeze);
+  if (graph.parameters().empty())
+    throw Error(ErrorCode::invalid_argument, "--freeze: expected weights left to train, got none");
   const train::History history = learn(graph, options, settings);
   check_weights(graph);
   Json epochs = Json::array();
@@ -232,7 +264,9 @@ void run(const Options& options, const Settings& settings) {
   const int best =
       history.best_epoch >= 0 ? history.best_epoch : static_cast<int>(history.epochs.size()) - 1;
   Json document{{"epochs", epochs}, {"best", best + 1}};
+  document["frozen"] = frozen;
   std::string text = table(history);
+  if (!frozen.empty()) text += fmt::format("frozen: {}\n", fmt::join(frozen, ", "));
   if (trained.left) {
     document["untrained"] = left_of(*trained.left);
     if (!trained.left->empty()) text += fmt::format("untrained: {}\n", reasons_of(*trained.left));
@@ -288,6 +322,10 @@ void add_finetune(CLI::App& app, Settings& settings) {
   command->add_option("--schedule", options->schedule, "Of the rate over the epochs")
       ->capture_default_str()
       ->check(CLI::IsMember({"constant", "cosine", "step"}));
+  command
+      ->add_option("--freeze", options->freeze,
+                   "Weights that stay as they are, by name; * and ? match; masks do anyway")
+      ->allow_extra_args(false);
   command
       ->add_option("--clip-norm", options->clip_norm,
                    "Largest norm of all gradients together; 0: any")

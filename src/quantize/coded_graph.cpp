@@ -40,6 +40,8 @@ Graph with_whole_layers(const Graph& quantized) {
   Graph graph = quantized.copy();
   PassReport found;
   recognize_linear(graph, found);
+  // ONNX files spell out the rows that are quantized as they come.
+  recognize_dynamic_products(graph, found);
   join_clipped_codes(graph);
   graph.compact();
   return graph;

@@ -77,7 +77,10 @@ void check_isa(const std::string& isa, const char* where) {
   for (int i = 0; i <= static_cast<int>(Isa::avx512_amx); ++i)
     known += std::string(", ") + to_string(static_cast<Isa>(i));
   fail(ErrorCode::invalid_argument, where,
-       "expected what the integers are made for as isa, got ''; known are {}", known);
+       "expected what the integers are made for as isa, got ''; QConfig::x86() and the other "
+       "presets "
+       "say it; known are {}",
+       known);
 }
 
 void check_observer(const QConfig& config, const Observer& observer, int bits, const char* where) {

@@ -171,12 +171,55 @@ TEST_F(FinetuneCommandTest, SaysWhatStaysIntegers) {
   };
   EXPECT_NE(weight(written), weight(stored));
   // No gradient comes through codes that are made of the values as they come.
-  io::save_graph(quantize::dynamic(classifier()).graph, file);
+  const Graph dynamic = quantize::dynamic(classifier()).graph;
+  io::save_graph(dynamic, file);
+  onnx::save(dynamic, folder_.path("coded.onnx"));  // with the rows spelled out
   std::filesystem::remove(out_);
-  expect_failure(1, words,
-                 {"coded.pare: expected layers with weights that can be trained", "stays integers",
-                  "no gradient"});
-  EXPECT_FALSE(std::filesystem::exists(out_));
+  for (const char* name : {"coded.pare", "coded.onnx"}) {
+    words[1] = folder_.path(name);
+    expect_failure(1, words,
+                   {std::string(name) + ": expected layers with weights that can be trained",
+                    "stays integers", "no gradient"});
+    EXPECT_FALSE(std::filesystem::exists(out_));
+  }
+}
+
+/// Classes 4 to 6 are hidden.
+struct Hiding : nn::Module {
+  nn::Linear fc{{.in = 64, .out = 7}};
+  nn::Parameter mask{Shape{7}};
+  void members(nn::Members& m) override { m("fc", fc)("mask", mask); }
+  void reset(Generator&) override { mask.set(Tensor::from({0, 0, 0, 0, -1e9, -1e9, -1e9}, {7})); }
+  Tensor forward(const Tensor& x) override { return add(fc(reshape(x, {-1, 64})), mask); }
+};
+
+TEST_F(FinetuneCommandTest, MasksAndWhatIsNamedAreFrozen) {
+  Generator generator(4);
+  Hiding net;
+  nn::initialize(net, generator);
+  const std::string file = folder_.path("hiding.onnx");
+  onnx::save(trace(net, pictures(2)), file);
+  std::vector<std::int64_t> y(210);
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<std::int64_t>(i) % 4;
+  auto words = arguments({"--optimizer", "adam"});
+  words[1] = file;
+  words[7] = save("few.npy", Tensor::from(y, {210}));
+  const auto leaf = [](const Graph& graph, const char* name) {
+    return graph.value(graph.find_value(name)).tensor.to_vector<float>();
+  };
+  const Graph before = onnx::load(file);
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(pare_json(words)["frozen"].get<Names>(), Names{"mask"});
+  const Graph after = io::load_graph(out_);
+  EXPECT_EQ(leaf(after, "mask"), leaf(before, "mask"));
+  EXPECT_NE(leaf(after, "fc.bias"), leaf(before, "fc.bias"));
+  for (const char* more : {"--freeze", "*.bias"}) words.emplace_back(more);
+  EXPECT_EQ(pare_json(words)["frozen"].get<Names>(), (Names{"fc.bias", "mask"}));
+  EXPECT_EQ(leaf(io::load_graph(out_), "fc.bias"), leaf(before, "fc.bias"));
+  words.back() = "*";
+  expect_failure(1, words, {"--freeze: expected weights left to train, got none"});
+  words.back() = "fc.bais";
+  expect_failure(1, words, {"fc.bais", "matches none"});
 }
 
 struct Reader : nn::Module {
