@@ -2,6 +2,7 @@
 #include "io/onnx/node_emitter.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace pare::onnx {
@@ -22,7 +23,12 @@ int first_opset(std::string_view op, DType dtype) {
 void NodeEmitter::run() {
   const OnnxForm& form = node_.call.op->onnx;
   try {
-    if (!form.op_type) throw Error(ErrorCode::unsupported, "it has no form in ONNX");
+    if (!form.op_type) {
+      const bool observes = std::string_view(node_.call.op->name).starts_with("observe_");
+      throw Error(ErrorCode::unsupported,
+                  observes ? "it has no form in ONNX, which quantize::convert gives it"
+                           : "it has no form in ONNX");
+    }
     if (form.opset > draft_.opset())
       throw Error(ErrorCode::unsupported,
                   fmt::format("{} needs opset {}", form.op_type, form.opset));
